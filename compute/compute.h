@@ -1,0 +1,12 @@
+/* compute/compute.h -- servers, flavors, keypairs; hosts; metadata for guests. */
+#pragma once
+#include "core/call.h"
+#include "ops/agent.h"
+#include "ops/op.h"
+
+extern const Route compute_routes[];             /* under /compute/v2.1 */
+extern const Route metadata_routes[];            /* the metadata listener's: 169.254.169.254 */
+extern const OpKind *const compute_op_kinds[];
+extern const AgentEvent compute_events[];
+AgentSync compute_sync;
+bool compute_bootstrap(Db *db, GError **err);    /* default flavors, once */

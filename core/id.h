@@ -1,0 +1,26 @@
+/* core/id.h -- identifiers: made once at random, and every name in the world derived from them (DESIGN §5.1). */
+#pragma once
+#include <glib.h>
+#include <stdbool.h>
+
+/* Random UUID, lower case with dashes.  Caller frees. */
+char *id_new(void);
+/* 32 hexadecimal digits without dashes, as Keystone's ids.  Caller frees. */
+char *id_new_hex(void);
+/* Lower-case UUID with dashes, nothing else. */
+bool id_is_uuid(const char *text);
+/* UUID, or 32 hexadecimal digits. */
+bool id_is_hex_or_uuid(const char *text);
+
+/* Kernel interface and nftables names: three letters and the first 12 hexadecimal digits of the id; 15 characters, the kernel's
+ * limit.  Everything Nuvolet makes in the kernel starts with "nv". */
+typedef struct { char s[16]; } IfName;
+IfName id_tap(const char *port_id);            /* nvt…  the guest's tap */
+IfName id_bridge(const char *network_id);      /* nvb…  the network's bridge */
+IfName id_dhcp_veth(const char *network_id);   /* nvd…  host end of the DHCP namespace's pair */
+/* "nuvolet-" and 12 digits: the network's DHCP and metadata namespace. */
+typedef struct { char s[24]; } NsName;
+NsName id_netns(const char *network_id);
+/* First 12 hexadecimal digits of the id, dashes left out: chains and sets of nftables. */
+typedef struct { char s[13]; } Id12;
+Id12 id_12(const char *id);

@@ -1,0 +1,26 @@
+/* core/ip.h -- IPv4 and IPv6 addresses, prefixes and ranges: parse, format, compare, count. */
+#pragma once
+#include <glib.h>
+#include <stdbool.h>
+
+/* An address as a 128-bit number in host order; IPv4 in the low 32 bits. */
+typedef struct { int version; unsigned __int128 n; } Ip;
+typedef struct { Ip base; int prefix; } Cidr;
+
+/* Strict dotted quad or RFC 4291 text; no zone, no surrounding space, no octal. */
+bool ip_parse(const char *text, Ip *ret_ip);
+/* Canonical text (RFC 5952 for IPv6). */
+void ip_format(Ip ip, char buf[46]);
+/* "base/prefix"; with strict, host bits must be zero.  A bare address is not a CIDR. */
+bool cidr_parse(const char *text, bool strict, Cidr *ret_cidr);
+void cidr_format(Cidr cidr, char buf[50]);
+bool cidr_contains(Cidr cidr, Ip ip);
+bool cidr_overlaps(Cidr a, Cidr b);
+Ip cidr_first(Cidr cidr);                      /* network address */
+Ip cidr_last(Cidr cidr);                       /* broadcast address for IPv4 */
+Ip ip_add(Ip ip, gint64 n);
+int ip_compare(Ip a, Ip b);
+/* "aa:bb:cc:dd:ee:ff", lower case, unicast and not zero. */
+bool mac_parse(const char *text, guint8 ret_mac[6]);
+/* EUI-64 interface address of mac under a /64 prefix. */
+Ip ip_eui64(Cidr prefix, const guint8 mac[6]);

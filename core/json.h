@@ -1,0 +1,22 @@
+/* core/json.h -- jansson with ownership by g_autoptr, strict parsing, and typed look-ups. */
+#pragma once
+#include <glib.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(json_t, json_decref)
+
+/* Parses text from strangers: UTF-8 only, duplicate keys refused, depth ≤ 32, ≤ 4096 keys an object, no NUL in strings.
+ * Returns a new reference, or NULL with NV_ERR_INVALID. */
+json_t *json_parse_strict(const char *text, gsize len, GError **err);
+/* Parses our own text (database, wire). */
+json_t *json_parse_trusted(const char *text);
+/* Compact text.  Caller g_frees (not free). */
+char *json_text(const json_t *value);
+/* Borrowed string, or NULL where absent, null or of another type. */
+const char *json_get_str(const json_t *object, const char *key);
+gint64 json_get_int(const json_t *object, const char *key, gint64 otherwise);
+bool json_get_bool(const json_t *object, const char *key, bool otherwise);
+/* New object from "s"tring (NULL → null), "i" gint64, "b"ool (int), "o" json_t* (stolen; NULL → null) members:
+ * json_make("sib", "id", id, "size", (gint64) 1, "on", true). */
+json_t *json_make(const char *types, ...);

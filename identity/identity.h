@@ -1,0 +1,28 @@
+/* identity/identity.h -- who is asking, what may they do, how much may they have. */
+#pragma once
+#include "core/call.h"
+#include "db/db.h"
+
+extern const Route identity_routes[];
+
+/* A validated token and what it stands for; owns the strings of a Ctx. */
+typedef struct Login Login;
+/* NV_ERR_UNAUTHORIZED for unknown, expired or revoked tokens and for whatever no longer holds (user disabled, role removed …).
+ * Cached in memory under a generation number: a change of any identity row is seen by the next call. */
+Login *identity_login(Db *db, const char *token, GError **err);
+void identity_login_free(Login *login);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Login, identity_login_free)
+/* Fills the identity part of ctx; borrowed from login. */
+void identity_ctx(const Login *login, Ctx *ctx);
+/* NV_ERR_UNAUTHORIZED when anonymous, NV_ERR_FORBIDDEN when known. */
+bool identity_allows(const Ctx *ctx, Rule rule, GError **err);
+
+/* First start: domain default, projects admin and demo, users with generated passwords (written 0600 under paths.state as
+ * admin-openrc, demo-openrc and clouds.yaml), roles admin, member, reader, region and catalog.  Does nothing on later starts. */
+bool identity_bootstrap(Db *db, GError **err);
+
+/* Limits of a project, counted by SQL over the rows, inside the caller's transaction.  resource is a row of identity/quota.c ("instances",
+ * "cores", "ram", "networks", …).  NV_ERR_QUOTA says the limit, what is used and what was asked. */
+bool quota_check(Db *db, const char *project_id, const char *resource, gint64 add, GError **err);
+/* Limit (-1: none) and use of one resource. */
+bool quota_get(Db *db, const char *project_id, const char *resource, gint64 *ret_limit, gint64 *ret_used, GError **err);

@@ -1,0 +1,25 @@
+/* image/image.h -- images: metadata, bytes, what the inspector found. */
+#pragma once
+#include "core/call.h"
+#include "db/db.h"
+
+extern const Route image_routes[];
+
+typedef struct Image {
+    Row row;
+    char *id, *project_id, *name, *status, *visibility, *disk_format, *container_format, *checksum, *os_hash_algo, *os_hash_value;
+    gint64 size, virtual_size, min_disk, min_ram, created_at, updated_at;
+    bool protected_, os_hidden;
+    json_t *tags, *properties;           /* array of strings; object of strings */
+} Image;
+extern const Resource image_resource;
+
+/* The image if ctx may see it, else NV_ERR_NOT_FOUND. */
+Image *image_get_for(Db *db, const Ctx *ctx, const char *id, GError **err);
+/* Path of an active image's bytes on the controller's host.  Caller frees. */
+char *image_path(const char *id);
+/* Removes what an interrupted upload left (.part files, rows in "saving"); called at start. */
+bool image_recover(Db *db, GError **err);
+/* Hidden subcommand `nuvolet inspect FORMAT`, run as an rlimited child with the file as standard input: prints JSON
+ * {"format", "virtual_size"} or exits 1 with one sentence. */
+int image_inspect_main(const char *format);

@@ -1,0 +1,45 @@
+/* network/network.h -- networks, subnets, ports, security groups; addresses; and what the agents must make of them. */
+#pragma once
+#include "core/call.h"
+#include "ops/agent.h"
+#include "ops/op.h"
+
+extern const Route network_routes[];
+extern const OpKind *const network_op_kinds[];
+/* Reconciler: asks host's agent what it has and queues ensures and absents. */
+AgentSync network_sync;
+/* The public network of etc/nuvolet.conf (network.public_cidr …), made once at first start: external, shared, the host is its gateway. */
+bool network_bootstrap(Db *db, GError **err);
+
+/* --- for compute; inside the caller's transaction --- */
+typedef struct NicRequest {
+    const char *network_id;              /* or … */
+    const char *port_id;                 /* … an existing port of the caller */
+    const char *fixed_ip;                /* NULL: next free */
+    const char *tag;
+} NicRequest;
+/* Checks that ctx may use what nic names and makes (or claims) the port for server_id, with the named security groups (names or ids,
+ * NULL-terminated; NULL: default).  index: position of the NIC.  Quota is checked.  ret_port_id: caller frees. */
+bool network_nic_create(Db *db, const Ctx *ctx, const char *server_id, const char *server_name, gint64 index, const NicRequest *nic,
+                        const char *const *groups, char **ret_port_id, GError **err);
+/* The network to use when the caller named none (`auto` or nothing): the project's only network, or the only shared one; 
+ * NV_ERR_CONFLICT when several fit, *ret_id NULL when none. */
+bool network_default_for(Db *db, const Ctx *ctx, char **ret_id, GError **err);
+/* Records the host of all ports of the server. */
+bool network_ports_bind(Db *db, const char *server_id, const char *host, GError **err);
+/* Last step of delete: ports made by network_nic_create go, others are only unbound. */
+bool network_ports_release(Db *db, const char *server_id, GError **err);
+
+/* --- for compute's steps; outside transactions: they ask the agent --- */
+/* Makes network, groups and tap with its rules on host, for all ports of the server. */
+bool network_ports_plug(Db *db, const char *host, const char *server_id, GError **err);
+bool network_ports_unplug(Db *db, const char *host, const char *server_id, GError **err);
+
+/* --- for compute's views --- */
+/* All ports of the given servers, one statement: array of {"id", "server_id", "network_id", "network_name", "network_label", "mac", "mtu", "tag",
+ * "state", "addresses": [{"ip", "version", "subnet_id", "cidr", "gateway", "type": "fixed"|"floating"}], "groups": [{"id","name"}]}, in NIC order. */
+json_t *network_nics(Db *db, const char *const *server_ids, GError **err);
+/* Which server asks: the port with that address on that network → server id (caller frees), or NULL with NV_ERR_NOT_FOUND. */
+char *network_server_at(Db *db, const char *network_id, const char *address, GError **err);
+/* network_data.json of a server (OpenStack metadata format). New reference. */
+json_t *network_data(Db *db, const char *server_id, GError **err);
