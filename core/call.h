@@ -5,7 +5,11 @@
 
 enum { CALL_PARAMS_MAX = 4 };
 typedef struct Route Route;
-typedef struct CallBody CallBody;                /* api/http.c's */
+/* A streamed request body: whoever receives it (api/http.c) embeds this with its own way to wait for bytes. */
+typedef struct CallBody CallBody;
+struct CallBody {
+    gssize (*read)(CallBody *body, void *buf, gsize n, GError **err);
+};
 typedef struct Param { char *name, *value; } Param;
 
 /* The caller's part is read-only.  Strings live as long as the call. */
