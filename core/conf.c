@@ -1,0 +1,188 @@
+/* core/conf.c -- the table of options, and reading the file against it. */
+#include "core/conf.h"
+#include "core/error.h"
+#include <errno.h>
+#include <string.h>
+
+typedef enum { OPT_STR, OPT_INT, OPT_BOOL, OPT_REAL } OptType;
+typedef struct Option {
+    const char *key;             /* group.name */
+    OptType type;
+    const char *dflt;
+    gint64 min, max;             /* OPT_INT */
+    const char *help;            /* one or more sentences, as printed in etc/nuvolet.conf */
+} Option;
+
+/* clang-format off */
+static const Option options[] = {
+    { "paths.state",  OPT_STR, "/var/lib/nuvolet", 0, 0, "Database, images, disks of guests." },
+    { "paths.run",    OPT_STR, "/run/nuvolet",     0, 0, "Sockets and what does not survive a reboot." },
+    { "log.level",    OPT_STR, "info",             0, 0, "error, warn, info or debug; `nuvolet ctl log LEVEL` changes it in the running service." },
+
+    { "api.address",      OPT_STR, "127.0.0.1", 0, 0, "Address to listen on. 0.0.0.0 serves the whole network: set a certificate then." },
+    { "api.port",         OPT_INT, "8774", 0, 65535, "One port serves every API and the dashboard." },
+    { "api.public_url",   OPT_STR, "",     0, 0, "Address clients use, as http://host:port; it goes into the service catalog at first start. Empty: made from address and port." },
+    { "api.workers",      OPT_INT, "8",    1, 256, "Threads that run requests." },
+    { "api.max_body",     OPT_INT, "114688", 1024, 16777216, "Largest request body in bytes (image uploads are streamed and not limited by it)." },
+    { "api.page_max",     OPT_INT, "1000", 1, 10000, "Most rows a list returns in one page." },
+    { "api.tls_cert",     OPT_STR, "", 0, 0, "PEM file; with tls_key, the port speaks TLS only." },
+    { "api.tls_key",      OPT_STR, "", 0, 0, "PEM file." },
+    { "serve.user",       OPT_STR, "nuvolet", 0, 0, "User that `nuvolet serve` becomes when it is started as root." },
+    { "serve.op_threads", OPT_INT, "8", 1, 64, "Operations (create, delete …) carried out at once." },
+
+    { "hosts.agents",     OPT_STR, "local=unix:", 0, 0, "NAME=unix:SOCKET, separated by semicolons: the hosts. An empty socket path means agent.sock under paths.run." },
+    { "hosts.sync_s",     OPT_INT, "10", 1, 3600, "Seconds between two comparisons of rows with what is really there." },
+};
+/* clang-format on */
+
+static char *values[G_N_ELEMENTS(options)];      /* set before threads start, read-only afterwards */
+
+static int option_find(const char *key)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(options); i++)
+        if (strcmp(options[i].key, key) == 0)
+            return (int) i;
+    return -1;
+}
+
+static bool parse_int(const char *text, gint64 *ret_n)
+{
+    char *end;
+    errno = 0;
+    *ret_n = g_ascii_strtoll(text, &end, 10);
+    return !errno && *text && !*end;
+}
+
+static bool parse_real(const char *text)
+{
+    char *end;
+    double d = g_ascii_strtod(text, &end);
+    return *text && !*end && d >= 0 && d < 1e9;
+}
+
+bool conf_override(const char *key, const char *value, GError **err)
+{
+    int i = option_find(key);
+    if (i < 0)
+        return nv_fail(err, NV_ERR_INVALID, "configuration: there is no option %s", key);
+    const Option *o = &options[i];
+    gint64 n = 0;
+    bool ok = true;
+    switch (o->type) {
+    case OPT_STR:
+        break;
+    case OPT_INT:
+        ok = parse_int(value, &n) && n >= o->min && n <= o->max;
+        break;
+    case OPT_BOOL:
+        ok = g_str_equal(value, "true") || g_str_equal(value, "false");
+        break;
+    case OPT_REAL:
+        ok = parse_real(value);
+        break;
+    }
+    if (!ok && o->type == OPT_INT)
+        return nv_fail(err, NV_ERR_INVALID, "configuration: %s must be a whole number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", not '%s'",
+                       key, o->min, o->max, value);
+    if (!ok)
+        return nv_fail(err, NV_ERR_INVALID, "configuration: %s must be %s, not '%s'", key, o->type == OPT_BOOL ? "true or false" : "a number", value);
+    g_free(values[i]);
+    values[i] = g_strdup(value);
+    return true;
+}
+
+static bool load_group(GKeyFile *file, const char *path, const char *group, GError **err)
+{
+    g_auto(GStrv) keys = g_key_file_get_keys(file, group, NULL, err);
+    for (char **k = keys; k && *k; k++) {
+        g_autofree char *full = g_strdup_printf("%s.%s", group, *k);
+        g_autofree char *value = g_key_file_get_string(file, group, *k, err);
+        if (!value || !conf_override(full, value, err)) {
+            g_prefix_error(err, "%s: ", path);
+            return false;
+        }
+    }
+    return keys != NULL;
+}
+
+bool conf_load(const char *path, GError **err)
+{
+    if (!path)
+        return true;
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, err)) {
+        g_prefix_error(err, "%s: ", path);
+        return false;
+    }
+    g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+    for (char **g = groups; *g; g++)
+        if (!load_group(file, path, *g, err))
+            return false;
+    return true;
+}
+
+const char *conf_str(const char *key)
+{
+    int i = option_find(key);
+    if (i < 0)
+        g_error("no option %s", key);
+    return values[i] ? values[i] : options[i].dflt;
+}
+
+gint64 conf_int(const char *key)
+{
+    return g_ascii_strtoll(conf_str(key), NULL, 10);
+}
+
+bool conf_bool(const char *key)
+{
+    return g_str_equal(conf_str(key), "true");
+}
+
+double conf_real(const char *key)
+{
+    return g_ascii_strtod(conf_str(key), NULL);
+}
+
+/* Wraps help at 100 columns behind "# ". */
+static void append_help(GString *out, const char *help)
+{
+    g_auto(GStrv) words = g_strsplit(help, " ", -1);
+    gsize column = 1;
+    g_string_append_c(out, '#');
+    for (char **w = words; *w; w++) {
+        gsize n = (gsize) g_utf8_strlen(*w, -1);
+        if (column + 1 + n > 100) {
+            g_string_append(out, "\n#");
+            column = 1;
+        }
+        g_string_append_printf(out, " %s", *w);
+        column += 1 + n;
+    }
+    g_string_append_c(out, '\n');
+}
+
+char *conf_render(void)
+{
+    GString *out = g_string_new("# Nuvolet's configuration. Every line shows the default; `nuvolet ctl conf` prints this file.\n");
+    const char *group = "";
+    for (guint i = 0; i < G_N_ELEMENTS(options); i++) {
+        const char *dot = strchr(options[i].key, '.');
+        gsize n = (gsize) (dot - options[i].key);
+        if (strncmp(group, options[i].key, n + 1) != 0)
+            g_string_append_printf(out, "\n[%.*s]\n", (int) n, options[i].key);
+        group = options[i].key;
+        append_help(out, options[i].help);
+        g_string_append_printf(out, "#%s = %s\n", dot + 1, options[i].dflt);
+    }
+    return g_string_free(out, FALSE);
+}
+
+char *conf_path(const char *dir_key, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    g_autofree char *rest = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    return g_strconcat(conf_str(dir_key), "/", rest, NULL);
+}

@@ -1,0 +1,109 @@
+/* core/json.c -- strict parsing for strangers' text, and small conveniences over jansson. */
+#include "core/json.h"
+#include "core/error.h"
+#include <string.h>
+
+enum { DEPTH_MAX = 32, KEYS_MAX = 4096 };
+
+/* jansson's own depth limit is far higher than anything we accept; scan first, so that hostile nesting costs one pass. */
+static bool scan(const char *text, gsize len, GError **err)
+{
+    int depth = 0;
+    gsize commas = 0;
+    bool in_string = false;
+    for (gsize i = 0; i < len; i++) {
+        char c = text[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"')
+            in_string = true;
+        else if ((c == '{' || c == '[') && ++depth > DEPTH_MAX)
+            return nv_fail(err, NV_ERR_INVALID, "JSON is nested deeper than %d levels", DEPTH_MAX);
+        else if (c == '}' || c == ']')
+            depth--;
+        else if (c == ',' && ++commas > 4 * KEYS_MAX)
+            return nv_fail(err, NV_ERR_INVALID, "JSON has too many members");
+    }
+    return true;
+}
+
+json_t *json_parse_strict(const char *text, gsize len, GError **err)
+{
+    json_error_t why;
+    if (!scan(text, len, err))
+        return NULL;
+    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    if (!value)
+        nv_fail(err, NV_ERR_INVALID, "Malformed JSON: %s (line %d, column %d)", why.text, why.line, why.column);
+    return value;
+}
+
+json_t *json_parse_trusted(const char *text)
+{
+    return text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+}
+
+static int append_chunk(const char *buf, size_t n, void *data)
+{
+    g_string_append_len(data, buf, (gssize) n);
+    return 0;
+}
+
+char *json_text(const json_t *value)
+{
+    GString *out = g_string_new(NULL);
+    json_dump_callback(value, append_chunk, out, JSON_COMPACT | JSON_ENCODE_ANY);
+    return g_string_free(out, FALSE);
+}
+
+const char *json_get_str(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+gint64 json_get_int(const json_t *object, const char *key, gint64 otherwise)
+{
+    const json_t *v = json_object_get(object, key);
+    return json_is_integer(v) ? json_integer_value(v) : otherwise;
+}
+
+bool json_get_bool(const json_t *object, const char *key, bool otherwise)
+{
+    const json_t *v = json_object_get(object, key);
+    return json_is_boolean(v) ? json_is_true(v) : otherwise;
+}
+
+json_t *json_make(const char *types, ...)
+{
+    json_t *object = json_object();
+    va_list ap;
+    va_start(ap, types);
+    for (; *types; types++) {
+        const char *key = va_arg(ap, const char *);
+        json_t *v = NULL;
+        switch (*types) {
+        case 's': {
+            const char *s = va_arg(ap, const char *);
+            v = s ? json_string(s) : json_null();
+            break;
+        }
+        case 'i':
+            v = json_integer(va_arg(ap, gint64));
+            break;
+        case 'b':
+            v = json_boolean(va_arg(ap, int));
+            break;
+        case 'o':
+            v = va_arg(ap, json_t *);
+            break;
+        default:
+            g_assert_not_reached();
+        }
+        json_object_set_new(object, key, v ? v : json_null());
+    }
+    va_end(ap);
+    return object;
+}
