@@ -1,5 +1,6 @@
 /* core/clock.c -- wall and monotonic time. */
 #include "core/clock.h"
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 

@@ -1,6 +1,7 @@
 /* core/log.c -- logfmt lines, written with one write(2) each so that threads never mix. */
 #include "core/log.h"
 #include "core/clock.h"
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 

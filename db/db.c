@@ -1,0 +1,349 @@
+/* db/db.c -- connections, the one writer, and group commit. */
+#include "db/internal.h"
+#include "core/fault.h"
+#include "core/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BATCH_MAX = 64, STATEMENTS_MAX = 512 };
+
+/* Transactions that are made durable by one COMMIT.  Members that are not its leader wait on it. */
+typedef struct Batch {
+    int refs;                        /* under Db.batch_lock */
+    bool done, ok;
+    int members;                     /* under Db.write_lock */
+} Batch;
+
+struct Db {
+    char *path;
+    int lock_fd;
+    Conn writer;
+    GMutex write_lock;               /* held from begin to commit or hand-over */
+    int waiting;                     /* threads at the door of write_lock; atomic */
+    Batch *batch;                    /* open transaction on the writer, or NULL */
+    GMutex batch_lock;
+    GCond batch_done;
+    guint64 generation;              /* atomic */
+    GMutex readers_lock;
+    GPtrArray *readers;              /* all reader connections, to close them in the end */
+};
+
+typedef struct AfterCommit { void (*fn)(void *data); void *data; } AfterCommit;
+
+/* What a thread has to do with the database. */
+typedef struct Thread {
+    Db *db;
+    Conn *reader;
+    bool in_txn;
+    GArray *after;                   /* AfterCommit */
+    int changes;
+} Thread;
+
+static void thread_free(void *p)
+{
+    Thread *t = p;
+    if (t->after)
+        g_array_unref(t->after);
+    g_free(t);
+}
+
+static GPrivate thread_key = G_PRIVATE_INIT(thread_free);
+
+static Thread *thread_self(void)
+{
+    Thread *t = g_private_get(&thread_key);
+    if (!t) {
+        t = g_new0(Thread, 1);
+        t->after = g_array_new(FALSE, FALSE, sizeof(AfterCommit));
+        g_private_set(&thread_key, t);
+    }
+    return t;
+}
+
+bool db_fail(sqlite3 *db, const char *what, GError **err)
+{
+    int code = sqlite3_extended_errcode(db);
+    const char *text = sqlite3_errmsg(db);
+    if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY)
+        return nv_fail(err, NV_ERR_CONFLICT, "already exists (%s)", strrchr(text, ':') ? strrchr(text, ':') + 2 : what);
+    if (code == SQLITE_CONSTRAINT_FOREIGNKEY)
+        return nv_fail(err, NV_ERR_CONFLICT, "%s: it refers to something that does not exist, or is still referred to", what);
+    if ((code & 0xff) == SQLITE_FULL || code == SQLITE_IOERR_WRITE)
+        return nv_fail(err, NV_ERR_NO_SPACE, "the disk with the database is full");
+    if ((code & 0xff) == SQLITE_BUSY)
+        return nv_fail(err, NV_ERR_UNAVAILABLE, "the database is busy");
+    return nv_fail(err, NV_ERR_INTERNAL, "%s: %s", what, text);
+}
+
+static void finalize(void *st)
+{
+    sqlite3_finalize(st);
+}
+
+static bool conn_open(Conn *conn, const char *path, bool writer, GError **err)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (writer ? SQLITE_OPEN_CREATE : 0);
+    conn->statements = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, finalize);
+    if (sqlite3_open_v2(path, &conn->db, flags, NULL) != SQLITE_OK)
+        return nv_fail(err, NV_ERR_INTERNAL, "%s: %s", path, sqlite3_errmsg(conn->db));
+    return conn_setup(conn, writer, err);
+}
+
+static void conn_close(Conn *conn)
+{
+    if (conn->statements)
+        g_hash_table_unref(conn->statements);
+    sqlite3_close(conn->db);
+}
+
+bool conn_exec(Conn *conn, const char *sql, GError **err)
+{
+    return sqlite3_exec(conn->db, sql, NULL, NULL, NULL) == SQLITE_OK || db_fail(conn->db, "database", err);
+}
+
+sqlite3_stmt *conn_prepare(Conn *conn, const char *sql, GError **err)
+{
+    sqlite3_stmt *st = g_hash_table_lookup(conn->statements, sql);
+    if (st && !sqlite3_stmt_busy(st))
+        return st;
+    if (g_hash_table_size(conn->statements) >= STATEMENTS_MAX && !txn_active())
+        g_hash_table_remove_all(conn->statements);
+    g_assert(!st);                               /* a statement is never used again before it is reset */
+    if (sqlite3_prepare_v3(conn->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK) {
+        db_fail(conn->db, sql, err);
+        return NULL;
+    }
+    g_hash_table_insert(conn->statements, g_strdup(sql), st);
+    return st;
+}
+
+bool stmt_run(Conn *conn, Stmt *st, const char *what, GError **err)
+{
+    int rc;
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+        ;
+    return rc == SQLITE_DONE || db_fail(conn->db, what, err);
+}
+
+/* Two controllers on one database would undo each other's work: the file's lock is held for the life of the process. */
+static bool owner_lock(Db *db, GError **err)
+{
+    g_autofree char *path = g_strconcat(db->path, ".lock", NULL);
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    db->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (db->lock_fd < 0)
+        return nv_fail_errno(err, NV_ERR_INTERNAL, "%s", path);
+    if (fcntl(db->lock_fd, F_OFD_SETLK, &whole) < 0)
+        return nv_fail(err, NV_ERR_CONFLICT, "%s is in use by another nuvolet serve", db->path);
+    return true;
+}
+
+Db *db_open(const char *path, GError **err)
+{
+    Db *db = g_new0(Db, 1);
+    mode_t old = umask(0077);
+    db->path = g_strdup(path);
+    db->lock_fd = -1;
+    db->readers = g_ptr_array_new();
+    bool ok = owner_lock(db, err) && conn_open(&db->writer, path, true, err) && db_migrate(&db->writer, path, err);
+    umask(old);
+    if (!ok) {
+        db_close(db);
+        return NULL;
+    }
+    return db;
+}
+
+void db_close(Db *db)
+{
+    Thread *t = thread_self();
+    for (guint i = 0; i < db->readers->len; i++) {
+        conn_close(db->readers->pdata[i]);
+        g_free(db->readers->pdata[i]);
+    }
+    if (t->db == db) {
+        t->db = NULL;
+        t->reader = NULL;
+    }
+    g_ptr_array_unref(db->readers);
+    conn_close(&db->writer);
+    if (db->lock_fd >= 0)
+        close(db->lock_fd);
+    g_free(db->path);
+    g_free(db);
+}
+
+Conn *db_conn(Db *db, GError **err)
+{
+    Thread *t = thread_self();
+    if (t->in_txn)
+        return &db->writer;
+    if (t->db == db && t->reader)
+        return t->reader;
+    Conn *conn = g_new0(Conn, 1);
+    if (!conn_open(conn, db->path, false, err)) {
+        conn_close(conn);
+        g_free(conn);
+        return NULL;
+    }
+    g_mutex_lock(&db->readers_lock);
+    g_ptr_array_add(db->readers, conn);
+    g_mutex_unlock(&db->readers_lock);
+    t->db = db;
+    t->reader = conn;
+    return conn;
+}
+
+bool txn_active(void)
+{
+    return thread_self()->in_txn;
+}
+
+Txn txn_begin(Db *db, GError **err)
+{
+    Thread *t = thread_self();
+    if (t->in_txn)
+        return (Txn){ .db = db, .joined = true };
+    g_atomic_int_inc(&db->waiting);
+    g_mutex_lock(&db->write_lock);
+    g_atomic_int_add(&db->waiting, -1);
+    if (!db->batch) {
+        if (!conn_exec(&db->writer, "BEGIN IMMEDIATE", err)) {
+            g_mutex_unlock(&db->write_lock);
+            return (Txn){ .db = NULL };
+        }
+        db->batch = g_new0(Batch, 1);
+        db->batch->refs = 1;
+    }
+    if (!conn_exec(&db->writer, "SAVEPOINT member", err)) {
+        g_mutex_unlock(&db->write_lock);
+        return (Txn){ .db = NULL };
+    }
+    t->in_txn = true;
+    return (Txn){ .db = db };
+}
+
+static void batch_unref(Db *db, Batch *b)
+{
+    g_mutex_lock(&db->batch_lock);
+    bool last = --b->refs == 0;
+    g_mutex_unlock(&db->batch_lock);
+    if (last)
+        g_free(b);
+}
+
+/* Ends the open transaction for all its members and wakes them.  Holds write_lock. */
+static void batch_finish(Db *db, GError **err)
+{
+    Batch *b = db->batch;
+    /* A failure inside a savepoint (disk full …) may have rolled back everything: nothing is left to commit then. */
+    bool lost = sqlite3_get_autocommit(db->writer.db);
+    bool ok = !lost && conn_exec(&db->writer, "COMMIT", err);
+    if (lost)
+        nv_fail(err, NV_ERR_UNAVAILABLE, "the database rolled the transaction back");
+    if (!ok && !sqlite3_get_autocommit(db->writer.db))
+        conn_exec(&db->writer, "ROLLBACK", NULL);
+    if (ok)
+        __atomic_add_fetch(&db->generation, 1, __ATOMIC_RELEASE);
+    db->batch = NULL;
+    g_mutex_lock(&db->batch_lock);
+    b->done = true;
+    b->ok = ok;
+    g_cond_broadcast(&db->batch_done);
+    g_mutex_unlock(&db->batch_lock);
+    batch_unref(db, b);
+}
+
+/* The thread leaves the transaction.  Who finds nobody waiting at the door, or the batch full, commits for all. */
+static bool batch_leave(Db *db, bool member, GError **err)
+{
+    Batch *b = db->batch;
+    bool ok = true;
+    if (member) {
+        b->members++;
+        g_mutex_lock(&db->batch_lock);
+        b->refs++;
+        g_mutex_unlock(&db->batch_lock);
+    }
+    if (g_atomic_int_get(&db->waiting) == 0 || b->members >= BATCH_MAX || sqlite3_get_autocommit(db->writer.db)) {
+        batch_finish(db, member ? err : NULL);
+        ok = b->ok || !member;
+        g_mutex_unlock(&db->write_lock);
+    } else {
+        g_mutex_unlock(&db->write_lock);
+        if (!member)
+            return true;
+        g_mutex_lock(&db->batch_lock);
+        while (!b->done)
+            g_cond_wait(&db->batch_done, &db->batch_lock);
+        g_mutex_unlock(&db->batch_lock);
+        ok = b->ok || nv_fail(err, NV_ERR_UNAVAILABLE, "the transaction could not be made durable");
+    }
+    if (member)
+        batch_unref(db, b);
+    return ok;
+}
+
+bool txn_commit(Txn *txn, GError **err)
+{
+    Db *db = txn->db;
+    Thread *t = thread_self();
+    g_assert(db && t->in_txn);
+    txn->db = NULL;
+    if (txn->joined)
+        return true;
+    bool released = conn_exec(&db->writer, "RELEASE member", err);
+    t->in_txn = false;
+    bool ok = batch_leave(db, released, err) && released;
+    g_autoptr(GArray) after = t->after;
+    t->after = g_array_new(FALSE, FALSE, sizeof(AfterCommit));
+    for (guint i = 0; ok && i < after->len; i++) {
+        AfterCommit *a = &g_array_index(after, AfterCommit, i);
+        a->fn(a->data);
+    }
+    return ok;
+}
+
+void txn_end(Txn *txn)
+{
+    Db *db = txn->db;
+    Thread *t = thread_self();
+    txn->db = NULL;
+    if (!db || txn->joined)
+        return;
+    if (!sqlite3_get_autocommit(db->writer.db))
+        conn_exec(&db->writer, "ROLLBACK TO member; RELEASE member", NULL);
+    t->in_txn = false;
+    g_array_set_size(t->after, 0);
+    batch_leave(db, false, NULL);
+}
+
+void txn_after_commit(void (*fn)(void *data), void *data)
+{
+    Thread *t = thread_self();
+    AfterCommit a = { fn, data };
+    if (t->in_txn)
+        g_array_append_val(t->after, a);
+    else
+        fn(data);
+}
+
+guint64 db_generation(Db *db)
+{
+    return __atomic_load_n(&db->generation, __ATOMIC_ACQUIRE);
+}
+
+gint64 db_changes(Db *db)
+{
+    (void) db;
+    return thread_self()->changes;
+}
+
+void db_note_changes(int n)
+{
+    thread_self()->changes = n;
+}
