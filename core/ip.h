@@ -11,6 +11,9 @@ typedef struct { Ip base; int prefix; } Cidr;
 bool ip_parse(const char *text, Ip *ret_ip);
 /* Canonical text (RFC 5952 for IPv6). */
 void ip_format(Ip ip, char buf[46]);
+/* 32 hexadecimal digits: text that sorts as the addresses do; what the database stores to find gaps and ranges. */
+enum { IP_KEY_SIZE = 33 };
+void ip_key(Ip ip, char buf[IP_KEY_SIZE]);
 /* "base/prefix"; with strict, host bits must be zero.  A bare address is not a CIDR. */
 bool cidr_parse(const char *text, bool strict, Cidr *ret_cidr);
 void cidr_format(Cidr cidr, char buf[50]);

@@ -1,0 +1,136 @@
+/* core/ip.c -- IP addresses as numbers: text, prefixes, order. */
+#include "core/ip.h"
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int ip_bits(int version)
+{
+    return version == 4 ? 32 : 128;
+}
+
+static unsigned __int128 all_ones(int bits)
+{
+    return bits >= 128 ? ~(unsigned __int128) 0 : ((unsigned __int128) 1 << bits) - 1;
+}
+
+/* Bits of the host part set. */
+static unsigned __int128 host_mask(Cidr c)
+{
+    return all_ones(ip_bits(c.base.version) - c.prefix);
+}
+
+bool ip_parse(const char *text, Ip *ret_ip)
+{
+    guint8 b[16];
+    int version = inet_pton(AF_INET, text, b) == 1 ? 4 : inet_pton(AF_INET6, text, b) == 1 ? 6 : 0;
+    if (!version)
+        return false;
+    Ip ip = { .version = version };
+    for (int i = 0; i < ip_bits(version) / 8; i++)
+        ip.n = ip.n << 8 | b[i];
+    *ret_ip = ip;
+    return true;
+}
+
+void ip_format(Ip ip, char buf[46])
+{
+    guint8 b[16];
+    int n = ip_bits(ip.version) / 8;
+    for (int i = 0; i < n; i++)
+        b[i] = (guint8) (ip.n >> 8 * (n - 1 - i));
+    inet_ntop(ip.version == 4 ? AF_INET : AF_INET6, b, buf, 46);
+}
+
+void ip_key(Ip ip, char buf[IP_KEY_SIZE])
+{
+    g_snprintf(buf, IP_KEY_SIZE, "%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x", (guint64) (ip.n >> 64), (guint64) ip.n);
+}
+
+bool cidr_parse(const char *text, bool strict, Cidr *ret_cidr)
+{
+    const char *slash = strchr(text, '/');
+    char base[46];
+    if (!slash || (gsize) (slash - text) >= sizeof base)
+        return false;
+    memcpy(base, text, (gsize) (slash - text));
+    base[slash - text] = '\0';
+    Cidr c = { 0 };
+    if (!ip_parse(base, &c.base))
+        return false;
+    gsize digits = strspn(slash + 1, "0123456789");
+    if (digits < 1 || digits > 3 || slash[1 + digits] || (digits > 1 && slash[1] == '0'))
+        return false;
+    c.prefix = atoi(slash + 1);
+    if (c.prefix > ip_bits(c.base.version) || (strict && (c.base.n & host_mask(c))))
+        return false;
+    *ret_cidr = c;
+    return true;
+}
+
+void cidr_format(Cidr cidr, char buf[50])
+{
+    ip_format(cidr.base, buf);
+    gsize n = strlen(buf);
+    g_snprintf(buf + n, 50 - n, "/%d", cidr.prefix);
+}
+
+Ip cidr_first(Cidr cidr)
+{
+    return (Ip){ .version = cidr.base.version, .n = cidr.base.n & ~host_mask(cidr) };
+}
+
+Ip cidr_last(Cidr cidr)
+{
+    return (Ip){ .version = cidr.base.version, .n = cidr.base.n | host_mask(cidr) };
+}
+
+bool cidr_contains(Cidr cidr, Ip ip)
+{
+    return ip.version == cidr.base.version && ((ip.n ^ cidr.base.n) & ~host_mask(cidr)) == 0;
+}
+
+bool cidr_overlaps(Cidr a, Cidr b)
+{
+    return cidr_contains(a.prefix < b.prefix ? a : b, a.prefix < b.prefix ? b.base : a.base);
+}
+
+Ip ip_add(Ip ip, gint64 n)
+{
+    return (Ip){ .version = ip.version, .n = (ip.n + (unsigned __int128) (__int128) n) & all_ones(ip_bits(ip.version)) };
+}
+
+int ip_compare(Ip a, Ip b)
+{
+    if (a.version != b.version)
+        return a.version < b.version ? -1 : 1;
+    return a.n < b.n ? -1 : a.n > b.n;
+}
+
+bool mac_parse(const char *text, guint8 ret_mac[6])
+{
+    guint8 mac[6], sum = 0;
+    if (strlen(text) != 17)
+        return false;
+    for (int i = 0; i < 6; i++) {
+        const char *p = text + 3 * i;
+        int high = g_ascii_xdigit_value(p[0]), low = g_ascii_xdigit_value(p[1]);
+        if (high < 0 || low < 0 || g_ascii_isupper(p[0]) || g_ascii_isupper(p[1]) || p[2] != (i < 5 ? ':' : '\0'))
+            return false;
+        mac[i] = (guint8) (high << 4 | low);
+        sum |= mac[i];
+    }
+    if (!sum || (mac[0] & 1))
+        return false;
+    memcpy(ret_mac, mac, 6);
+    return true;
+}
+
+Ip ip_eui64(Cidr prefix, const guint8 mac[6])
+{
+    const guint8 id[8] = { mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5] };
+    guint64 low = 0;
+    for (int i = 0; i < 8; i++)
+        low = low << 8 | id[i];
+    return (Ip){ .version = 6, .n = (prefix.base.n & ~all_ones(64)) | low };
+}
