@@ -23,5 +23,5 @@ struct Dialect {
     void (*error)(JsonW *w, int status, NvErr code, const char *message, const char *request_id);
     /* Writes "links"-like members after the list, given the address of the next page (NULL: none) and of this list. */
     void (*list_links)(JsonW *w, const Resource *res, const char *self, const char *next, const char *previous);
-    const char *not_found;           /* printf with label and id */
+
 };

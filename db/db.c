@@ -105,13 +105,20 @@ bool conn_exec(Conn *conn, const char *sql, GError **err)
     return sqlite3_exec(conn->db, sql, NULL, NULL, NULL) == SQLITE_OK || db_fail(conn->db, "database", err);
 }
 
+static gboolean is_idle(gpointer sql, gpointer st, gpointer data)
+{
+    (void) sql;
+    (void) data;
+    return !sqlite3_stmt_busy(st);
+}
+
 sqlite3_stmt *conn_prepare(Conn *conn, const char *sql, GError **err)
 {
     sqlite3_stmt *st = g_hash_table_lookup(conn->statements, sql);
     if (st && !sqlite3_stmt_busy(st))
         return st;
     if (g_hash_table_size(conn->statements) >= STATEMENTS_MAX && !txn_active())
-        g_hash_table_remove_all(conn->statements);
+        g_hash_table_foreach_remove(conn->statements, is_idle, NULL);
     g_assert(!st);                               /* a statement is never used again before it is reset */
     if (sqlite3_prepare_v3(conn->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK) {
         db_fail(conn->db, sql, err);

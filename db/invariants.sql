@@ -1,0 +1,1 @@
+-- db/invariants.sql -- SELECTs that must return nothing once everything has settled (DESIGN §5.8).
