@@ -216,14 +216,30 @@ static void render_field(const Row *row, const Field *f, size_t i, const Ctx *ct
     }
 }
 
+static bool is_shown(const Field *f, const Ctx *ctx)
+{
+    return !(f->flags & HIDDEN) && field_visible_at(f, ctx->mv) && (!(f->flags & ADMIN_VIEW) || ctx->admin);
+}
+
 void row_render_members(const Row *row, const Ctx *ctx, JsonW *w, bool brief)
 {
     for (EACH_FIELD(row->res, f, i)) {
-        if ((f->flags & HIDDEN) || !field_visible_at(f, ctx->mv) || (brief && !(f->flags & BRIEF)) || ((f->flags & ADMIN_VIEW) && !ctx->admin))
+        if (!is_shown(f, ctx) || (brief && !(f->flags & BRIEF)))
             continue;
         jw_key(w, f->json);
         render_field(row, f, i, ctx, w);
     }
+}
+
+void row_render_only(const Row *row, const Ctx *ctx, JsonW *w, const char *const *only)
+{
+    jw_object(w);
+    for (EACH_FIELD(row->res, f, i))
+        if (is_shown(f, ctx) && g_strv_contains(only, f->json)) {
+            jw_key(w, f->json);
+            render_field(row, f, i, ctx, w);
+        }
+    jw_end_object(w);
 }
 
 void row_render(const Row *row, const Ctx *ctx, JsonW *w, bool brief)

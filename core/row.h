@@ -12,6 +12,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Row, row_free)
 bool row_parse(Row *row, const json_t *body, const Ctx *ctx, unsigned verb, GError **err);
 /* Writes the row as one JSON object; brief: only BRIEF fields.  Without its braces: row_render_members. */
 void row_render(const Row *row, const Ctx *ctx, JsonW *w, bool brief);
+/* Only the named members (Neutron's fields=…); only is NULL-terminated. */
+void row_render_only(const Row *row, const Ctx *ctx, JsonW *w, const char *const *only);
 void row_render_members(const Row *row, const Ctx *ctx, JsonW *w, bool brief);
 
 /* member is the address of a member of the struct, as in row_knows(row, &s->gateway_ip). */

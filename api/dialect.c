@@ -1,0 +1,150 @@
+/* api/dialect.c -- the dialects: error bodies, links, statuses, microversions of Nova, Neutron, Cinder, Glance and Keystone. */
+#include "api/api.h"
+
+/* clang-format off */
+static const struct { int status; const char *title, *nova, *neutron; } codes[NV_ERR_LAST] = {
+    [NV_ERR_INTERNAL]       = { 500, "Internal Server Error", "computeFault",        "HTTPInternalServerError" },
+    [NV_ERR_INVALID]        = { 400, "Bad Request",           "badRequest",          "HTTPBadRequest" },
+    [NV_ERR_UNAUTHORIZED]   = { 401, "Unauthorized",          "unauthorized",        "HTTPUnauthorized" },
+    [NV_ERR_FORBIDDEN]      = { 403, "Forbidden",             "forbidden",           "PolicyNotAuthorized" },
+    [NV_ERR_NOT_FOUND]      = { 404, "Not Found",             "itemNotFound",        "HTTPNotFound" },
+    [NV_ERR_METHOD]         = { 405, "Method Not Allowed",    "badMethod",           "HTTPMethodNotAllowed" },
+    [NV_ERR_NOT_ACCEPTABLE] = { 406, "Not Acceptable",        "computeFault",        "HTTPNotAcceptable" },
+    [NV_ERR_CONFLICT]       = { 409, "Conflict",              "conflictingRequest",  "Conflict" },
+    [NV_ERR_QUOTA]          = { 403, "Forbidden",             "forbidden",           "OverQuota" },
+    [NV_ERR_TOO_LARGE]      = { 413, "Request Entity Too Large", "overLimit",        "HTTPRequestEntityTooLarge" },
+    [NV_ERR_MEDIA_TYPE]     = { 415, "Unsupported Media Type", "badMediaType",       "HTTPUnsupportedMediaType" },
+    [NV_ERR_RANGE]          = { 416, "Requested Range Not Satisfiable", "badRequest", "HTTPBadRequest" },
+    [NV_ERR_RATE]           = { 429, "Too Many Requests",     "overLimit",           "HTTPTooManyRequests" },
+    [NV_ERR_NO_HOST]        = { 409, "Conflict",              "conflictingRequest",  "Conflict" },
+    [NV_ERR_AGENT]          = { 503, "Service Unavailable",   "serviceUnavailable",  "HTTPServiceUnavailable" },
+    [NV_ERR_HOST_FAULT]     = { 500, "Internal Server Error", "computeFault",        "HTTPInternalServerError" },
+    [NV_ERR_UNAVAILABLE]    = { 503, "Service Unavailable",   "serviceUnavailable",  "HTTPServiceUnavailable" },
+    [NV_ERR_NO_SPACE]       = { 507, "Insufficient Storage",  "serviceUnavailable",  "HTTPServiceUnavailable" },
+    [NV_ERR_CANCELLED]      = { 409, "Conflict",              "conflictingRequest",  "Conflict" },
+};
+/* clang-format on */
+
+int dialect_status(const Dialect *d, NvErr code)
+{
+    return code == NV_ERR_QUOTA ? d->quota_status : codes[code].status;
+}
+
+static void error_nova(JsonW *w, int status, NvErr code, const char *message, const char *request_id)
+{
+    (void) request_id;
+    jw_object(w);
+    jw_key(w, codes[code].nova);
+    jw_object(w);
+    jw_kint(w, "code", status);
+    jw_kstr(w, "message", message);
+    jw_end_object(w);
+    jw_end_object(w);
+}
+
+static void error_neutron(JsonW *w, int status, NvErr code, const char *message, const char *request_id)
+{
+    (void) status;
+    (void) request_id;
+    jw_object(w);
+    jw_key(w, "NeutronError");
+    jw_object(w);
+    jw_kstr(w, "type", codes[code].neutron);
+    jw_kstr(w, "message", message);
+    jw_kstr(w, "detail", "");
+    jw_end_object(w);
+    jw_end_object(w);
+}
+
+/* As webob renders an error for a client that accepts JSON (Glance). */
+static void error_glance(JsonW *w, int status, NvErr code, const char *message, const char *request_id)
+{
+    (void) request_id;
+    g_autofree char *line = g_strdup_printf("%d %s", status, codes[code].title);
+    jw_object(w);
+    jw_kstr(w, "message", message);
+    jw_kstr(w, "code", line);
+    jw_kstr(w, "title", codes[code].title);
+    jw_end_object(w);
+}
+
+static void error_keystone(JsonW *w, int status, NvErr code, const char *message, const char *request_id)
+{
+    (void) request_id;
+    jw_object(w);
+    jw_key(w, "error");
+    jw_object(w);
+    jw_kint(w, "code", status);
+    jw_kstr(w, "message", message);
+    jw_kstr(w, "title", codes[code].title);
+    jw_end_object(w);
+    jw_end_object(w);
+}
+
+static void link_row(JsonW *w, const char *rel, const char *href)
+{
+    if (!href)
+        return;
+    jw_object(w);
+    jw_kstr(w, "href", href);
+    jw_kstr(w, "rel", rel);
+    jw_end_object(w);
+}
+
+/* "servers_links": [{"rel": "next", …}], left out where there is nothing to link to. */
+static void links_rows(JsonW *w, const Resource *res, const char *self, const char *next, const char *previous)
+{
+    (void) self;
+    if (!next && !previous)
+        return;
+    g_autofree char *name = g_strconcat(res->many, "_links", NULL);
+    jw_key(w, name);
+    jw_array(w);
+    link_row(w, "next", next);
+    link_row(w, "previous", previous);
+    jw_end_array(w);
+}
+
+static void links_keystone(JsonW *w, const Resource *res, const char *self, const char *next, const char *previous)
+{
+    (void) res;
+    jw_key(w, "links");
+    jw_object(w);
+    jw_kstr(w, "next", next);
+    jw_kstr(w, "previous", previous);
+    jw_kstr(w, "self", self);
+    jw_end_object(w);
+}
+
+static void links_glance(JsonW *w, const Resource *res, const char *self, const char *next, const char *previous)
+{
+    (void) previous;
+    g_autofree char *schema = g_strconcat("/v2/schemas/", res->many, NULL);
+    jw_kstr(w, "first", self);
+    jw_kstr(w, "schema", schema);
+    if (next)
+        jw_kstr(w, "next", next);
+}
+
+const Dialect dialect_nova = {
+    .name = "nova", .service_type = "compute", .clock = CLOCK_SECONDS_Z, .lax_types = true, .unknown_filter_ignored = true, .name_regex = true,
+    .mv_major = 2, .mv_min = 1, .mv_max = 93, .mv_service = "compute", .mv_legacy = "X-OpenStack-Nova-API-Version",
+    .created = 200, .updated = 200, .quota_status = 403, .error = error_nova, .list_links = links_rows,
+};
+const Dialect dialect_neutron = {
+    .name = "neutron", .service_type = "network", .clock = CLOCK_SECONDS_Z, .lax_types = true, .admin_lists_all = true,
+    .created = 201, .updated = 200, .quota_status = 409, .error = error_neutron, .list_links = links_rows,
+};
+const Dialect dialect_cinder = {
+    .name = "cinder", .service_type = "volumev3", .clock = CLOCK_MICROS, .lax_types = true, .unknown_filter_ignored = true,
+    .mv_major = 3, .mv_min = 0, .mv_max = 70, .mv_service = "volume",
+    .created = 202, .updated = 200, .quota_status = 413, .error = error_nova, .list_links = links_rows,
+};
+const Dialect dialect_glance = {
+    .name = "glance", .service_type = "image", .clock = CLOCK_SECONDS_Z, .flat = true, .admin_lists_all = true, .unknown_filter_ignored = true,
+    .created = 201, .updated = 200, .quota_status = 413, .error = error_glance, .list_links = links_glance,
+};
+const Dialect dialect_keystone = {
+    .name = "keystone", .service_type = "identity", .clock = CLOCK_MICROS_Z, .admin_lists_all = true, .unknown_filter_ignored = true,
+    .created = 201, .updated = 200, .quota_status = 403, .error = error_keystone, .list_links = links_keystone,
+};

@@ -1,0 +1,27 @@
+/* api/registry.c -- the services and resources of the program: the one place that names them. */
+#include "api/api.h"
+#include "compute/compute.h"
+#include "identity/identity.h"
+#include "image/image.h"
+#include "network/network.h"
+
+#pragma weak identity_routes
+#pragma weak image_routes
+#pragma weak compute_routes
+#pragma weak network_routes
+#pragma weak metadata_routes
+
+const Service services[] = {
+    { "root",     "",              &dialect_keystone, root_routes },
+    { "identity", "/identity",     &dialect_keystone, identity_routes },
+    { "image",    "/image",        &dialect_glance,   image_routes },
+    { "compute",  "/compute/v2.1", &dialect_nova,     compute_routes },
+    { "network",  "/network",      &dialect_neutron,  network_routes },
+    { NULL },
+};
+
+const Service metadata_service = { "metadata", "", &dialect_nova, metadata_routes };
+
+const Resource *const resources[] = {
+    NULL,
+};
