@@ -56,7 +56,7 @@ static bool metrics(Call *c, GError **err)
         const char *name = json_get_str(row, "name"), *label = json_get_str(row, "label");
         if (strcmp(last, name) != 0)
             g_string_append_printf(c->out, "# TYPE nuvolet_%s gauge\n", name);
-        g_string_append_printf(c->out, "nuvolet_%s{state=\"%s\"} %" JSON_INTEGER_FORMAT "\n", name, label, json_get_int(row, "n", 0));
+        g_string_append_printf(c->out, "nuvolet_%s{state=\"%s\"} %" G_GINT64_FORMAT "\n", name, label, json_get_int(row, "n", 0));
         last = name;
     }
     if (server)
