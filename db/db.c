@@ -265,33 +265,38 @@ static void batch_finish(Db *db, GError **err)
     batch_unref(db, b);
 }
 
+static Batch *batch_ref(Db *db, Batch *b)
+{
+    g_mutex_lock(&db->batch_lock);
+    b->refs++;
+    g_mutex_unlock(&db->batch_lock);
+    return b;
+}
+
+static void batch_wait(Db *db, const Batch *b)
+{
+    g_mutex_lock(&db->batch_lock);
+    while (!b->done)
+        g_cond_wait(&db->batch_done, &db->batch_lock);
+    g_mutex_unlock(&db->batch_lock);
+}
+
 /* The thread leaves the transaction.  Who finds nobody waiting at the door, or the batch full, commits for all. */
 static bool batch_leave(Db *db, bool member, GError **err)
 {
-    Batch *b = db->batch;
+    Batch *b = batch_ref(db, db->batch);
+    b->members += member;
+    bool leader = g_atomic_int_get(&db->waiting) == 0 || b->members >= BATCH_MAX || sqlite3_get_autocommit(db->writer.db);
     bool ok = true;
-    if (member) {
-        b->members++;
-        g_mutex_lock(&db->batch_lock);
-        b->refs++;
-        g_mutex_unlock(&db->batch_lock);
-    }
-    if (g_atomic_int_get(&db->waiting) == 0 || b->members >= BATCH_MAX || sqlite3_get_autocommit(db->writer.db)) {
+    if (leader)
         batch_finish(db, member ? err : NULL);
-        ok = b->ok || !member;
-        g_mutex_unlock(&db->write_lock);
-    } else {
-        g_mutex_unlock(&db->write_lock);
-        if (!member)
-            return true;
-        g_mutex_lock(&db->batch_lock);
-        while (!b->done)
-            g_cond_wait(&db->batch_done, &db->batch_lock);
-        g_mutex_unlock(&db->batch_lock);
-        ok = b->ok || nv_fail(err, NV_ERR_UNAVAILABLE, "the transaction could not be made durable");
+    g_mutex_unlock(&db->write_lock);
+    if (member) {
+        batch_wait(db, b);
+        ok = b->ok || leader || nv_fail(err, NV_ERR_UNAVAILABLE, "the transaction could not be made durable");
+        ok = ok && b->ok;
     }
-    if (member)
-        batch_unref(db, b);
+    batch_unref(db, b);
     return ok;
 }
 
