@@ -12,6 +12,21 @@ typedef struct AgentEvent { const char *event; void (*run)(Db *db, const char *h
 /* Called after an agent (re)connected and then periodically: compares and queues repairs. */
 typedef void AgentSync(Db *db, const char *host);
 
+/* One difference between the rows and what a host has.  verb NULL: the domain's sync of that host repairs it. */
+typedef struct Finding { char *host, *what, *verb; json_t *args; } Finding;
+void finding_free(Finding *finding);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Finding, finding_free)
+/* Appends one.  format: one sentence, what is wrong ("domain <id> has no server").  verb, args: the agent call that repairs it
+ * ("domain.absent", {"id"}), args stolen; verb NULL: the domain's AgentSync repairs it. */
+void finding_add(GPtrArray *findings, const char *host, const char *verb, json_t *args, const char *format, ...) G_GNUC_PRINTF(5, 6);
+/* A domain's part of `ctl doctor`: asks host's agent for its lists, compares with the rows, and appends what differs.  Resources with a live
+ * operation (op_live) are left alone.  Exported by a domain as X_doctor.  False: the agent could not be asked. */
+typedef bool DoctorFn(Db *db, const char *host, GPtrArray *findings, GError **err);
+
 /* Starts a keeper thread a configured host ("hosts.agents": NAME=unix:PATH;…).  events ended by event NULL, syncs by NULL. */
 bool agents_start(Db *db, const AgentEvent *const *events, AgentSync *const *syncs, GError **err);
 void agents_stop(void);
+/* Runs the syncs of host (NULL: of all hosts) soon, on their own threads. */
+void agents_sync_soon(const char *host);
+/* The configured hosts: array of {"host", "address", "up", "since", "error"}; since: microseconds, of the last change. */
+json_t *agents_status(void);
