@@ -35,7 +35,7 @@ typedef struct Host {
     GAsyncQueue *arrived;            /* event frames; a frame without "event" ends the thread */
 } Host;
 
-static GPtrArray *hosts;             /* set by agents_start, read-only until agents_stop */
+static GPtrArray *hosts;             /* set by agents_start, read-only afterwards */
 
 static Host *host_find(const char *name)
 {
@@ -363,12 +363,11 @@ static void host_stop(Host *host)
     g_thread_join(host->event_runner);
 }
 
-/* ops_stop comes first: no call may be under way. */
+/* Calls under way fail at once; the hosts stay, as known and away, for threads that still ask. */
 void agents_stop(void)
 {
     for (guint i = 0; hosts && i < hosts->len; i++)
         host_stop(hosts->pdata[i]);
-    g_clear_pointer(&hosts, g_ptr_array_unref);
 }
 
 void agents_sync_soon(const char *name)

@@ -25,6 +25,7 @@ typedef bool DoctorFn(Db *db, const char *host, GPtrArray *findings, GError **er
 
 /* Starts a keeper thread a configured host ("hosts.agents": NAME=unix:PATH;…).  events ended by event NULL, syncs by NULL. */
 bool agents_start(Db *db, const AgentEvent *const *events, AgentSync *const *syncs, GError **err);
+/* Ends the connections; calls under way fail with NV_ERR_AGENT. */
 void agents_stop(void);
 /* Runs the syncs of host (NULL: of all hosts) soon, on their own threads. */
 void agents_sync_soon(const char *host);
