@@ -31,14 +31,33 @@ CMDOBJ := $(CMD:%.c=$(B)/%.o)
 EMBED := $(sort $(wildcard db/migrations/*.sql db/queries/*.sql db/invariants.sql dashboard/dist/* dashboard/*.html dashboard/*.js dashboard/*.css dashboard/*.svg))
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all unit clean
-all: $(B)/nuvolet
+.PHONY: all up down purge deps check check-crash check-unit check-http check-integration lint golden bench conformance sanitize install clean
+all: deps-build $(B)/nuvolet
 
+# --- the two commands -------------------------------------------------------------------------------------------
+up: all
+	$(Q)etc/up.sh up
+check: all
+	$(Q)etc/packages.sh build run test image
+	$(Q)tests/run quick
+down purge:
+	$(Q)etc/up.sh $@
+
+# --- building ---------------------------------------------------------------------------------------------------
+.PHONY: deps-build
+deps-build:
+	$(Q)etc/packages.sh build
+# The first make on a bare machine: pkg-config was not there yet when the variables above were set.
+ifeq ($(shell command -v pkg-config)$(shell pkg-config --exists $(PKGS) 2>/dev/null && echo ok),)
+$(B)/nuvolet: deps-build
+	$(Q)$(MAKE) --no-print-directory all
+else
 $(B)/nuvolet: $(CMDOBJ) $(OBJ)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+endif
 
-$(B)/%.o: %.c
+$(B)/%.o: %.c | deps-build
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -49,13 +68,27 @@ $(B)/embed.S: $(EMBED) core/embed.sh Makefile
 $(B)/embed.o: $(B)/embed.S
 	$(Q)$(CC) -I. -c -o $@ $<
 
-# Unit tests: each file a program, linked with everything but cmd/.
+PREFIX ?= /usr/local
+install: all
+	install -D -m 0755 -s $(B)/nuvolet $(DESTDIR)$(PREFIX)/bin/nuvolet
+	install -D -m 0644 etc/nuvolet.conf $(DESTDIR)/etc/nuvolet/nuvolet.conf
+	install -D -m 0644 -t $(DESTDIR)/lib/systemd/system etc/systemd/nuvolet-serve.service etc/systemd/nuvolet-agent.service
+
+# --- tests ------------------------------------------------------------------------------------------------------
+# Each file of tests/unit is a program, linked with everything but cmd/.
 $(B)/tests/%: tests/unit/%.c $(OBJ)
 	@mkdir -p $(@D)
 	@echo "  TEST  $@"
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(OBJ) $(LIBS) -lcmocka
 unit: $(UNIT)
-	@set -e; for t in $(UNIT); do $$t; done
+check-unit check-http check-integration check-crash conformance sanitize: all
+	$(Q)etc/packages.sh build run test image
+	$(Q)tests/run $(@:check-%=%)
+lint:
+	$(Q)tests/lint/lint.sh
+bench: all
+	$(Q)etc/packages.sh build run test image
+	$(Q)tests/bench/run
 
 clean:
 	rm -rf $(B)
