@@ -45,6 +45,8 @@ typedef enum {
     PROJECT_READER,        /* reader, member or admin on a project (administrators always) */
     PROJECT_MEMBER,
     SYSTEM_READER,         /* admin, or reader on the system */
+    DOMAIN_READER,         /* admin, or reader on the system or on a domain (then within that domain) */
+    DOMAIN_ADMIN,          /* admin, or admin on a domain (then within that domain) */
     ADMIN_ONLY,
     OWN_RULE,              /* the handler asks identity_* itself, on the rows it loaded (Keystone's per-target rules) */
 } Rule;

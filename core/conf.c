@@ -32,6 +32,33 @@ static const Option options[] = {
 
     { "hosts.agents",     OPT_STR, "local=unix:", 0, 0, "NAME=unix:SOCKET, separated by semicolons: the hosts. An empty socket path means agent.sock under paths.run." },
     { "hosts.sync_s",     OPT_INT, "10", 1, 3600, "Seconds between two comparisons of rows with what is really there." },
+
+    { "identity.token_ttl_s",    OPT_INT, "14400", 60, 604800, "Seconds a token lives." },
+    { "identity.failed_logins",  OPT_INT, "20", 1, 100000, "Failed logins a minute that one address (or IPv6 /64) may have; then it gets 429 for a while. No account is ever locked." },
+
+    { "quota.instances",            OPT_INT, "10", -1, 1000000, "Servers a project may have; -1 is no limit, here and below. Rows set through the API go before these defaults." },
+    { "quota.cores",                OPT_INT, "20", -1, 1000000, "vCPUs of all servers of a project." },
+    { "quota.ram",                  OPT_INT, "51200", -1, 1000000000, "MiB of memory of all servers of a project." },
+    { "quota.key_pairs",            OPT_INT, "100", -1, 1000000, "Key pairs of a user." },
+    { "quota.metadata_items",       OPT_INT, "128", -1, 1000000, "Metadata items of one server." },
+    { "quota.server_groups",        OPT_INT, "10", -1, 1000000, "Server groups of a project." },
+    { "quota.server_group_members", OPT_INT, "10", -1, 1000000, "Servers in one server group." },
+    { "quota.networks",             OPT_INT, "100", -1, 1000000, "Networks of a project." },
+    { "quota.subnets",              OPT_INT, "100", -1, 1000000, "Subnets of a project." },
+    { "quota.subnetpools",          OPT_INT, "-1", -1, 1000000, "Subnet pools of a project." },
+    { "quota.ports",                OPT_INT, "500", -1, 1000000, "Ports of a project." },
+    { "quota.routers",              OPT_INT, "10", -1, 1000000, "Routers of a project." },
+    { "quota.floatingips",          OPT_INT, "50", -1, 1000000, "Floating IPs of a project." },
+    { "quota.security_groups",      OPT_INT, "10", -1, 1000000, "Security groups of a project." },
+    { "quota.security_group_rules", OPT_INT, "100", -1, 1000000, "Security group rules of a project." },
+    { "quota.rbac_policies",        OPT_INT, "10", -1, 1000000, "Network RBAC policies of a project." },
+    { "quota.volumes",              OPT_INT, "10", -1, 1000000, "Volumes of a project." },
+    { "quota.snapshots",            OPT_INT, "10", -1, 1000000, "Volume snapshots of a project." },
+    { "quota.gigabytes",            OPT_INT, "1000", -1, 1000000000, "GiB of volumes and snapshots of a project." },
+    { "quota.per_volume_gigabytes", OPT_INT, "-1", -1, 1000000000, "GiB of one volume." },
+    { "quota.backups",              OPT_INT, "10", -1, 1000000, "Volume backups of a project." },
+    { "quota.backup_gigabytes",     OPT_INT, "1000", -1, 1000000000, "GiB of backups of a project." },
+    { "quota.volume_groups",        OPT_INT, "10", -1, 1000000, "Volume groups of a project." },
 };
 /* clang-format on */
 

@@ -50,6 +50,6 @@ Row *rows_load(const Resource *res, Stmt *st);
 bool rows_complete(Db *db, const Resource *res, const Ctx *ctx, GPtrArray *rows, GError **err);
 /* Appends " AND (…)": who may see (or write) rows of res. listing: administrators see their own project unless asked otherwise. */
 void rows_visibility(const Resource *res, const Ctx *ctx, bool write, bool listing, GString *sql);
-/* Binds :project :user :domain where the statement has them. */
+/* Binds :project :user :domain, :system and :reader ('1' where the token is system-scoped, has the role reader) where the statement has them. */
 void rows_bind_ctx(Stmt *st, const Ctx *ctx);
 void bind_text(Stmt *st, const char *name, const char *value);

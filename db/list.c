@@ -9,6 +9,8 @@ void rows_bind_ctx(Stmt *st, const Ctx *ctx)
     bind_text(st, ":project", ctx->project_id);
     bind_text(st, ":user", ctx->user_id);
     bind_text(st, ":domain", ctx->domain_id);
+    bind_text(st, ":system", ctx->system ? "1" : "0");
+    bind_text(st, ":reader", g_strv_contains(ctx->roles, "reader") ? "1" : "0");
 }
 
 void rows_visibility(const Resource *res, const Ctx *ctx, bool write, bool listing, GString *sql)

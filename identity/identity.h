@@ -26,3 +26,10 @@ bool identity_bootstrap(Db *db, GError **err);
 bool quota_check(Db *db, const char *project_id, const char *resource, gint64 add, GError **err);
 /* Limit (-1: none) and use of one resource. */
 bool quota_get(Db *db, const char *project_id, const char *resource, gint64 *ret_limit, gint64 *ret_used, GError **err);
+/* Limits as the quota APIs show and change them.  service: "compute", "network", "volume"; the writes need a transaction. */
+const char *quota_resource(const char *service, guint i);      /* i-th limited resource of a service, or NULL */
+gint64 quota_default(const char *resource);                    /* the configured limit */
+bool quota_set(Db *db, const char *project_id, const char *resource, gint64 limit, GError **err);
+bool quota_clear(Db *db, const char *project_id, const char *service, GError **err);
+bool quota_class_get(Db *db, const char *name, const char *resource, gint64 *ret_limit, GError **err);
+bool quota_class_set(Db *db, const char *name, const char *resource, gint64 limit, GError **err);

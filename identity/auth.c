@@ -1,0 +1,208 @@
+/* identity/auth.c -- POST /v3/auth/tokens: which methods prove who somebody is, and the token they get. */
+#include "core/clock.h"
+#include "identity/auth.h"
+#include <string.h>
+
+enum { METHODS_MAX = 8 };
+
+static const struct { const char *name; AuthMethod *run; } methods[] = {
+    { "password", auth_by_password },
+    { "token", auth_by_token },
+};
+
+static void attempt_clear(Attempt *a)
+{
+    json_decref(a->methods);
+    g_free(a->user_id);
+    g_free(a->parent_audit_id);
+    g_free(a->app_credential_id);
+    g_free(a->trust_id);
+    g_free(a->bound_project_id);
+    g_free(a->project_id);
+    g_free(a->domain_id);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Attempt, attempt_clear)
+
+bool auth_refuse(GError **err)
+{
+    return nv_fail(err, NV_ERR_UNAUTHORIZED, "The request you have made requires authentication.");
+}
+
+json_t *auth_object(const json_t *in, const char *key, const char *where, GError **err)
+{
+    json_t *v = json_object_get(in, key);
+    if (v && !json_is_object(v))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field '%s/%s': it is not an object", where, key), NULL;
+    return v;
+}
+
+const char *auth_string(const json_t *in, const char *key, const char *where, GError **err)
+{
+    const json_t *v = json_object_get(in, key);
+    if (v && !json_is_string(v))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field '%s/%s': it is not a string", where, key), NULL;
+    return json_string_value(v);
+}
+
+bool attempt_user(Attempt *a, const char *user_id, GError **err)
+{
+    if (a->user_id && strcmp(a->user_id, user_id) != 0)
+        return auth_refuse(err);
+    if (!a->user_id)
+        a->user_id = g_strdup(user_id);
+    return true;
+}
+
+bool attempt_wrong(Attempt *a, GError **err)
+{
+    backoff_failed(a->c->client);
+    return auth_refuse(err);
+}
+
+json_t *attempt_find_user(Attempt *a, const json_t *user, const char *where, GError **err)
+{
+    g_autoptr(GError) bad = NULL;
+    const char *id = auth_string(user, "id", where, &bad), *name = bad ? NULL : auth_string(user, "name", where, &bad);
+    const json_t *domain = bad ? NULL : auth_object(user, "domain", where, &bad);
+    const char *domain_id = bad ? NULL : auth_string(domain, "id", where, &bad), *domain_name = bad ? NULL : auth_string(domain, "name", where, &bad);
+    if (!bad && !id && (!name || (!domain_id && !domain_name)))
+        nv_fail(&bad, NV_ERR_INVALID, "Invalid input for field '%s': an id, or a name with its domain, must be given", where);
+    if (bad) {
+        g_propagate_error(err, g_steal_pointer(&bad));
+        return NULL;
+    }
+    g_autoptr(json_t) rows = db_query(a->c->db, err, "login_user", "ssss", id, name, domain_id, domain_name);
+    if (!rows)
+        return NULL;
+    return json_array_size(rows) ? json_incref(json_array_get(rows, 0)) : json_null();
+}
+
+static bool run_method(Attempt *a, const char *name, GError **err)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(methods); i++) {
+        if (strcmp(methods[i].name, name) != 0)
+            continue;
+        const json_t *given = json_object_get(a->identity, name);
+        if (!json_is_object(given))
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/identity': expecting to find %s in identity", name);
+        if (!methods[i].run(a, given, err))
+            return false;
+        json_array_append_new(a->methods, json_string(name));
+        return true;
+    }
+    return auth_refuse(err);
+}
+
+static bool run_methods(Attempt *a, GError **err)
+{
+    const json_t *names = json_object_get(a->identity, "methods");
+    size_t i;
+    json_t *name;
+    if (!json_is_array(names) || !json_array_size(names) || json_array_size(names) > METHODS_MAX)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/identity/methods': it must list 1 to %d methods", METHODS_MAX);
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    json_array_foreach(names, i, name) {
+        if (!json_is_string(name))
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/identity/methods': item %zu is not a string", i);
+        if (g_hash_table_add(seen, (gpointer) json_string_value(name)) && !run_method(a, json_string_value(name), err))
+            return false;
+    }
+    return true;
+}
+
+/* Without a scope, the user's default project if he holds a role there. */
+static bool default_scope(Attempt *a, GError **err)
+{
+    g_autofree char *project = NULL;
+    if (a->bound_project_id)
+        a->project_id = g_strdup(a->bound_project_id);
+    if (a->scope || a->project_id || a->domain_id || a->system || a->explicit_unscoped)
+        return true;
+    if (!db_query_str(a->c->db, err, &project, "default_project_of", "s", a->user_id))
+        return false;
+    g_autoptr(json_t) roles = project ? db_query(a->c->db, err, "effective_roles", "sss", a->user_id, project, NULL) : json_array();
+    if (roles && json_array_size(roles))
+        a->project_id = g_steal_pointer(&project);
+    return roles != NULL;
+}
+
+static bool check_bound(const Attempt *a, GError **err)
+{
+    if (!a->bound_project_id || g_strcmp0(a->project_id, a->bound_project_id) == 0)
+        return true;
+    return nv_fail(err, NV_ERR_UNAUTHORIZED, "This credential is for one project; another scope cannot be asked for with it.");
+}
+
+static bool reply_token(Call *c, const Login *l, int status, GError **err)
+{
+    JsonW w = call_begin(c, status);
+    call_header(c, "Vary", "X-Auth-Token");
+    return token_render(c->db, l, !call_query(c, "nocatalog"), &w, err);
+}
+
+bool auth_token_create(Call *c, GError **err)
+{
+    int wait;
+    g_autofree char *token = NULL;
+    g_auto(Attempt) a = { .c = c, .methods = json_array() };
+    const json_t *auth = call_body_object(c, "auth", err);
+    if (!auth)
+        return false;
+    a.identity = json_object_get(auth, "identity");
+    a.scope = json_object_get(auth, "scope");
+    if (!json_is_object(a.identity))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth': 'identity' is a required property");
+    if (!backoff_check(c->client, &wait)) {
+        char text[16];
+        g_snprintf(text, sizeof text, "%d", wait);
+        call_header(c, "Retry-After", text);
+        return nv_fail(err, NV_ERR_RATE, "Too many failed logins from this address; try again in %d seconds.", wait);
+    }
+    if (!run_methods(&a, err) || !scope_parse(&a, err) || !default_scope(&a, err) || !check_bound(&a, err))
+        return false;
+    Grant grant = { .user_id = a.user_id, .project_id = a.project_id, .domain_id = a.domain_id, .system = a.system, .methods = a.methods,
+                    .parent_audit_id = a.parent_audit_id, .expires_at = a.expires_at, .app_credential_id = a.app_credential_id,
+                    .trust_id = a.trust_id };
+    g_autoptr(Login) l = token_issue(c->db, &grant, &token, err);
+    if (!l)
+        return false;
+    call_header(c, "X-Subject-Token", token);
+    return reply_token(c, l, 201, err);
+}
+
+/* The token that is asked about; everybody may ask about his own, administrators and system readers about any. */
+static Login *subject(Call *c, bool revoke, GError **err)
+{
+    const char *token = c->header(c, "X-Subject-Token");
+    if (!token)
+        return nv_fail(err, NV_ERR_INVALID, "The header X-Subject-Token must be given."), NULL;
+    g_autoptr(GError) why = NULL;
+    g_autoptr(Login) l = identity_login(c->db, token, &why);
+    bool own = l && strcmp(login_fact(l, "user_id"), c->ctx->user_id) == 0;
+    bool may = c->ctx->admin || (!revoke && c->ctx->system && ctx_has_role(c->ctx, "reader")) || (!revoke && ctx_has_role(c->ctx, "service"));
+    if (!l && nv_error_code(why) != NV_ERR_UNAUTHORIZED) {
+        g_propagate_error(err, g_steal_pointer(&why));
+        return NULL;
+    }
+    if (!own && !may && l)
+        return nv_fail(err, NV_ERR_FORBIDDEN, "You are not authorized to perform the requested action."), NULL;
+    if (!l)
+        return nv_fail(err, NV_ERR_NOT_FOUND, "Could not find token."), NULL;
+    return g_steal_pointer(&l);
+}
+
+bool auth_token_show(Call *c, GError **err)
+{
+    const char *token = c->header(c, "X-Subject-Token");
+    g_autoptr(Login) l = subject(c, false, err);
+    if (!l)
+        return false;
+    call_header(c, "X-Subject-Token", token);
+    return reply_token(c, l, 200, err);
+}
+
+bool auth_token_revoke(Call *c, GError **err)
+{
+    g_autoptr(Login) l = subject(c, true, err);
+    return l && token_revoke(c->db, l, err) && call_reply_empty(c, 204);
+}

@@ -1,0 +1,36 @@
+/* identity/auth.h -- one attempt to log in: what the body gave, and what each method established. */
+#pragma once
+#include "identity/internal.h"
+
+typedef struct Attempt {
+    Call *c;
+    const json_t *identity;          /* auth.identity of the body */
+    const json_t *scope;             /* auth.scope, or NULL */
+    /* established by the methods */
+    char *user_id;
+    json_t *methods;                 /* those that succeeded, and those of the token given */
+    gint64 expires_at;               /* upper bound for the new token, 0: none */
+    char *parent_audit_id, *app_credential_id, *trust_id;
+    char *bound_project_id;          /* the only scope allowed (application credential, trust) */
+    bool explicit_unscoped, must_change_password;
+    /* from the scope */
+    char *project_id, *domain_id;
+    bool system;
+} Attempt;
+
+/* Each authenticates by its part of the body, sets user_id by attempt_user and what else it established. */
+typedef bool AuthMethod(Attempt *a, const json_t *given, GError **err);
+AuthMethod auth_by_password, auth_by_token;
+
+/* All methods of one attempt must mean the same user. */
+bool attempt_user(Attempt *a, const char *user_id, GError **err);
+/* An unsuccessful guess: counts against the address and fails. */
+bool attempt_wrong(Attempt *a, GError **err);
+/* "user" of a method's part ({"id"} or {"name", "domain"}) → one row of login_user, or null for unknown. NULL only with err. */
+json_t *attempt_find_user(Attempt *a, const json_t *user, const char *where, GError **err);
+/* Reads auth.scope into the attempt. */
+bool scope_parse(Attempt *a, GError **err);
+/* Object member; absent: NULL.  Of another type: NULL with err. */
+json_t *auth_object(const json_t *in, const char *key, const char *where, GError **err);
+/* String member; absent: NULL.  Of another type: err is set. */
+const char *auth_string(const json_t *in, const char *key, const char *where, GError **err);

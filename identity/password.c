@@ -1,0 +1,92 @@
+/* identity/password.c -- passwords: Argon2id on two threads of their own, so that logins cost everybody else little. */
+#include "identity/internal.h"
+#include <sodium.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* OWASP's minimum: 19 MiB, two passes.  Two slots bound memory and processor; more than QUEUE waiting are turned away. */
+enum { MEMORY = 19 * 1024 * 1024, PASSES = 2, SLOTS = 2, QUEUE = 32, NICE = 5 };
+
+typedef struct Job {
+    const char *password;
+    const char *stored;                          /* verify against it; NULL: make a hash */
+    char hash[crypto_pwhash_STRBYTES];
+    bool ok, done;
+} Job;
+
+/* One of no account, so that an unknown user costs what a known one costs. */
+static const char dummy[] = "$argon2id$v=19$m=19456,t=2,p=1$o4rToYH5Ec0Bm1UlJlLdNA$M2fQuAafovLiah6/KwY3bDYBCb0rsjd1/DmQWgAZLTM";
+
+/* The process's two hash threads and who waits for them. */
+static GMutex lock;
+static GCond finished;
+static int pending;
+static GThreadPool *pool;
+
+static void run_job(gpointer data, gpointer unused)
+{
+    static __thread bool polite;                 /* the thread gave up its priority already */
+    Job *job = data;
+    (void) unused;
+    if (!polite)
+        setpriority(PRIO_PROCESS, (id_t) gettid(), NICE);
+    polite = true;
+    size_t n = strlen(job->password);
+    bool ok = job->stored ? crypto_pwhash_str_verify(job->stored, job->password, n) == 0
+                          : crypto_pwhash_str_alg(job->hash, job->password, n, PASSES, MEMORY, crypto_pwhash_ALG_ARGON2ID13) == 0;
+    g_mutex_lock(&lock);
+    job->ok = ok;
+    job->done = true;
+    pending--;
+    g_cond_broadcast(&finished);
+    g_mutex_unlock(&lock);
+}
+
+/* Waits until one of the two threads has done the job. */
+static bool submit(Job *job, GError **err)
+{
+    g_mutex_lock(&lock);
+    if (pending >= SLOTS + QUEUE) {
+        g_mutex_unlock(&lock);
+        return nv_fail(err, NV_ERR_UNAVAILABLE, "too many logins at once; try again in a few seconds");
+    }
+    if (!pool)
+        pool = g_thread_pool_new(run_job, NULL, SLOTS, FALSE, NULL);
+    pending++;
+    g_thread_pool_push(pool, job, NULL);
+    while (!job->done)
+        g_cond_wait(&finished, &lock);
+    g_mutex_unlock(&lock);
+    return true;
+}
+
+char *password_hash(const char *password, GError **err)
+{
+    Job job = { .password = password };
+    if (strlen(password) > PASSWORD_MAX)
+        return nv_fail(err, NV_ERR_INVALID, "password may have at most %d bytes", PASSWORD_MAX), NULL;
+    if (!submit(&job, err))
+        return NULL;
+    return job.ok ? g_strdup(job.hash) : (nv_fail(err, NV_ERR_UNAVAILABLE, "not enough memory to hash a password"), NULL);
+}
+
+bool password_verify(const char *hash, const char *password, bool *ret_match, GError **err)
+{
+    Job job = { .password = password, .stored = hash ? hash : dummy };
+    if (strlen(password) > PASSWORD_MAX)
+        return nv_fail(err, NV_ERR_INVALID, "password may have at most %d bytes", PASSWORD_MAX);
+    if (!submit(&job, err))
+        return false;
+    *ret_match = job.ok && hash;
+    return true;
+}
+
+char *password_new(void)
+{
+    static const char letters[] = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
+    char text[25] = "";
+    for (int i = 0; i < 24; i++)
+        text[i] = letters[randombytes_uniform(sizeof letters - 1)];
+    return g_strdup(text);
+}

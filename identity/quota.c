@@ -1,0 +1,108 @@
+/* identity/quota.c -- how much a project may have: one table of what is limited, counted by SQL over the rows themselves. */
+#include "core/conf.h"
+#include "identity/internal.h"
+#include <string.h>
+
+/* conf: default limit; usage: named statement with the project as ?1, or NULL for limits of one request or one thing. */
+typedef struct Limited { const char *service, *resource, *conf, *usage; } Limited;
+
+/* clang-format off */
+static const Limited limited[] = {
+    { "compute", "instances",                   "quota.instances",            NULL },
+    { "compute", "cores",                       "quota.cores",                NULL },
+    { "compute", "ram",                         "quota.ram",                  NULL },
+    { "compute", "key_pairs",                   "quota.key_pairs",            NULL },
+    { "compute", "metadata_items",              "quota.metadata_items",       NULL },
+    { "compute", "server_groups",               "quota.server_groups",        NULL },
+    { "compute", "server_group_members",        "quota.server_group_members", NULL },
+    { "network", "network",                     "quota.networks",             NULL },
+    { "network", "subnet",                      "quota.subnets",              NULL },
+    { "network", "subnetpool",                  "quota.subnetpools",          NULL },
+    { "network", "port",                        "quota.ports",                NULL },
+    { "network", "router",                      "quota.routers",              NULL },
+    { "network", "floatingip",                  "quota.floatingips",          NULL },
+    { "network", "security_group",              "quota.security_groups",      NULL },
+    { "network", "security_group_rule",         "quota.security_group_rules", NULL },
+    { "network", "rbac_policy",                 "quota.rbac_policies",        NULL },
+    { "volume",  "volumes",                     "quota.volumes",              NULL },
+    { "volume",  "snapshots",                   "quota.snapshots",            NULL },
+    { "volume",  "gigabytes",                   "quota.gigabytes",            NULL },
+    { "volume",  "per_volume_gigabytes",        "quota.per_volume_gigabytes", NULL },
+    { "volume",  "backups",                     "quota.backups",              NULL },
+    { "volume",  "backup_gigabytes",            "quota.backup_gigabytes",     NULL },
+    { "volume",  "groups",                      "quota.volume_groups",        NULL },
+};
+/* Other names of the same limits: domains write the plural where Neutron's quota API has the singular. */
+static const struct { const char *alias, *resource; } aliases[] = {
+    { "networks", "network" }, { "subnets", "subnet" }, { "subnetpools", "subnetpool" }, { "ports", "port" }, { "routers", "router" },
+    { "floatingips", "floatingip" }, { "security_groups", "security_group" }, { "security_group_rules", "security_group_rule" },
+    { "rbac_policies", "rbac_policy" },
+};
+/* clang-format on */
+
+static const Limited *find(const char *resource)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(aliases); i++)
+        if (strcmp(aliases[i].alias, resource) == 0)
+            resource = aliases[i].resource;
+    for (guint i = 0; i < G_N_ELEMENTS(limited); i++)
+        if (strcmp(limited[i].resource, resource) == 0)
+            return &limited[i];
+    g_error("nothing called %s is limited", resource);
+}
+
+const char *quota_resource(const char *service, guint i)
+{
+    for (guint k = 0; k < G_N_ELEMENTS(limited); k++)
+        if (strcmp(limited[k].service, service) == 0 && i-- == 0)
+            return limited[k].resource;
+    return NULL;
+}
+
+gint64 quota_default(const char *resource)
+{
+    return conf_int(find(resource)->conf);
+}
+
+bool quota_get(Db *db, const char *project_id, const char *resource, gint64 *ret_limit, gint64 *ret_used, GError **err)
+{
+    const Limited *l = find(resource);
+    *ret_used = 0;
+    return db_query_int(db, err, ret_limit, "quota_limit", "ssi", project_id, l->resource, conf_int(l->conf))
+        && (!l->usage || db_query_int(db, err, ret_used, l->usage, "s", project_id));
+}
+
+bool quota_check(Db *db, const char *project_id, const char *resource, gint64 add, GError **err)
+{
+    gint64 limit, used, total;
+    if (!quota_get(db, project_id, resource, &limit, &used, err))
+        return false;
+    if (add <= 0 || limit < 0 || (!__builtin_add_overflow(used, add, &total) && total <= limit))
+        return true;
+    return nv_fail(err, NV_ERR_QUOTA, "Quota exceeded for %s: Requested %" G_GINT64_FORMAT ", but already used %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
+                   " %s", resource, add, used, limit, resource);
+}
+
+bool quota_set(Db *db, const char *project_id, const char *resource, gint64 limit, GError **err)
+{
+    return db_exec(db, err, "quota_put", "ssi", project_id, find(resource)->resource, limit);
+}
+
+bool quota_clear(Db *db, const char *project_id, const char *service, GError **err)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(limited); i++)
+        if (strcmp(limited[i].service, service) == 0 && !db_exec(db, err, "quota_delete", "ss", project_id, limited[i].resource))
+            return false;
+    return true;
+}
+
+bool quota_class_get(Db *db, const char *name, const char *resource, gint64 *ret_limit, GError **err)
+{
+    const Limited *l = find(resource);
+    return db_query_int(db, err, ret_limit, "quota_class_limit", "ssi", name, l->resource, conf_int(l->conf));
+}
+
+bool quota_class_set(Db *db, const char *name, const char *resource, gint64 limit, GError **err)
+{
+    return db_exec(db, err, "quota_class_put", "ssi", name, find(resource)->resource, limit);
+}
