@@ -23,5 +23,6 @@ const Service services[] = {
 const Service metadata_service = { "metadata", "", &dialect_nova, metadata_routes };
 
 const Resource *const resources[] = {
+    &domain_resource, &project_resource, &user_resource, &role_resource, &region_resource, &service_resource, &endpoint_resource,
     NULL,
 };

@@ -48,9 +48,6 @@ typedef struct Endpoint {
     bool enabled;
     gint64 created_at, updated_at;
 } Endpoint;
-extern const Resource domain_resource, project_resource, user_resource, role_resource, region_resource, service_resource,
-    endpoint_resource;
-
 /* "links": {"self": base/identity/v3/<many>/<id>} of any row whose first field is its id. */
 Render render_links;
 

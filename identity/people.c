@@ -76,18 +76,22 @@ static const Field role_fields[] = {
 /* clang-format on */
 
 const Resource domain_resource = {
-    .one = "domain", .many = "domains", .table = "domain", .dialect = &dialect_keystone, .scope = SCOPE_NAMED, .visible = "visible_domain",
+    .one = "domain", .many = "domains", .table = "domain", .dialect = &dialect_keystone,
+    .scope = SCOPE_NAMED, .visible = "visible_domain", .writable = "admins_only",
     .size = sizeof(Domain), FIELDS(domain_fields), .default_sort = "name",
 };
 const Resource project_resource = {
-    .one = "project", .many = "projects", .table = "project", .dialect = &dialect_keystone, .scope = SCOPE_NAMED, .visible = "visible_project",
+    .one = "project", .many = "projects", .table = "project", .dialect = &dialect_keystone,
+    .scope = SCOPE_NAMED, .visible = "visible_project", .writable = "admins_only",
     .size = sizeof(Project), FIELDS(project_fields), .default_sort = "name",
 };
 const Resource user_resource = {
-    .one = "user", .many = "users", .table = "user", .dialect = &dialect_keystone, .scope = SCOPE_NAMED, .visible = "visible_user",
+    .one = "user", .many = "users", .table = "user", .dialect = &dialect_keystone,
+    .scope = SCOPE_NAMED, .visible = "visible_user", .writable = "admins_only",
     .size = sizeof(User), FIELDS(user_fields), .default_sort = "name",
 };
 const Resource role_resource = {
-    .one = "role", .many = "roles", .table = "role", .dialect = &dialect_keystone, .scope = SCOPE_NAMED, .visible = "visible_role",
+    .one = "role", .many = "roles", .table = "role", .dialect = &dialect_keystone,
+    .scope = SCOPE_NAMED, .visible = "visible_role", .writable = "admins_only",
     .size = sizeof(Role), FIELDS(role_fields), .default_sort = "name",
 };

@@ -129,3 +129,7 @@ SELECT default_project_id FROM user WHERE id = ?1;
 
 -- :name user_password_set
 UPDATE user SET password_hash = ?2, password_at = now_us(), password_generation = password_generation + 1 WHERE id = ?1;
+
+-- What only administrators change: they pass without the condition.
+-- :fragment admins_only
+0
