@@ -1,10 +1,12 @@
 /* tests/unit/test_identity.c -- first start, logins, scopes, expiry, revocation, policy, backoff and quotas. */
 #include "core/clock.h"
 #include "core/conf.h"
+#include "db/internal.h"
 #include "identity/internal.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <glib/gstdio.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +52,21 @@ static int set_up(void **state)
     demo_user = id_of("demo", &user_resource);
     admin_user = id_of("admin", &user_resource);
     return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void) state;
+    static const char *const names[] = { "t.db", "t.db-wal", "t.db-shm", "t.db.lock", "admin-openrc", "demo-openrc", "clouds.yaml" };
+    db_close(db);
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = g_build_filename(dir, names[i], NULL);
+        g_unlink(path);
+    }
+    char **const owned[] = { &admin_password, &demo_password, &demo_project, &demo_user, &admin_user };
+    for (guint i = 0; i < G_N_ELEMENTS(owned); i++)
+        g_clear_pointer(owned[i], g_free);
+    return g_rmdir(dir);
 }
 
 /* One request without HTTP. */
@@ -146,11 +163,14 @@ static bool valid(const char *token)
     return l != NULL;
 }
 
-static void run_sql(const char *name, const char *a, const char *b)
+/* "$" stands for the id. */
+static void run_sql(const char *text, const char *id)
 {
     g_autoptr(GError) err = NULL;
+    g_auto(GStrv) parts = g_strsplit(text, "$", 2);
+    g_autofree char *sql = g_strjoinv(id, parts);
     g_auto(Txn) txn = txn_begin(db, &err);
-    assert_true(b ? db_exec(db, &err, name, "ss", a, b) : db_exec(db, &err, name, "s", a));
+    assert_true(conn_exec(db_conn(db, NULL), sql, &err));
     identity_changed();
     assert_true(txn_commit(&txn, &err));
 }
@@ -267,30 +287,28 @@ static void revocation(void **state)
 static void dependent_revocation(void **state)
 {
     (void) state;
-    static const char *const undo[][2] = {
-        { "test_disable_user", "test_enable_user" }, { "test_disable_project", "test_enable_project" },
-        { "test_disable_domain", "test_enable_domain" },
-    };
+    static const char *const off[] = { "UPDATE user SET enabled=0 WHERE id='$'", "UPDATE project SET enabled=0 WHERE id='$'",
+                                       "UPDATE domain SET enabled=0 WHERE id='$'" };
     const char *ids[] = { demo_user, demo_project, "default" };
-    for (guint i = 0; i < G_N_ELEMENTS(undo); i++) {
+    for (guint i = 0; i < G_N_ELEMENTS(off); i++) {
         g_autofree char *token = login("demo", demo_password, project_scope("demo"));
         assert_true(valid(token));
-        run_sql(undo[i][0], ids[i], NULL);
+        run_sql(off[i], ids[i]);
         assert_false(valid(token));
-        run_sql(undo[i][1], ids[i], NULL);
-        assert_true(valid(token));
+        run_sql("UPDATE user SET enabled=1; UPDATE project SET enabled=1; UPDATE domain SET enabled=1", "");
     }
     g_autofree char *token = login("demo", demo_password, project_scope("demo"));
-    g_autofree char *hash = password_hash("Another-1", NULL), *member = id_of("member", &role_resource);
-    run_sql("user_password_set", demo_user, hash);
+    g_autofree char *hash = password_hash("Another-1", NULL);
+    run_sql("UPDATE user SET password_hash='$', password_generation=password_generation+1 WHERE name='demo'", hash);
     assert_false(valid(token));
     g_free(demo_password);
     demo_password = g_strdup("Another-1");
     g_autofree char *again = login("demo", demo_password, project_scope("demo"));
-    run_sql("test_unassign", demo_user, member);
+    run_sql("DELETE FROM assignment WHERE user_id='$'", demo_user);
     assert_false(valid(again));
     refused(password_body("demo", demo_password, project_scope("demo")), NV_ERR_UNAUTHORIZED);
-    run_sql("test_assign", demo_user, member);
+    run_sql("INSERT INTO assignment(user_id, project_id, role_id) SELECT u.id, p.id, r.id FROM user u, project p, role r"
+            " WHERE u.id='$' AND p.name='demo' AND r.name='member'", demo_user);
     assert_true(valid(again));
 }
 
@@ -394,5 +412,5 @@ int main(void)
         cmocka_unit_test(revocation), cmocka_unit_test(dependent_revocation), cmocka_unit_test(backoff), cmocka_unit_test(passwords),
         cmocka_unit_test(policy), cmocka_unit_test(quotas), cmocka_unit_test(second_start_changes_nothing),
     };
-    return sodium_init() < 0 || cmocka_run_group_tests(tests, set_up, NULL);
+    return sodium_init() < 0 || cmocka_run_group_tests(tests, set_up, tear_down);
 }
