@@ -80,6 +80,10 @@ $(B)/tests/%: tests/unit/%.c $(OBJ)
 	@mkdir -p $(@D)
 	@echo "  TEST  $@"
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(OBJ) $(LIBS) -lcmocka
+# An agent without a host, for tests of the controller.
+$(B)/fake-agent: $(B)/tests/fake/agent.o $(OBJ)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 unit: $(UNIT)
 check-unit check-http check-integration check-crash conformance sanitize: all
 	$(Q)etc/packages.sh build run test image
@@ -92,4 +96,4 @@ bench: all
 
 clean:
 	rm -rf $(B)
--include $(OBJ:.o=.d) $(CMDOBJ:.o=.d) $(wildcard $(B)/tests/*.d)
+-include $(B)/tests/fake/agent.d $(OBJ:.o=.d) $(CMDOBJ:.o=.d) $(wildcard $(B)/tests/*.d)
