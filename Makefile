@@ -81,9 +81,11 @@ $(B)/tests/%: tests/unit/%.c $(OBJ)
 	@echo "  TEST  $@"
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(OBJ) $(LIBS) -lcmocka
 # An agent without a host, for tests of the controller.
-$(B)/fake-agent: $(B)/tests/fake/agent.o $(OBJ)
+$(B)/fake-agent: $(B)/tests/fake/agent.o $(filter $(B)/core/% $(B)/embed.o,$(OBJ))
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+.PHONY: unit test-bins
+test-bins: $(B)/nuvolet $(B)/fake-agent
 unit: $(UNIT)
 check-unit check-http check-integration check-crash conformance sanitize: all
 	$(Q)etc/packages.sh build run test image
