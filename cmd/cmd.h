@@ -6,5 +6,15 @@
 int serve_main(int argc, char **argv);
 int agent_main(int argc, char **argv);
 int ctl_main(int argc, char **argv);
+#define NUVOLET_VERSION "0.1.0"
+
+/* cmd/control.c: serves the operator's verbs (status, doctor, ops, log) on paths.run/control.sock, to root and the user of `serve` only. */
+bool control_start(Db *db, GError **err);
+/* cmd/doctor.c: the verb "doctor": compares rows with each other and with the hosts; with fix, repairs what it found and looks again.
+ * Returns {"findings": [{"host", "what", "repair", "fixed", "error"}], "left": n}. */
+json_t *doctor_run(Db *db, bool fix, GError **err);
+/* cmd/schema.c: prints a resource's fields; false: there is no such resource (NULL: prints all names). */
+bool schema_print(const char *name);
+
 /* Parses --config FILE and --set group.key=value, loads the configuration, sets the log level.  Arguments left over stay in argv. */
 bool cmd_configure(int *argc, char **argv, GError **err);
