@@ -92,7 +92,8 @@ static bool page(Call *c, GError **err)
     call_begin(c, 200);
     g_string_append_len(c->out, bytes, (gssize) n);
     c->content_type = type_of(name);
-    call_header(c, "Content-Security-Policy", "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'");
+    call_header(c, "Content-Security-Policy",
+                "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'");
     call_header(c, "Referrer-Policy", "no-referrer");
     call_header(c, "X-Frame-Options", "DENY");
     call_header(c, "Cache-Control", "no-cache");

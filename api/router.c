@@ -136,7 +136,8 @@ static const Route *pick(const Node *n, const Call *c, int mv)
     const Route *exact = NULL;
     for (guint i = 0; i < n->routes->len; i++) {
         const Route *r = n->routes->pdata[i];
-        if (method_matches(r, c->method) && mv >= r->since && (!r->until || mv <= r->until) && (!exact || strcmp(r->method, c->method) == 0))
+        bool in_range = mv >= r->since && (!r->until || mv <= r->until);
+        if (in_range && method_matches(r, c->method) && (!exact || strcmp(r->method, c->method) == 0))
             exact = r;
     }
     return exact;
@@ -265,8 +266,8 @@ static void handle_in(HttpRequest *req, Node *root, const Dialect *d)
     g_autoptr(GError) err = NULL;
     Scene scene = { .ctx = { .roles = no_roles } };
     g_snprintf(scene.request_id, sizeof scene.request_id, "req-%s", id);
-    g_autofree char *base_url = *conf_str("api.public_url") ? g_strdup(conf_str("api.public_url"))
-                                                 : g_strdup_printf("%s://%s", *conf_str("api.tls_cert") ? "https" : "http", req->host ? req->host : "localhost");
+    const char *scheme = *conf_str("api.tls_cert") ? "https" : "http", *fixed = conf_str("api.public_url");
+    g_autofree char *base_url = *fixed ? g_strdup(fixed) : g_strdup_printf("%s://%s", scheme, req->host ? req->host : "localhost");
     scene.ctx.request_id = scene.request_id;
     scene.ctx.base_url = base_url;
     log_request_set(scene.request_id);

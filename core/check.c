@@ -17,7 +17,8 @@ static bool check_length(const Field *f, const json_t *v, glong min, glong max, 
     const char *s = json_string_value(v);
     glong n = g_utf8_strlen(s, -1);
     if (n < min)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value: '%s'. It is too short: at least %ld characters", f->json, s, min);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value: '%s'. It is too short: at least %ld characters",
+                       f->json, s, min);
     if (n > max)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value is too long: at most %ld characters", f->json, max);
     if (has_control(s))
@@ -73,8 +74,8 @@ bool check_range(const Field *f, const json_t *v, GError **err)
     const Range *r = f->arg;
     gint64 n = json_integer_value(v);
     return (n >= r->min && n <= r->max)
-        || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: %" G_GINT64_FORMAT " is not from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ".",
-                   f->json, n, r->min, r->max);
+        || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: %" G_GINT64_FORMAT " is not from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT
+                   ".", f->json, n, r->min, r->max);
 }
 
 bool check_int_of(const Field *f, const json_t *v, GError **err)
@@ -90,7 +91,8 @@ bool check_cidr(const Field *f, const json_t *v, GError **err)
 {
     Cidr c;
     return cidr_parse(json_string_value(v), true, &c)
-        || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid IP subnet in canonical form.", f->json, json_string_value(v));
+        || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid IP subnet in canonical form.", f->json,
+                   json_string_value(v));
 }
 
 static bool is_ip(const json_t *v)
@@ -156,7 +158,8 @@ bool check_string_map(const Field *f, const json_t *v, GError **err)
     if (json_object_size(v) > 128)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it has more than 128 items.", f->json);
     json_object_foreach((json_t *) v, key, value)
-        if (!json_is_string(value) || !*key || g_utf8_strlen(key, -1) > 255 || g_utf8_strlen(json_string_value(value), -1) > 255 || has_control(key))
+        if (!json_is_string(value) || !*key || g_utf8_strlen(key, -1) > 255 || g_utf8_strlen(json_string_value(value), -1) > 255
+            || has_control(key))
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item '%s' must be a string of at most 255 characters.", f->json, key);
     return true;
 }
@@ -171,7 +174,8 @@ bool check_tags(const Field *f, const json_t *v, GError **err)
     json_array_foreach((json_t *) v, i, tag) {
         const char *s = json_string_value(tag);
         if (!s || !*s || g_utf8_strlen(s, -1) > 60 || strpbrk(s, ",/"))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: tag %zu must be a string of 1 to 60 characters without comma or slash.", f->json, i);
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: tag %zu must be a string of 1 to 60 characters without comma or slash.",
+                           f->json, i);
         if (!g_hash_table_add(seen, (gpointer) s))
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is given twice.", f->json, s);
     }

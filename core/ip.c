@@ -61,7 +61,7 @@ bool cidr_parse(const char *text, bool strict, Cidr *ret_cidr)
     gsize digits = strspn(slash + 1, "0123456789");
     if (digits < 1 || digits > 3 || slash[1 + digits] || (digits > 1 && slash[1] == '0'))
         return false;
-    c.prefix = atoi(slash + 1);
+    c.prefix = (int) g_ascii_strtoll(slash + 1, NULL, 10);
     if (c.prefix > ip_bits(c.base.version) || (strict && (c.base.n & host_mask(c))))
         return false;
     *ret_cidr = c;

@@ -134,7 +134,8 @@ bool field_parse(Row *row, size_t i, const json_t *v, GError **err)
         gint64 t;
         if (!type_matches(f, v) || (f->type == T_TIME && !clock_parse(json_string_value(v), &t))) {
             g_autofree char *text = json_text(v);
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value: %.200s. It is not %s", f->json, text, type_names[f->type]);
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value: %.200s. It is not %s", f->json, text,
+                           type_names[f->type]);
         }
         if (f->check && !f->check(f, v, err))
             return false;
