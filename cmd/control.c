@@ -2,6 +2,7 @@
 #include "cmd/cmd.h"
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/fault.h"
 #include "core/log.h"
 #include "core/verb.h"
 #include "core/wire.h"
@@ -58,11 +59,22 @@ static json_t *set_log(const json_t *args, GError **err)
     return json_object();
 }
 
+/* Tests inject faults at a moment of their choice; only in a process that was started for it. */
+static json_t *arm_faults(const json_t *args, GError **err)
+{
+    if (!g_getenv("NUVOLET_FAULT"))
+        return nv_fail(err, NV_ERR_FORBIDDEN, "this process was not started with NUVOLET_FAULT"), NULL;
+    fault_arm(json_get_str(args, "spec"));
+    return json_object();
+}
+
+static const VerbArg fault_args[] = { { "spec", ARG_STR, false }, { NULL, 0, false } };
 static const VerbArg doctor_args[] = { { "fix", ARG_BOOL, true }, { NULL, 0, false } };
 static const VerbArg ops_args[] = { { "all", ARG_BOOL, true }, { NULL, 0, false } };
 static const VerbArg log_args[] = { { "level", ARG_STR, false }, { NULL, 0, false } };
 static const Verb verbs[] = {
-    { "status", status, NULL }, { "doctor", doctor, doctor_args }, { "ops", operations, ops_args }, { "log", set_log, log_args }, VERBS_END,
+    { "status", status, NULL }, { "doctor", doctor, doctor_args }, { "ops", operations, ops_args }, { "log", set_log, log_args },
+    { "fault", arm_faults, fault_args }, VERBS_END,
 };
 static const Verb *const tables[] = { verbs, NULL };
 

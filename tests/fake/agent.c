@@ -11,6 +11,7 @@
 #include "core/verb.h"
 #include "core/wire.h"
 #include <glib/gstdio.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -421,7 +422,9 @@ int main(int argc, char **argv)
     int fd = wire_listen(argv[1], NULL, &error);
     if (fd >= 0) {
         log_info("fake.ready", "socket", argv[1], NULL);
-        verb_serve(fd, tables, getuid(), &error);
+        /* Tests run as root start `serve` as nobody. */
+        const struct passwd *pw = getuid() == 0 ? getpwnam("nobody") : NULL;
+        verb_serve(fd, tables, pw ? pw->pw_uid : getuid(), &error);
     }
     log_error("fake.failed", "error", error->message, NULL);
     return 1;
