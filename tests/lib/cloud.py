@@ -119,6 +119,8 @@ class Cloud:
 
     # -- processes ----------------------------------------------------------------------------------------------
     def start_agent(self, env=None):
+        if os.path.exists(self.run + "/agent.sock"):     # of one that was killed
+            os.unlink(self.run + "/agent.sock")
         self.agent = subprocess.Popen([FAKE_AGENT, self.run + "/agent.sock", self.world] + self.agent_args,
                                       env=dict(os.environ, **(env or {})), stderr=self.agent_log)
         self._until(lambda: os.path.exists(self.run + "/agent.sock"), "the stand-in agent")
