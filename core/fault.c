@@ -43,7 +43,7 @@ static Rule rule_parse(const char *text)
     Rule rule = { .name = g_strndup(text, (gsize) (colon - text)), .left = 1, .mode = mode_parse(colon + 1) };
     char *at = strrchr(rule.name, '@');
     if (at) {
-        rule.left = atoi(at + 1);
+        rule.left = (int) g_ascii_strtoll(at + 1, NULL, 10);
         *at = '\0';
     }
     if (rule.left < 1)

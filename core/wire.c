@@ -82,7 +82,7 @@ static bool address_of(const char *path, struct sockaddr_un *ret_addr, GError **
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
     if (strlen(path) >= sizeof(addr.sun_path))
         return nv_fail(err, NV_ERR_INVALID, "socket path %s is longer than %zu bytes", path, sizeof(addr.sun_path) - 1);
-    strcpy(addr.sun_path, path);
+    memcpy(addr.sun_path, path, strlen(path));
     *ret_addr = addr;
     return true;
 }

@@ -1,0 +1,219 @@
+/* tests/unit/test_agent.c -- the controller's side of the wire: many calls at once, timeouts, an agent that dies and comes back, events, syncs. */
+#include "core/clock.h"
+#include "core/conf.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/verb.h"
+#include "core/wire.h"
+#include "ops/agent.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *dir, *path;
+static pid_t agent_pid;
+static gint syncs, last_event, event_disorder;
+
+/* ---- the agent: a child process ---- */
+
+static json_t *echo(const json_t *args, GError **err)
+{
+    (void) err;
+    g_usleep((gulong) json_get_int(args, "ms", 0) * 1000);
+    return json_make("i", "n", json_get_int(args, "n", 0));
+}
+
+static json_t *refuse(const json_t *args, GError **err)
+{
+    (void) args;
+    return nv_fail(err, NV_ERR_HOST_FAULT, "never"), NULL;
+}
+
+static json_t *count_up(const json_t *args, GError **err)
+{
+    (void) args, (void) err;
+    for (gint64 n = 1; n <= 50; n++)
+        verb_event("count", json_make("i", "n", n));
+    return json_object();
+}
+
+static json_t *die(const json_t *args, GError **err)
+{
+    (void) args, (void) err;
+    kill(getpid(), SIGKILL);
+    return NULL;
+}
+
+static const VerbArg echo_args[] = { { "n", ARG_INT, false }, { "ms", ARG_INT, false }, { NULL, 0, false } };
+static const Verb verbs[] = { { "echo", echo, echo_args }, { "refuse", refuse, NULL }, { "count", count_up, NULL }, { "die", die, NULL }, VERBS_END };
+static const Verb *const tables[] = { verbs, NULL };
+
+static void agent_begin(void)
+{
+    agent_pid = fork();
+    if (agent_pid == 0) {
+        log_level_set(LOG_LEVEL_ERROR);
+        int fd = wire_listen(path, NULL, NULL);
+        verb_serve(fd, tables, getuid(), NULL);
+        _exit(1);
+    }
+}
+
+static void agent_end(void)
+{
+    int status;
+    kill(agent_pid, SIGKILL);
+    waitpid(agent_pid, &status, 0);
+}
+
+static void wait_up(bool up)
+{
+    for (int i = 0; i < 500 && agent_is_up("h1") != up; i++)
+        g_usleep(10 * 1000);
+    assert_int_equal(agent_is_up("h1"), up);
+}
+
+/* ---- the controller ---- */
+
+static void on_count(Db *db, const char *host, const json_t *data)
+{
+    (void) db;
+    gint n = (gint) json_get_int(data, "n", 0);
+    if (n != last_event + 1 || !g_str_equal(host, "h1"))
+        event_disorder++;
+    g_atomic_int_set(&last_event, n);
+}
+
+static void sync_host(Db *db, const char *host)
+{
+    (void) db;
+    /* A sync may ask the agent. */
+    g_autoptr(json_t) answer = agent_call(host, "echo", json_make("ii", "n", (gint64) 1, "ms", (gint64) 0), 5, NULL);
+    if (answer)
+        g_atomic_int_inc(&syncs);
+}
+
+static const AgentEvent events[] = { { "count", on_count }, { NULL, NULL } };
+static const AgentEvent *const event_tables[] = { events, NULL };
+static AgentSync *const sync_list[] = { sync_host, NULL };
+
+static int set_up(void **state)
+{
+    (void) state;
+    dir = g_dir_make_tmp("nvt-agent-XXXXXX", NULL);
+    path = g_build_filename(dir, "agent.sock", NULL);
+    log_level_set(LOG_LEVEL_ERROR);
+    agent_begin();
+    g_autofree char *agents = g_strdup_printf("h1=unix:%s; h2=unix:%s/none", path, dir);
+    g_assert_true(conf_load(NULL, NULL) && conf_override("hosts.agents", agents, NULL));
+    g_assert_true(agents_start(NULL, event_tables, sync_list, NULL));
+    wait_up(true);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void) state;
+    agents_stop();
+    agent_end();
+    g_unlink(path);
+    return g_rmdir(dir);
+}
+
+static gpointer call_many(gpointer data)
+{
+    gint64 base = GPOINTER_TO_INT(data);
+    for (gint64 i = 0; i < 100; i++) {
+        g_autoptr(json_t) answer = agent_call("h1", "echo", json_make("ii", "n", base + i, "ms", (gint64) 0), 5, NULL);
+        if (json_get_int(answer, "n", -1) != base + i)
+            return GINT_TO_POINTER(1);
+    }
+    return NULL;
+}
+
+static void answers_find_their_callers(void **state)
+{
+    (void) state;
+    GThread *threads[8];
+    for (int i = 0; i < 8; i++)
+        threads[i] = g_thread_new("caller", call_many, GINT_TO_POINTER(1000 * i));
+    for (int i = 0; i < 8; i++)
+        assert_null(g_thread_join(threads[i]));
+}
+
+static void errors_keep_their_code(void **state)
+{
+    (void) state;
+    g_autoptr(GError) refused = NULL, late = NULL, away = NULL, unknown = NULL;
+    assert_null(agent_call("h1", "refuse", NULL, 5, &refused));
+    assert_int_equal(nv_error_code(refused), NV_ERR_HOST_FAULT);
+    assert_string_equal(refused->message, "never");
+    gint64 t = clock_mono_us();
+    assert_null(agent_call("h1", "echo", json_make("ii", "n", (gint64) 1, "ms", (gint64) 2500), 1, &late));
+    assert_int_equal(nv_error_code(late), NV_ERR_AGENT);
+    assert_true(clock_mono_us() - t < 2000 * 1000);
+    assert_null(agent_call("h2", "echo", NULL, 5, &away));
+    assert_int_equal(nv_error_code(away), NV_ERR_AGENT);
+    assert_null(agent_call("h3", "echo", NULL, 5, &unknown));
+    assert_int_equal(nv_error_code(unknown), NV_ERR_AGENT);
+}
+
+static void events_come_in_order(void **state)
+{
+    (void) state;
+    g_autoptr(json_t) answer = agent_call("h1", "count", NULL, 5, NULL);
+    assert_non_null(answer);
+    for (int i = 0; i < 200 && g_atomic_int_get(&last_event) < 50; i++)
+        g_usleep(10 * 1000);
+    assert_int_equal(last_event, 50);
+    assert_int_equal(event_disorder, 0);
+}
+
+static void comes_back_after_death(void **state)
+{
+    (void) state;
+    g_autoptr(GError) error = NULL;
+    gint before = g_atomic_int_get(&syncs);
+    assert_true(before > 0);
+    gint64 t = clock_mono_us();
+    assert_null(agent_call("h1", "die", NULL, 30, &error));
+    assert_int_equal(nv_error_code(error), NV_ERR_AGENT);
+    assert_true(clock_mono_us() - t < 2000 * 1000);     /* at once, not after the timeout */
+    int status;
+    waitpid(agent_pid, &status, 0);
+    wait_up(false);
+    agent_begin();
+    wait_up(true);
+    for (int i = 0; i < 200 && g_atomic_int_get(&syncs) == before; i++)
+        g_usleep(10 * 1000);
+    assert_true(g_atomic_int_get(&syncs) > before);
+    g_autoptr(json_t) list = agents_status();
+    assert_int_equal(json_array_size(list), 2);
+    assert_true(json_get_bool(json_array_get(list, 0), "up", false));
+    assert_non_null(json_get_str(json_array_get(list, 1), "error"));
+}
+
+static void syncs_on_demand(void **state)
+{
+    (void) state;
+    gint before = g_atomic_int_get(&syncs);
+    agents_sync_soon("h1");
+    for (int i = 0; i < 200 && g_atomic_int_get(&syncs) == before; i++)
+        g_usleep(10 * 1000);
+    assert_true(g_atomic_int_get(&syncs) > before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_find_their_callers), cmocka_unit_test(errors_keep_their_code), cmocka_unit_test(events_come_in_order),
+        cmocka_unit_test(comes_back_after_death), cmocka_unit_test(syncs_on_demand),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
