@@ -59,6 +59,7 @@ static const Option options[] = {
     { "quota.backups",              OPT_INT, "10", -1, 1000000, "Volume backups of a project." },
     { "quota.backup_gigabytes",     OPT_INT, "1000", -1, 1000000000, "GiB of backups of a project." },
     { "quota.volume_groups",        OPT_INT, "10", -1, 1000000, "Volume groups of a project." },
+    { "compute.qemu_user", OPT_STR, "libvirt-qemu", 0, 0, "User that libvirt runs QEMU as: guests' disks belong to it. Left as it is where there is no such user." },
 };
 /* clang-format on */
 
