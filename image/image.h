@@ -21,5 +21,5 @@ char *image_path(const char *id);
 /* Removes what an interrupted upload left (.part files, rows in "saving"); called at start. */
 bool image_recover(Db *db, GError **err);
 /* Hidden subcommand `nuvolet inspect FORMAT`, run as an rlimited child with the file as standard input: prints JSON
- * {"format", "virtual_size"} or exits 1 with one sentence. */
+ * {"format", "virtual_size"} or {"refused": one sentence}, and exits 0; any other end means that the bytes broke it. */
 int image_inspect_main(const char *format);
