@@ -39,13 +39,16 @@ static int open_beneath(int dir_fd, const char *name, int flags, mode_t mode)
     return (int) fd;
 }
 
-static bool check_dir(int fd, const char *name, GError **err)
+static bool check_dir(int fd, const char *name, mode_t mode, GError **err)
 {
     struct stat st;
     if (fstat(fd, &st))
         return nv_fail_errno(err, NV_ERR_HOST_FAULT, "cannot look at directory %s", name);
     if (st.st_uid != geteuid())
         return nv_fail(err, NV_ERR_HOST_FAULT, "directory %s belongs to user %u, not to user %u who keeps files there", name, st.st_uid, geteuid());
+    /* The umask may have taken bits away when it was made. */
+    if ((st.st_mode & mode) != mode && fchmod(fd, (st.st_mode & 07777) | mode))
+        return nv_fail_errno(err, NV_ERR_HOST_FAULT, "cannot set the mode of directory %s", name);
     return !(st.st_mode & 022) || nv_fail(err, NV_ERR_HOST_FAULT, "directory %s is writable by others", name);
 }
 
@@ -60,7 +63,7 @@ int file_open_dir(const char *path, mode_t mode, GError **err)
     }
     if (fd < 0)
         return nv_fail_errno(err, NV_ERR_HOST_FAULT, "cannot open directory %s", path), -1;
-    return check_dir(fd, path, err) ? (int) g_steal_fd(&fd) : -1;
+    return check_dir(fd, path, mode, err) ? (int) g_steal_fd(&fd) : -1;
 }
 
 int file_open_subdir(int dir_fd, const char *name, mode_t mode, GError **err)
@@ -73,7 +76,7 @@ int file_open_subdir(int dir_fd, const char *name, mode_t mode, GError **err)
     g_auto(Fd) fd = open_beneath(dir_fd, name, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return nv_fail_errno(err, NV_ERR_HOST_FAULT, "cannot open directory %s", name), -1;
-    return check_dir(fd, name, err) ? (int) g_steal_fd(&fd) : -1;
+    return check_dir(fd, name, mode, err) ? (int) g_steal_fd(&fd) : -1;
 }
 
 int file_open_beneath(int dir_fd, const char *name, int flags, mode_t mode, GError **err)

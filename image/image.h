@@ -11,6 +11,7 @@ typedef struct Image {
     gint64 size, virtual_size, min_disk, min_ram, created_at, updated_at;
     bool protected_, os_hidden;
     json_t *tags, *properties;           /* array of strings; object of strings */
+    /* Not known yet: name, disk_format and container_format are "", size and virtual_size -1. */
 } Image;
 extern const Resource image_resource;
 
