@@ -59,6 +59,7 @@ static const Option options[] = {
     { "quota.backups",              OPT_INT, "10", -1, 1000000, "Volume backups of a project." },
     { "quota.backup_gigabytes",     OPT_INT, "1000", -1, 1000000000, "GiB of backups of a project." },
     { "quota.volume_groups",        OPT_INT, "10", -1, 1000000, "Volume groups of a project." },
+
     { "image.size_max_gib",    OPT_INT, "1024",  1, 1048576, "Largest image file that is accepted." },
     { "image.virtual_max_gib", OPT_INT, "10240", 1, 1048576, "Largest disk that an image may say it is." },
     { "image.project_gib",     OPT_INT, "0",     0, 1048576, "Most that the images of one project may take on disk together; 0: no limit." },

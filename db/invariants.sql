@@ -4,6 +4,7 @@
 -- :name operation_forgotten
 SELECT id, kind, step, resource_id FROM operation
 WHERE state = 'live' AND attempt > 0 AND max(updated_at, not_before) < now_us() - 1800000000;
+
 -- :name image_active_without_data
 SELECT id, status FROM image
 WHERE status IN ('active', 'deactivated') AND (size < 1 OR checksum IS NULL OR os_hash_value IS NULL OR disk_format = '' OR container_format = '');

@@ -139,7 +139,7 @@ static bool take_filter(Ask *a, const char *name, const char *value, GError **er
     static const char *const texts[] = { "name", "id", "status", "container_format", "disk_format", NULL };
     static const char *const equals[] = { "owner", "checksum", "os_hash_algo", "os_hash_value", NULL };
     static const char *const numbers[] = { "size", "virtual_size", "min_ram", "min_disk", NULL };
-    ListOp op;
+    ListOp op = OP_EQ;
     const char *field = ranged(name, &op);
     if (a->filters->len + json_array_size(a->properties) + json_array_size(a->tags) >= FILTERS_MAX)
         return nv_fail(err, NV_ERR_INVALID, "There are more than %d filters.", FILTERS_MAX);
@@ -150,7 +150,7 @@ static bool take_filter(Ask *a, const char *name, const char *value, GError **er
     if (!strcmp(name, "protected") || !strcmp(name, "os_hidden"))
         return filter_bool(a, name, value, err);
     if (field || g_strv_contains(numbers, name))
-        return filter_number(a, field ? field : name, field ? op : OP_EQ, value, err);
+        return filter_number(a, field ? field : name, op, value, err);
     if (g_strv_contains(equals, name))
         add_filter(a, name, OP_EQ, one_value(value));
     else if (!strcmp(name, "tag"))
