@@ -24,5 +24,6 @@ const Service metadata_service = { "metadata", "", &dialect_nova, metadata_route
 
 const Resource *const resources[] = {
     &domain_resource, &project_resource, &user_resource, &role_resource, &region_resource, &service_resource, &endpoint_resource,
+    &image_resource,
     NULL,
 };
