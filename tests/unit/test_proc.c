@@ -1,0 +1,182 @@
+/* tests/unit/test_proc.c -- children: output, status, time-out, limits, descriptors, environment, user, daemons. */
+#include "core/proc.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+static void output_and_environment(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *out = NULL;
+    assert_true(proc_run(ARGV("env"), NULL, &out, &err));
+    assert_string_equal(out, "LC_ALL=C\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n");
+}
+
+static void arguments_are_not_a_shell(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *out = NULL;
+    assert_true(proc_run(ARGV("echo", "$(id); *", "a  b"), NULL, &out, &err));
+    assert_string_equal(out, "$(id); * a  b\n");
+}
+
+static void failure_tells_the_first_line(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    assert_false(proc_run(ARGV("sh", "-c", "echo out; echo one >&2; echo two >&2; exit 3"), NULL, NULL, &err));
+    assert_int_equal(nv_error_code(err), NV_ERR_HOST_FAULT);
+    assert_string_equal(err->message, "sh failed with status 3: one");
+    g_clear_error(&err);
+    assert_false(proc_run(ARGV("sh", "-c", "echo 'x: No space left on device' >&2; exit 1"), NULL, NULL, &err));
+    assert_int_equal(nv_error_code(err), NV_ERR_NO_SPACE);
+    g_clear_error(&err);
+    assert_false(proc_run(ARGV("sh", "-c", "kill -9 $$"), NULL, NULL, &err));
+    assert_string_equal(err->message, "sh was ended by signal 9");
+}
+
+static void missing_program(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    assert_false(proc_run(ARGV("no-such-program-here"), NULL, NULL, &err));
+    assert_int_equal(nv_error_code(err), NV_ERR_HOST_FAULT);
+    g_clear_error(&err);
+    assert_false(proc_run(ARGV("/no/such/program"), NULL, NULL, &err));
+    assert_non_null(strstr(err->message, "No such file"));
+    g_clear_error(&err);
+    assert_int_equal(proc_spawn_daemon(ARGV("/no/such/program"), NULL, NULL, &err), -1);
+    assert_non_null(strstr(err->message, "No such file"));
+}
+
+static void time_out_ends_the_whole_group(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    gint64 before = clock_mono_us();
+    assert_false(proc_run(ARGV("sh", "-c", "sleep 30 & sleep 30"), &(ProcOptions) { .timeout_s = 1 }, NULL, &err));
+    assert_int_equal(nv_error_code(err), NV_ERR_AGENT);
+    assert_true(clock_mono_us() - before < 10 * G_USEC_PER_SEC);
+}
+
+static void ends_with_the_child_not_with_its_pipes(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *out = NULL;
+    gint64 before = clock_mono_us();
+    assert_true(proc_run(ARGV("sh", "-c", "sleep 20 & echo $!"), NULL, &out, &err));
+    assert_true(clock_mono_us() - before < 10 * G_USEC_PER_SEC);
+    kill((pid_t) g_ascii_strtoll(out, NULL, 10), SIGKILL);
+}
+
+static void output_is_cut(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *out = NULL;
+    assert_true(proc_run(ARGV("head", "-c", "6000000", "/dev/zero"), NULL, &out, &err));
+    assert_true(proc_run(ARGV("sh", "-c", "yes | head -c 6000000"), NULL, (g_free(out), &out), &err));
+    assert_int_equal(strlen(out), 4 << 20);
+}
+
+static void descriptors_are_closed(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *out = NULL;
+    int leak = dup(0), high = fcntl(0, F_DUPFD, 200);
+    assert_true(leak > 2 && high >= 200);
+    assert_true(proc_run(ARGV("sh", "-c", "ls /proc/$$/fd | tr '\\n' ' '"), NULL, &out, &err));
+    assert_string_equal(out, "0 1 2 ");
+    close(leak);
+    close(high);
+}
+
+static void limits(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *out = NULL;
+    const ProcOptions opt = { .max_memory = 200 << 20, .max_cpu_s = 7, .max_file = 4096, .max_fds = 50, .no_new_privs = true };
+    assert_true(proc_run(ARGV("sh", "-c", "ulimit -v; ulimit -t; ulimit -f; ulimit -n; grep NoNewPrivs /proc/$$/status"), &opt, &out, &err));
+    assert_string_equal(out, "204800\n7\n8\n50\nNoNewPrivs:\t1\n");
+}
+
+static void standard_input(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *out = NULL;
+    int p[2];
+    assert_int_equal(pipe(p), 0);
+    assert_int_equal(write(p[1], "hello", 5), 5);
+    close(p[1]);
+    assert_true(proc_run(ARGV("cat"), &(ProcOptions) { .stdin_fd = p[0] }, &out, &err));
+    assert_string_equal(out, "hello");
+    close(p[0]);
+    g_clear_pointer(&out, g_free);
+    assert_true(proc_run(ARGV("cat"), NULL, &out, &err));
+    assert_string_equal(out, "");
+}
+
+static void user(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *out = NULL;
+    if (geteuid() != 0)
+        skip();
+    assert_true(proc_run(ARGV("sh", "-c", "id -un; id -Gn; grep -c 'CapEff:.0000000000000000' /proc/$$/status"),
+                         &(ProcOptions) { .user = "nobody" }, &out, &err));
+    assert_string_equal(out, "nobody\nnogroup\n1\n");
+    assert_false(proc_run(ARGV("id"), &(ProcOptions) { .user = "no-such-user" }, NULL, &err));
+    g_clear_error(&err);
+    assert_false(proc_run(ARGV("id"), &(ProcOptions) { .netns = "no-such-netns" }, NULL, &err));
+}
+
+static void daemons(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *dir = g_dir_make_tmp("nuvolet-proc-XXXXXX", NULL);
+    g_autofree char *log = g_build_filename(dir, "log", NULL);
+    g_autofree char *text = NULL;
+    pid_t pid = proc_spawn_daemon(ARGV("sh", "-c", "echo $$; exec sleep 60"), NULL, log, &err);
+    assert_true(pid > 0);
+    for (int i = 0; i < 200 && (!text || !*text); i++) {
+        g_free(text);
+        g_usleep(10000);
+        assert_true(g_file_get_contents(log, &text, NULL, NULL));
+    }
+    assert_int_equal(g_ascii_strtoll(text, NULL, 10), pid);
+    assert_int_equal(getsid(pid) == getsid(0), 0);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    g_unlink(log);
+    g_rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(output_and_environment), cmocka_unit_test(arguments_are_not_a_shell),
+        cmocka_unit_test(failure_tells_the_first_line), cmocka_unit_test(missing_program),
+        cmocka_unit_test(time_out_ends_the_whole_group), cmocka_unit_test(ends_with_the_child_not_with_its_pipes),
+        cmocka_unit_test(output_is_cut), cmocka_unit_test(descriptors_are_closed),
+        cmocka_unit_test(limits), cmocka_unit_test(standard_input),
+        cmocka_unit_test(user), cmocka_unit_test(daemons),
+    };
+    return cmocka_run_group_tests_name("proc", tests, NULL, NULL);
+}
