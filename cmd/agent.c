@@ -46,7 +46,15 @@ static gpointer serve_verbs(gpointer data)
     _exit(1);
 }
 
-static bool run(GError **err)
+static bool start_parts(GError **err)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(starters); i++)
+        if (!starters[i](err))
+            return false;
+    return true;
+}
+
+static bool run(bool clear, GError **err)
 {
     static Door door;                            /* outlives this function: the serving thread has it */
     sigset_t ends;
@@ -56,11 +64,12 @@ static bool run(GError **err)
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);     /* inherited by every thread: only sigwait below sees them */
     g_autofree char *path = conf_path("paths.run", "agent.sock");
-    if (!make_dirs(err))
+    if (!make_dirs(err) || !start_parts(err))
         return false;
-    for (size_t i = 0; i < G_N_ELEMENTS(starters); i++)
-        if (!starters[i](err))
-            return false;
+    if (clear) {
+        clear_host(tables);
+        return true;
+    }
     if (!open_door(path, &door, err))
         return false;
     g_thread_unref(g_thread_new("agent-serve", serve_verbs, &door));
@@ -77,9 +86,10 @@ int agent_main(int argc, char **argv)
     g_autoptr(GError) err = NULL;
     mallopt(M_ARENA_MAX, 2);
     umask(0022);
-    if (cmd_configure(&argc, argv, &err) && argc > 1)
+    bool clear = cmd_configure(&argc, argv, &err) && argc == 2 && g_str_equal(argv[1], "--clear");
+    if (!err && !clear && argc > 1)
         nv_fail(&err, NV_ERR_INVALID, "unknown argument %s", argv[1]);
-    if (err || !run(&err)) {
+    if (err || !run(clear, &err)) {
         log_error("agent.failed", "error", err->message, NULL);
         return 1;
     }

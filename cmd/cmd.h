@@ -1,5 +1,6 @@
 /* cmd/cmd.h -- the subcommands of `nuvolet`. */
 #pragma once
+#include "core/verb.h"
 #include "db/db.h"
 
 /* Each takes the arguments after its own name; returns the exit status. */
@@ -16,5 +17,7 @@ json_t *doctor_run(Db *db, bool fix, GError **err);
 /* cmd/schema.c: prints a resource's fields; false: there is no such resource (NULL: prints all names). */
 bool schema_print(const char *name);
 
+/* Shuts guests down and removes what the network part made on this host; with the agent's verb tables, without its socket. */
+void clear_host(const Verb *const *tables);
 /* Parses --config FILE and --set group.key=value, loads the configuration, sets the log level.  Arguments left over stay in argv. */
 bool cmd_configure(int *argc, char **argv, GError **err);
