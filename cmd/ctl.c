@@ -207,7 +207,7 @@ static int usage(void)
     fputs("usage: nuvolet ctl COMMAND\n", stderr);
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(stderr, "  %-7s %s\n", commands[i].name, commands[i].help);
-    fputs("  schema  [RESOURCE] a resource's fields\n  conf    the configuration file with its defaults\n", stderr);
+    fputs("  schema  [RESOURCE] a resource's fields\n  conf    [KEY] the configuration file with its defaults, or one value in force\n", stderr);
     return 2;
 }
 
@@ -216,6 +216,8 @@ static int run_command(size_t i, int argc, char **argv)
     g_autoptr(GError) err = NULL;
     g_autofree char *option = g_strconcat("--", commands[i].option, NULL);
     json_t *args = json_object();
+    bool raw = argc == 3 && g_str_equal(argv[2], "--json");
+    argc -= raw && !commands[i].argument;
     bool good = commands[i].argument ? argc == 3 : argc == 2 || (argc == 3 && commands[i].option && g_str_equal(argv[2], option));
     if (!good) {
         json_decref(args);
@@ -226,10 +228,29 @@ static int run_command(size_t i, int argc, char **argv)
     else if (argc == 3)
         json_object_set_new(args, commands[i].option, json_true());
     g_autoptr(json_t) answer = ask(commands[i].name, args, &err);
+    if (answer && raw) {
+        g_autofree char *text = json_text(answer);
+        return puts(text) < 0;
+    }
     if (answer)
         return commands[i].print(answer);
     fprintf(stderr, "nuvolet ctl: %s\n", err->message);
     return 2;
+}
+
+/* The whole file with its comments, or one value in force. */
+static int run_conf(const char *key)
+{
+    g_autofree char *text = key ? NULL : conf_render();
+    if (key && !conf_has(key)) {
+        fprintf(stderr, "nuvolet ctl: there is no option %s\n", key);
+        return 2;
+    }
+    if (key)
+        puts(conf_str(key));
+    else
+        fputs(text, stdout);
+    return 0;
 }
 
 int ctl_main(int argc, char **argv)
@@ -245,11 +266,8 @@ int ctl_main(int argc, char **argv)
         fprintf(stderr, "nuvolet ctl: there is no resource %s\n", argv[2]);
         return 2;
     }
-    if (argc == 2 && g_str_equal(argv[1], "conf")) {
-        g_autofree char *text = conf_render();
-        fputs(text, stdout);
-        return 0;
-    }
+    if (argc <= 3 && argc >= 2 && g_str_equal(argv[1], "conf"))
+        return run_conf(argv[2]);
     for (size_t i = 0; argc >= 2 && i < G_N_ELEMENTS(commands); i++)
         if (g_str_equal(argv[1], commands[i].name))
             return run_command(i, argc, argv);

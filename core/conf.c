@@ -154,6 +154,11 @@ bool conf_load(const char *path, GError **err)
     return true;
 }
 
+bool conf_has(const char *key)
+{
+    return option_find(key) >= 0;
+}
+
 const char *conf_str(const char *key)
 {
     int i = option_find(key);

@@ -13,6 +13,8 @@ const char *conf_str(const char *key);
 gint64 conf_int(const char *key);
 bool conf_bool(const char *key);
 double conf_real(const char *key);
+/* Whether there is such an option. */
+bool conf_has(const char *key);
 /* The commented default file, as shipped in etc/nuvolet.conf (a test compares them).  Caller frees. */
 char *conf_render(void);
 /* "path" under the directory option "paths.state" or "paths.run".  Caller frees. */
