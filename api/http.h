@@ -20,13 +20,26 @@ typedef struct HttpOptions {
     int workers;                     /* handler threads */
     gsize max_body;                  /* buffered bodies; larger: 413 */
     const char *tls_cert, *tls_key;  /* PEM paths; NULL: plain */
-    /* Asked on the I/O thread once the headers are in: should this request's body be streamed (call_read) instead of buffered? max bytes or -1: no limit */
+    /* Asked on the I/O thread once the headers are in: should this request's body be streamed (call_read) instead of buffered? max bytes or -1: no limit.
+     * A streamed request's handler runs before its body is asked for: answered without a call_read, "Expect: 100-continue" is never met. */
     bool (*streams)(const char *method, const char *path, gint64 *ret_max);
-    /* Runs on a worker thread. */
+    /* Runs on a worker thread.  HEAD arrives as GET. */
     void (*handle)(HttpRequest *req, void *data);
     void *data;
-    const char *passed_socket;       /* metadata twin: no port; accepts connected sockets passed with SCM_RIGHTS on this Unix socket, each with a
-                                        JSON line {"network": id, "address": ip}; NULL: an ordinary listener */
+    const char *passed_socket;       /* metadata twin: no port; accepts connected sockets passed with SCM_RIGHTS on this Unix stream socket, each
+                                        sendmsg one descriptor and one JSON line {"network": id, "address": ip}; NULL: an ordinary listener */
+    /* May this request's handler run on the I/O thread itself, where it costs no thread switch?  Only for handlers that neither wait nor take
+     * longer than about a millisecond (one row read from the database).  NULL: none.  If one takes over 20 ms all the same, the server uses
+     * workers for everything during the next second. */
+    bool (*quick)(const char *method, const char *path);
+    /* Zero means the default in brackets. */
+    gsize head_max;                  /* memory of a connection: bounds request line and headers together [8 KiB; an idle connection keeps it] */
+    int max_connections;             /* [16384]; beyond it the connection that was idle longest is closed */
+    int per_source;                  /* connections from one address [max_connections; 8 per (network, address) with passed_socket] */
+    int queue_max;                   /* requests waiting for a worker; more: 503 [512] */
+    int idle_s;                      /* keep-alive without a request [300] */
+    int head_s;                      /* from the first byte of a request to the end of its headers [10] */
+    int rate_s;                      /* bodies and replies must make 1 KiB a second on average over each such period [10] */
 } HttpOptions;
 
 /* NULL with err. */

@@ -1,0 +1,80 @@
+/* api/conn.h -- what http.c knows of a connection, and the deadlines it must keep; no libmicrohttpd in here. */
+#pragma once
+#include "api/ring.h"
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+enum { LINGERING_MAX = 32, SWEEP_US = G_USEC_PER_SEC };
+
+/* IDLE: no request line yet.  HEAD: headers are coming.  BODY: so is the body.  WORK: suspended, a worker has it.  REPLY: being sent. */
+typedef enum { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_WORK, CONN_REPLY } ConnState;
+
+/* One a server; shared by its I/O threads. */
+typedef struct ConnRules {
+    int max, per_source, idle_s, head_s, rate_s;
+    bool tls;
+    GMutex lock;
+    GHashTable *sources;                     /* text → connections */
+    atomic_uint n_conns;
+    atomic_ullong by_class[6], refused, shed, timeouts;
+} ConnRules;
+
+typedef struct Conn Conn;
+/* One an I/O thread, which alone touches it. */
+typedef struct Conns {
+    ConnRules *rules;
+    Conn *first, *last;                      /* most recently opened or used first */
+    guint n;
+    gint64 now, swept;                       /* now: kept by the owner */
+    struct { int fd; gint64 until; gsize bytes; } lingering[LINGERING_MAX];
+    guint n_lingering;
+} Conns;
+
+struct Conn {
+    Conn *prev, *next;
+    Conns *conns;
+    void *mhd, *req;                         /* http.c's */
+    char *source, *network;                  /* what per_source counts; passed connections' network */
+    char client[INET6_ADDRSTRLEN];
+    int fd;
+    ConnState state;
+    bool suspended, sampled, linger, doomed; /* linger: a client may still be sending when we close; doomed: shut down by conn_end */
+    gint64 since, check_at;                  /* since: of the state, or of the current rate period */
+    gint64 head_since;                       /* when the unfinished head began; 0: nothing of it seen */
+    guint64 mark;                            /* bytes at the start of the period */
+    guint64 body_seen;                       /* of the current request */
+    gsize held;                              /* bytes of the reply kept in memory */
+    Ring *ring;                              /* borrowed: told when the body fails */
+};
+
+void conn_rules_init(ConnRules *rules);
+void conn_rules_done(ConnRules *rules);
+void conn_address_text(const struct sockaddr *addr, char out[INET6_ADDRSTRLEN]);
+/* Counts (n 1) or uncounts (n -1) a connection of source; false: it has as many as it may.  Any thread. */
+bool conn_source_add(ConnRules *rules, const char *source, int n);
+
+/* A connection of the source counted before; conn_free uncounts it.  client and network are copied; network may be NULL. */
+Conn *conn_new(Conns *conns, int fd, const char *client, const char *network);
+void conn_free(Conn *conn);
+/* What is counted for it.  Caller frees. */
+char *conn_source(const char *client, const char *network);
+void conn_enter(Conn *conn, ConnState state);
+/* Makes room by ending the connection that was idle longest; false: none is idle. */
+bool conns_shed_idle(Conns *conns);
+
+/* The one form of error made below the application: {"error": {"code", "title", "message"}}. */
+GString *conn_error_body(int status, const char *why);
+/* Writes a reply past libmicrohttpd, which cannot answer before a body's end.  Only while nothing of a reply was sent; the caller then
+ * ends the connection.  extra: header lines, each with its CR LF.  Nothing is sent over TLS. */
+void conn_send_raw(Conn *conn, int status, const char *extra, const GString *body);
+void conn_refuse_raw(Conn *conn, int status, const char *why);
+/* Shuts the socket down, whereupon libmicrohttpd closes it.  INPUT: what was written still goes out.  ABORT: nothing more goes out. */
+typedef enum { END_INPUT, END_BOTH, END_ABORT } ConnEnd;
+void conn_end(Conn *conn, ConnEnd how);
+
+/* Once a second: ends connections that exceed a deadline. */
+void conns_sweep(Conns *conns);
+/* Sockets of closed connections that are drained a little longer, so that the last reply is not lost to a reset. */
+void conns_drain(Conns *conns);
+void conns_done(Conns *conns);

@@ -1,0 +1,882 @@
+/* api/http.c -- HTTP over libmicrohttpd: I/O threads of our own drive it, workers run the handlers, and the gate refuses what it lets pass.
+ *
+ * Each I/O thread owns a daemon in external-epoll mode, so everything that touches a connection happens on one thread, without locks.
+ * While a worker has a request its connection is suspended, which costs nothing; workers hand finished requests back through the
+ * thread's list of events. */
+#include "api/http.h"
+#include "api/conn.h"
+#include "api/gate.h"
+#include "api/passed.h"
+#include "api/pool.h"
+#include "api/uri.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    QUICK_LIMIT_US = 20000,                  /* a "quick" handler that takes longer turns quickness off for a second */
+    RING_SIZE = 256 << 10,
+    SPILL_SIZE = 256 << 10, SPILL_ABOVE = 8 << 20,
+    TINY_PIECES = 4096, TINY_SIZE = 16,      /* so many pieces of a body, and their average must not be below */
+    STOP_US = 5 * G_USEC_PER_SEC,
+};
+
+typedef struct Io Io;
+typedef struct Req Req;
+/* HEAD: not yet through the gate.  ASKED: streamed, the handler runs, but the body is not wanted yet. */
+typedef enum { PHASE_HEAD, PHASE_ASKED, PHASE_BODY, PHASE_WORK } Phase;
+typedef enum { EVENT_READ = 1 << 0, EVENT_FINISHED = 1 << 1 } Event;
+
+struct Req {
+    HttpRequest http;                        /* first: handlers get its address */
+    CallBody stream;
+    PoolJob job;
+    atomic_int refs;                         /* the connection's and the worker's */
+    Io *io;
+    Conn *conn;                              /* I/O thread only; NULL: gone */
+    Phase phase;
+    bool streamed, finished, close;
+    bool asked;                              /* worker only: it has begun to read the body */
+    GateResult gate;
+    GString *body;
+    Ring *ring;
+    gint64 body_max;                         /* -1: any */
+    guint pieces;
+    char *header_copy;                       /* streamed: headers outlive the connection */
+    struct MHD_Response *reply;
+    gsize held;                              /* bytes of the reply in memory */
+    Req *next_event;                         /* with listed and events: under io->lock */
+    bool listed;
+    unsigned events;
+    char client[INET6_ADDRSTRLEN];
+    GateHead head;                           /* from here on not zeroed at birth */
+    Uri uri;
+    char target[];
+};
+
+/* A connection that came through passed_socket. */
+typedef struct Added {
+    int fd;
+    char network[40], address[INET6_ADDRSTRLEN];
+} Added;
+
+struct Io {
+    HttpServer *server;
+    struct MHD_Daemon *daemon;
+    GThread *thread;
+    Conns conns;
+    guint n_suspended;
+    int epoll_fd, wake_fd;
+    atomic_bool sleeping;
+    const Added *adding;                     /* the passed connection being added */
+    GMutex lock;
+    Req *events, **events_tail;
+    GQueue added;                            /* Added* */
+    bool quiesced;
+};
+
+struct HttpServer {
+    HttpOptions opt;
+    ConnRules rules;
+    int listen_fd, port;
+    char *tls_cert, *tls_key;
+    Pool *pool;
+    Passed *passed;
+    Io *ios;
+    guint n_ios, next_io;
+    atomic_bool stopping;
+    gint64 stop_at;
+    atomic_llong quick_off_until;
+    atomic_size_t held;
+    atomic_ullong quick_runs;
+};
+
+static void wake(Io *io)
+{
+    guint64 one = 1;
+    if (atomic_exchange(&io->sleeping, false) && write(io->wake_fd, &one, sizeof one) < 0)
+        log_warn("http.wake", "why", g_strerror(errno), NULL);
+}
+
+static void req_unref(Req *req)
+{
+    if (atomic_fetch_sub(&req->refs, 1) > 1)
+        return;
+    Call *c = &req->http.call;
+    if (req->reply)
+        MHD_destroy_response(req->reply);
+    if (req->body)
+        g_string_free(req->body, TRUE);
+    if (req->ring)
+        ring_free(req->ring);
+    if (c->out)
+        g_string_free(c->out, TRUE);
+    if (c->headers)
+        g_ptr_array_unref(c->headers);
+    if (c->fd >= 0)
+        close(c->fd);
+    g_free(req->header_copy);
+    g_free(req);
+}
+
+/* Any thread.  With EVENT_FINISHED the worker's reference goes along. */
+static void post(Req *req, Event event)
+{
+    Io *io = req->io;
+    g_mutex_lock(&io->lock);
+    req->events |= event;
+    if (!req->listed) {
+        req->listed = true;
+        req->next_event = NULL;
+        *io->events_tail = req;
+        io->events_tail = &req->next_event;
+    }
+    g_mutex_unlock(&io->lock);
+    wake(io);
+}
+
+/* ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* When many large replies wait for slow readers they go to an unlinked file, where they cost disk cache instead of memory. */
+static int spill(const GString *text)
+{
+    int fd = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    for (gsize done = 0; fd >= 0 && done < text->len;) {
+        ssize_t n = write(fd, text->str + done, text->len - done);
+        if (n < 0) {
+            close(fd);
+            return -1;
+        }
+        done += (gsize) n;
+    }
+    return fd;
+}
+
+static struct MHD_Response *text_response(Req *req, GString **text)
+{
+    HttpServer *s = req->io->server;
+    gsize n = (*text)->len;
+    int fd = n > SPILL_SIZE && atomic_load(&s->held) > SPILL_ABOVE ? spill(*text) : -1;
+    if (fd >= 0)
+        return MHD_create_response_from_fd_at_offset64(n, fd, 0);
+    req->held = n;
+    atomic_fetch_add(&s->held, n);
+    return MHD_create_response_from_buffer_with_free_callback(n, g_string_free(g_steal_pointer(text), FALSE), g_free);
+}
+
+/* Turns the reply part of the call into libmicrohttpd's object.  Any thread. */
+static void make_reply(Req *req)
+{
+    Call *c = &req->http.call;
+    if (!c->status) {
+        log_error("http.no_reply", "method", c->method, "path", c->path, NULL);
+        c->status = 500;
+    }
+    bool bodiless = c->status == 204 || c->status == 304, typed = true;
+    if (c->fd >= 0 && !bodiless) {
+        req->reply = MHD_create_response_from_fd_at_offset64((guint64) c->fd_length, c->fd, (guint64) c->fd_offset);
+        c->fd = -1;
+    } else if (c->out && c->out->len && !bodiless)
+        req->reply = text_response(req, &c->out);
+    else {
+        req->reply = MHD_create_response_from_buffer(0, (void *) "", MHD_RESPMEM_PERSISTENT);
+        typed = c->content_type && !bodiless;
+    }
+    if (typed)
+        MHD_add_response_header(req->reply, "Content-Type", c->content_type ? c->content_type : "application/json");
+    MHD_add_response_header(req->reply, "X-Content-Type-Options", "nosniff");
+    for (guint i = 0; c->headers && i + 1 < c->headers->len; i += 2)
+        MHD_add_response_header(req->reply, c->headers->pdata[i], c->headers->pdata[i + 1]);
+}
+
+static enum MHD_Result send_reply(Req *req)
+{
+    HttpServer *s = req->io->server;
+    Conn *conn = req->conn;
+    int status = req->http.call.status;
+    if (!req->reply)
+        make_reply(req);
+    if (req->close || atomic_load(&s->stopping))
+        MHD_add_response_header(req->reply, "Connection", "close");
+    enum MHD_Result ok = MHD_queue_response(conn->mhd, (unsigned) status, req->reply);
+    g_clear_pointer(&req->reply, MHD_destroy_response);
+    atomic_fetch_add(&s->rules.by_class[CLAMP(status / 100, 0, 5)], 1);
+    conn->held = req->held;
+    conn_enter(conn, CONN_REPLY);
+    return ok;
+}
+
+/* Refuses a request before any handler saw it; the connection closes, as what follows on it cannot be trusted to be a request. */
+static enum MHD_Result refuse(Req *req, int status, const char *why)
+{
+    Call *c = &req->http.call;
+    c->status = status;
+    c->out = conn_error_body(status, why);
+    if (status == 503)
+        call_header(c, "Retry-After", "1");
+    atomic_fetch_add(&req->io->server->rules.refused, 1);
+    req->close = true;
+    req->conn->linger = true;
+    return send_reply(req);
+}
+
+/* The handler of a streamed request answered while the body still flows. */
+static void reply_raw(Req *req)
+{
+    Call *c = &req->http.call;
+    g_autoptr(GString) extra = g_string_new(NULL), none = g_string_new(NULL);
+    for (guint i = 0; c->headers && i + 1 < c->headers->len; i += 2)
+        g_string_append_printf(extra, "%s: %s\r\n", (char *) c->headers->pdata[i], (char *) c->headers->pdata[i + 1]);
+    conn_send_raw(req->conn, c->status, extra->str, c->out ? c->out : none);
+}
+
+/* ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void run_job(PoolJob *job)
+{
+    Req *req = (Req *) ((char *) job - offsetof(Req, job));
+    HttpServer *s = req->io->server;
+    s->opt.handle(&req->http, s->opt.data);
+    if (!req->streamed)
+        make_reply(req);
+    post(req, EVENT_FINISHED);
+}
+
+static void suspend(Conn *conn, Io *io)
+{
+    MHD_suspend_connection(conn->mhd);
+    conn->suspended = true;
+    io->n_suspended++;
+    conn_enter(conn, CONN_WORK);
+}
+
+/* Hands the request to a worker.  It may finish before we suspend: its event waits until this thread gets to its list. */
+static enum MHD_Result dispatch(Req *req, PoolKind kind)
+{
+    atomic_fetch_add(&req->refs, 1);
+    if (!pool_push(req->io->server->pool, &req->job, kind)) {
+        atomic_fetch_sub(&req->refs, 1);
+        atomic_fetch_add(&req->io->server->rules.shed, 1);
+        return refuse(req, 503, "The server is overloaded.");
+    }
+    suspend(req->conn, req->io);
+    return MHD_YES;
+}
+
+/* The whole request is in: runs it here if it is quick, else on a worker. */
+static enum MHD_Result execute(Req *req)
+{
+    HttpServer *s = req->io->server;
+    Call *c = &req->http.call;
+    gint64 begin = s->opt.quick ? clock_mono_us() : 0;
+    req->phase = PHASE_WORK;
+    if (req->body) {
+        req->http.raw_body = req->body->str;
+        req->http.raw_len = req->body->len;
+    }
+    if (!s->opt.quick || begin < atomic_load(&s->quick_off_until) || !s->opt.quick(c->method, c->path))
+        return dispatch(req, c->method[0] == 'G' ? POOL_LAZY : POOL_SOON);
+    s->opt.handle(&req->http, s->opt.data);
+    gint64 end = clock_mono_us();
+    if (end - begin > QUICK_LIMIT_US)
+        atomic_store(&s->quick_off_until, end + G_USEC_PER_SEC);
+    atomic_fetch_add(&s->quick_runs, 1);
+    return send_reply(req);
+}
+
+static gssize stream_read(CallBody *body, void *buf, gsize n, GError **err)
+{
+    Req *req = (Req *) ((char *) body - offsetof(Req, stream));
+    bool room;
+    if (!req->asked) {
+        req->asked = true;
+        post(req, EVENT_READ);
+    }
+    gssize got = ring_take(req->ring, buf, n, &room, err);
+    if (room)
+        post(req, EVENT_READ);
+    return got;
+}
+
+static const char *header(const Call *call, const char *name)
+{
+    const Req *req = (const Req *) (const void *) call;
+    for (guint i = 0; i < req->head.n_headers; i++)
+        if ((name[0] | 32) == (req->head.headers[i].name[0] | 32) && g_ascii_strcasecmp(req->head.headers[i].name, name) == 0)
+            return req->head.headers[i].value;
+    return NULL;
+}
+
+/* The worker of a streamed request may outlive the connection and its memory. */
+static void copy_headers(Req *req)
+{
+    GString *all = g_string_new(NULL);
+    for (guint i = 0; i < req->head.n_headers; i++) {
+        g_string_append_len(all, req->head.headers[i].name, (gssize) strlen(req->head.headers[i].name) + 1);
+        g_string_append_len(all, req->head.headers[i].value, (gssize) strlen(req->head.headers[i].value) + 1);
+    }
+    if (req->http.host)
+        g_string_append(all, req->http.host);
+    const char *p = req->header_copy = g_string_free(all, FALSE);
+    for (guint i = 0; i < req->head.n_headers; i++) {
+        req->head.headers[i].name = p;
+        req->head.headers[i].value = p = p + strlen(p) + 1;
+        p += strlen(p) + 1;
+    }
+    if (req->http.host)
+        req->http.host = p;
+}
+
+static enum MHD_Result add_header(void *data, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    GateHead *h = data;
+    (void) kind;
+    if (h->n_headers < GATE_HEADERS_MAX)
+        h->headers[h->n_headers] = (GateHeader){ name, value ? value : "" };
+    h->n_headers++;
+    return MHD_YES;
+}
+
+static void fill_call(Req *req)
+{
+    Call *c = &req->http.call;
+    c->method = req->gate.method;
+    c->path = req->uri.path;
+    c->query = req->uri.query;
+    c->n_query = req->uri.n_query;
+    c->header = header;
+    req->http.host = req->gate.host;
+    req->http.network_id = req->conn->network;
+    memcpy(req->client, req->conn->client, sizeof req->client);
+    c->client = req->client;
+}
+
+static enum MHD_Result begin_body(Req *req)
+{
+    conn_enter(req->conn, CONN_BODY);
+    req->phase = PHASE_BODY;
+    if (req->streamed) {
+        copy_headers(req);
+        req->conn->ring = req->ring = ring_new(RING_SIZE);
+        req->stream.read = stream_read;
+        req->http.call.in = &req->stream;
+        req->phase = PHASE_ASKED;
+        return dispatch(req, POOL_LONG);
+    }
+    if (req->gate.chunked || req->gate.content_length > 0)
+        req->body = g_string_sized_new(req->gate.chunked ? 4096 : (gsize) MIN(req->gate.content_length, 65536));
+    return MHD_YES;
+}
+
+/* Headers are in: the gate. */
+static enum MHD_Result begin(Req *req, const char *method, const char *version)
+{
+    HttpServer *s = req->io->server;
+    const char *why;
+    req->head.method = method;
+    req->head.version = version;
+    req->head.size = MHD_get_connection_info(req->conn->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+    MHD_get_connection_values(req->conn->mhd, MHD_HEADER_KIND, add_header, &req->head);
+    int status = gate_check(&req->head, &req->gate, &why);
+    if (status)
+        return refuse(req, status, why);
+    if (req->head.target_len > URI_MAX)
+        return refuse(req, 414, "The URI is too long.");
+    if ((why = uri_parse(req->target, &req->uri)))
+        return refuse(req, 400, why);
+    if (atomic_load(&s->stopping))
+        return refuse(req, 503, "The server is shutting down.");
+    fill_call(req);
+    req->body_max = (gint64) s->opt.max_body;
+    req->streamed = s->opt.streams && req->gate.method[0] == 'P' && s->opt.streams(req->gate.method, req->uri.path, &req->body_max);
+    if (req->body_max >= 0 && req->gate.content_length > req->body_max)
+        return refuse(req, 413, "The request body is too large.");
+    return begin_body(req);
+}
+
+/* Bytes of the body. */
+static enum MHD_Result take_body(Req *req, const char *data, size_t *size)
+{
+    Conn *conn = req->conn;
+    gsize n = *size, taken = n;
+    req->pieces++;
+    if (req->body_max >= 0 && conn->body_seen + n > (guint64) req->body_max) {
+        if (req->ring)
+            ring_fail(req->ring, NV_ERR_TOO_LARGE, "the request body is too large");
+        conn_refuse_raw(conn, 413, "The request body is too large.");
+        return MHD_NO;
+    }
+    if (req->pieces > TINY_PIECES && (conn->body_seen + n) / req->pieces < TINY_SIZE) {
+        conn_refuse_raw(conn, 400, "The chunks of the request body are too small.");
+        return MHD_NO;
+    }
+    if (!req->streamed)
+        g_string_append_len(req->body, data, (gssize) n);
+    else if (!req->finished)
+        taken = ring_put(req->ring, data, n);
+    else if (!conn->conns->rules->tls) {
+        reply_raw(req);
+        return MHD_NO;
+    }
+    conn->body_seen += taken;
+    *size = n - taken;
+    if (taken < n)
+        suspend(conn, req->io);
+    return MHD_YES;
+}
+
+/* Called anew after a resume, and at the end of the body. */
+static enum MHD_Result go_on(Req *req)
+{
+    if (req->finished) {
+        /* Answered before the body was asked for: whether the client sends it or not is open, so the connection cannot be used again. */
+        if (req->phase == PHASE_ASKED && (req->gate.chunked || req->gate.content_length > 0))
+            req->conn->linger = req->close = true;
+        return send_reply(req);
+    }
+    if (req->phase == PHASE_ASKED) {
+        req->phase = PHASE_BODY;
+        return MHD_YES;
+    }
+    if (!req->streamed)
+        return execute(req);
+    ring_end(req->ring);
+    req->phase = PHASE_WORK;
+    suspend(req->conn, req->io);
+    return MHD_YES;
+}
+
+/* libmicrohttpd's access handler: after the headers, for each piece of the body, at its end, and again after each resume. */
+static enum MHD_Result on_request(void *data, struct MHD_Connection *mhd, const char *url, const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **state)
+{
+    Req *req = *state;
+    (void) data, (void) mhd, (void) url;
+    if (*upload_size)
+        return take_body(req, upload, upload_size);
+    return req->phase == PHASE_HEAD ? begin(req, method, version) : go_on(req);
+}
+
+/* The request line is there, still as it was received. */
+static void *on_target(void *data, const char *target, struct MHD_Connection *mhd)
+{
+    Io *io = data;
+    Conn *conn = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    gsize n = target ? strlen(target) : 0;
+    Req *req = g_malloc(sizeof *req + n + 1);
+    memset(req, 0, offsetof(Req, head));
+    req->head.target = target;
+    req->head.target_len = n;
+    req->head.n_headers = 0;
+    memcpy(req->target, target ? target : "", n + 1);
+    atomic_init(&req->refs, 1);
+    req->http.call.fd = -1;
+    req->io = io;
+    req->conn = conn;
+    conn->req = req;
+    conn_enter(conn, CONN_HEAD);
+    return req;
+}
+
+static void on_completed(void *data, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode code)
+{
+    Io *io = data;
+    Req *req = *state;
+    (void) mhd, (void) code;
+    if (!req)
+        return;
+    Conn *conn = req->conn;
+    *state = NULL;
+    atomic_fetch_sub(&io->server->held, req->held);
+    if (req->ring)
+        ring_fail(req->ring, NV_ERR_INVALID, "the client went away before the end of the request body");
+    req->conn = NULL;
+    conn->req = NULL;
+    conn->held = 0;
+    conn_enter(conn, CONN_IDLE);
+    req_unref(req);
+}
+
+/* The targets are decoded by uri.c; libmicrohttpd must leave them alone. */
+static size_t on_unescape(void *data, struct MHD_Connection *mhd, char *text)
+{
+    (void) data, (void) mhd;
+    return strlen(text);
+}
+
+/* ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static enum MHD_Result on_accept(void *data, const struct sockaddr *addr, socklen_t len)
+{
+    Io *io = data;
+    ConnRules *rules = &io->server->rules;
+    char text[INET6_ADDRSTRLEN];
+    (void) len;
+    if (atomic_load(&rules->n_conns) >= (guint) rules->max && !conns_shed_idle(&io->conns))
+        return MHD_NO;
+    if (io->adding)
+        return MHD_YES;
+    conn_address_text(addr, text);
+    return conn_source_add(rules, text, 1) ? MHD_YES : MHD_NO;
+}
+
+static void on_connection(void *data, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
+{
+    Io *io = data;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        conn_free(*context);
+        return;
+    }
+    char text[INET6_ADDRSTRLEN];
+    int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    if (!io->adding)
+        conn_address_text(MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr, text);
+    Conn *c = conn_new(&io->conns, fd, io->adding ? io->adding->address : text, io->adding ? io->adding->network : NULL);
+    c->mhd = mhd;
+    *context = c;
+}
+
+/* On the passed listener's thread: connections must be added on the thread that owns the daemon. */
+static void on_passed(int fd, const char *network, const char *address, void *data)
+{
+    HttpServer *s = data;
+    Io *io = &s->ios[s->next_io++ % s->n_ios];
+    Added *a = g_new0(Added, 1);
+    a->fd = fd;
+    g_strlcpy(a->network, network, sizeof a->network);
+    g_strlcpy(a->address, address, sizeof a->address);
+    g_mutex_lock(&io->lock);
+    g_queue_push_tail(&io->added, a);
+    g_mutex_unlock(&io->lock);
+    wake(io);
+}
+
+static void add_passed(Io *io, const Added *a)
+{
+    struct sockaddr_storage addr = { 0 };
+    socklen_t len = sizeof addr;
+    g_autofree char *source = conn_source(a->address, a->network);
+    if (getpeername(a->fd, (struct sockaddr *) &addr, &len) < 0)
+        len = sizeof(struct sockaddr_in);
+    io->adding = a;
+    if (!conn_source_add(&io->server->rules, source, 1))
+        close(a->fd);
+    else if (MHD_add_connection(io->daemon, a->fd, (struct sockaddr *) &addr, len) != MHD_YES)
+        conn_source_add(&io->server->rules, source, -1);
+    io->adding = NULL;
+}
+
+static void take_added(Io *io)
+{
+    for (;;) {
+        g_mutex_lock(&io->lock);
+        g_autofree Added *a = g_queue_pop_head(&io->added);
+        g_mutex_unlock(&io->lock);
+        if (!a)
+            return;
+        add_passed(io, a);
+    }
+}
+
+/* ── the I/O threads ──────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void handle_event(Req *req, unsigned events)
+{
+    Conn *conn = req->conn;
+    if (events & EVENT_FINISHED)
+        req->finished = true;
+    if (conn && conn->suspended) {
+        conn->suspended = false;
+        req->io->n_suspended--;
+        conn_enter(conn, CONN_BODY);
+        MHD_resume_connection(conn->mhd);
+    } else if (conn && req->finished && !conn->doomed && !conn->conns->rules->tls) {
+        reply_raw(req);
+        conn_end(conn, END_INPUT);
+    }
+    if (events & EVENT_FINISHED)
+        req_unref(req);
+}
+
+static void take_events(Io *io)
+{
+    g_mutex_lock(&io->lock);
+    Req *list = io->events;
+    io->events = NULL;
+    io->events_tail = &io->events;
+    g_mutex_unlock(&io->lock);
+    while (list) {
+        Req *req = list;
+        g_mutex_lock(&io->lock);
+        unsigned events = req->events;
+        list = req->next_event;
+        req->listed = false;
+        req->events = 0;
+        g_mutex_unlock(&io->lock);
+        handle_event(req, events);
+    }
+}
+
+static int poll_timeout(Io *io)
+{
+    MHD_UNSIGNED_LONG_LONG ms;
+    if (MHD_get_timeout(io->daemon, &ms) == MHD_YES && ms == 0)
+        return 0;
+    if (io->quiesced)
+        return 20;
+    if (io->conns.n_lingering)
+        return 100;
+    return io->conns.n ? (int) (CLAMP(io->conns.swept + SWEEP_US - io->conns.now, 0, SWEEP_US) / 1000 + 1) : -1;
+}
+
+static void wait_for_work(Io *io)
+{
+    struct pollfd fds[2 + LINGERING_MAX];
+    guint n = 2 + io->conns.n_lingering;
+    fds[0] = (struct pollfd){ .fd = io->epoll_fd, .events = POLLIN };
+    fds[1] = (struct pollfd){ .fd = io->wake_fd, .events = POLLIN };
+    for (guint i = 2; i < n; i++)
+        fds[i] = (struct pollfd){ .fd = io->conns.lingering[i - 2].fd, .events = POLLIN };
+    int ms = poll_timeout(io);
+    atomic_store(&io->sleeping, true);
+    g_mutex_lock(&io->lock);
+    if (io->events || io->added.length || (atomic_load(&io->server->stopping) && !io->quiesced))
+        ms = 0;
+    g_mutex_unlock(&io->lock);
+    poll(fds, n, ms);
+    atomic_store(&io->sleeping, false);
+    guint64 count;
+    if (fds[1].revents && read(io->wake_fd, &count, sizeof count) < 0)
+        log_warn("http.wake", "why", g_strerror(errno), NULL);
+    io->conns.now = clock_mono_us();
+}
+
+/* Stopping: no new connections, idle ones are closed, the others may end.  False: it is over. */
+static bool wind_down(Io *io)
+{
+    gint64 now = io->conns.now, stop_at = io->server->stop_at;
+    if (!io->quiesced) {
+        int fd = MHD_quiesce_daemon(io->daemon);
+        if (fd >= 0)
+            close(fd);
+        io->quiesced = true;
+    }
+    for (Conn *c = io->conns.first; c; c = c->next) {
+        if (now > stop_at && c->ring)
+            ring_fail(c->ring, NV_ERR_UNAVAILABLE, "the server is shutting down");
+        if (!c->doomed && (c->state == CONN_IDLE || (now > stop_at && !c->suspended)))
+            conn_end(c, c->state == CONN_IDLE ? END_BOTH : END_ABORT);
+    }
+    return io->conns.n && now < stop_at + G_USEC_PER_SEC;
+}
+
+static gpointer io_loop(gpointer data)
+{
+    Io *io = data;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);                /* sendfile raises it */
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    do {
+        wait_for_work(io);
+        take_events(io);
+        take_added(io);
+        MHD_run(io->daemon);
+        if (io->conns.n_lingering)
+            conns_drain(&io->conns);
+        if (io->conns.now - io->conns.swept >= SWEEP_US)
+            conns_sweep(&io->conns);
+    } while (!atomic_load(&io->server->stopping) || wind_down(io));
+    /* A handler that does not return keeps its connection suspended, and libmicrohttpd aborts if stopped then: leave that to the exit. */
+    if (io->n_suspended)
+        log_warn("http.stop.busy", "requests", LOG_INT(io->n_suspended), NULL);
+    else
+        g_clear_pointer(&io->daemon, MHD_stop_daemon);
+    conns_done(&io->conns);
+    return NULL;
+}
+
+/* ── start and stop ───────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool listen_on(HttpServer *s, GError **err)
+{
+    struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE, .ai_socktype = SOCK_STREAM }, *found = NULL;
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof bound;
+    char port[8];
+    int one = 1;
+    g_snprintf(port, sizeof port, "%d", s->opt.port);
+    int bad = getaddrinfo(s->opt.address ? s->opt.address : "127.0.0.1", port, &hints, &found);
+    if (bad)
+        return nv_fail(err, NV_ERR_INVALID, "listen address %s: %s", s->opt.address, gai_strerror(bad));
+    s->listen_fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool ok = s->listen_fd >= 0 && setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+              bind(s->listen_fd, found->ai_addr, found->ai_addrlen) == 0 && listen(s->listen_fd, 4096) == 0 &&
+              getsockname(s->listen_fd, (struct sockaddr *) &bound, &len) == 0;
+    freeaddrinfo(found);
+    if (!ok)
+        return nv_fail_errno(err, NV_ERR_INVALID, "cannot listen on %s port %d", s->opt.address ? s->opt.address : "127.0.0.1", s->opt.port);
+    s->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *) &bound)->sin6_port : ((struct sockaddr_in *) &bound)->sin_port);
+    return true;
+}
+
+static bool io_start(HttpServer *s, Io *io, GError **err)
+{
+    struct MHD_OptionItem more[6] = { { MHD_OPTION_END, 0, NULL } };
+    int k = 0;
+    /* Suspending needs libmicrohttpd's own wake-up channel only when it polls in threads of its own. */
+    unsigned flags = MHD_USE_EPOLL | ((unsigned) MHD_ALLOW_SUSPEND_RESUME & ~(unsigned) MHD_USE_ITC);
+    if (s->rules.tls) {
+        flags |= MHD_USE_TLS;
+        more[k++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0, s->tls_cert };
+        more[k++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0, s->tls_key };
+        more[k++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-CIPHER-ALL:"
+                                             "+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305:-KX-ALL:+ECDHE-RSA:+ECDHE-ECDSA:%SAFE_RENEGOTIATION" };
+    }
+    if (s->listen_fd < 0)
+        flags |= MHD_USE_NO_LISTEN_SOCKET;
+    else
+        more[k++] = (struct MHD_OptionItem){ MHD_OPTION_LISTEN_SOCKET, fcntl(s->listen_fd, F_DUPFD_CLOEXEC, 3), NULL };
+    more[k] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+    io->server = s;
+    io->conns.rules = &s->rules;
+    io->conns.now = io->conns.swept = clock_mono_us();
+    io->events_tail = &io->events;
+    g_mutex_init(&io->lock);
+    g_queue_init(&io->added);
+    io->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    io->daemon = MHD_start_daemon(flags, 0, on_accept, io, on_request, io,
+                                  MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->opt.head_max, MHD_OPTION_CONNECTION_LIMIT, (unsigned) s->rules.max + 1024,
+                                  MHD_OPTION_URI_LOG_CALLBACK, on_target, io, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
+                                  MHD_OPTION_NOTIFY_COMPLETED, on_completed, io, MHD_OPTION_NOTIFY_CONNECTION, on_connection, io,
+                                  MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+    if (!io->daemon || io->wake_fd < 0)
+        return nv_fail(err, NV_ERR_INTERNAL, "libmicrohttpd did not start%s", s->rules.tls ? "; are certificate and key a good pair?" : "");
+    io->epoll_fd = MHD_get_daemon_info(io->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    io->thread = g_thread_new("http-io", io_loop, io);
+    return true;
+}
+
+static void raise_file_limit(int connections)
+{
+    struct rlimit files;
+    rlim_t want = (rlim_t) connections + 1024;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= want)
+        return;
+    files.rlim_cur = MIN(want, files.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static void set_rules(HttpServer *s)
+{
+    HttpOptions *o = &s->opt;
+    ConnRules *r = &s->rules;
+    o->head_max = o->head_max ? o->head_max : 8192;
+    o->queue_max = o->queue_max ? o->queue_max : 512;
+    conn_rules_init(r);
+    r->tls = o->tls_cert && o->tls_key;
+    r->max = o->max_connections ? o->max_connections : 16384;
+    r->per_source = o->per_source ? o->per_source : o->passed_socket ? 8 : r->max;
+    r->idle_s = o->idle_s ? o->idle_s : 300;
+    r->head_s = o->head_s ? o->head_s : 10;
+    r->rate_s = o->rate_s ? o->rate_s : 10;
+    raise_file_limit(r->max);
+}
+
+static bool read_pem(const char *path, char **ret_text, GError **err)
+{
+    g_autoptr(GError) why = NULL;
+    return g_file_get_contents(path, ret_text, NULL, &why) || nv_fail(err, NV_ERR_INVALID, "%s", why->message);
+}
+
+static void server_free(HttpServer *s)
+{
+    if (s->listen_fd >= 0)
+        close(s->listen_fd);
+    for (guint i = 0; i < s->n_ios; i++) {
+        close(s->ios[i].wake_fd);
+        g_mutex_clear(&s->ios[i].lock);
+    }
+    conn_rules_done(&s->rules);
+    g_free(s->tls_cert);
+    g_free(s->tls_key);
+    g_free(s->ios);
+    g_free(s);
+}
+
+HttpServer *http_start(const HttpOptions *opt, GError **err)
+{
+    HttpServer *s = g_new0(HttpServer, 1);
+    s->opt = *opt;
+    s->listen_fd = -1;
+    set_rules(s);
+    bool ok = (!s->rules.tls || (read_pem(opt->tls_cert, &s->tls_cert, err) && read_pem(opt->tls_key, &s->tls_key, err))) &&
+              (opt->passed_socket || listen_on(s, err));
+    if (!ok) {
+        server_free(s);
+        return NULL;
+    }
+    guint want = opt->passed_socket ? 1 : CLAMP(g_get_num_processors(), 2, 8);
+    s->pool = pool_new((guint) opt->workers, (guint) s->opt.queue_max, run_job);
+    s->ios = g_new0(Io, want);
+    while (ok && s->n_ios < want)
+        ok = io_start(s, &s->ios[s->n_ios++], err);
+    if (ok && opt->passed_socket)
+        ok = (s->passed = passed_start(opt->passed_socket, on_passed, s, err)) != NULL;
+    if (ok)
+        return s;
+    http_stop(s);
+    return NULL;
+}
+
+int http_port(const HttpServer *s)
+{
+    return s->port;
+}
+
+void http_stop(HttpServer *s)
+{
+    if (s->passed)
+        passed_stop(s->passed);
+    s->stop_at = clock_mono_us() + STOP_US;
+    atomic_store(&s->stopping, true);
+    for (guint i = 0; i < s->n_ios; i++)
+        wake(&s->ios[i]);
+    bool busy = false;
+    for (guint i = 0; i < s->n_ios; i++) {
+        if (s->ios[i].thread)
+            g_thread_join(s->ios[i].thread);
+        busy = busy || s->ios[i].n_suspended;
+    }
+    if (busy)
+        return;                              /* handlers still run and use all this */
+    pool_free(s->pool);
+    for (guint i = 0; i < s->n_ios; i++)
+        take_events(&s->ios[i]);             /* of streamed requests whose connection was gone before */
+    server_free(s);
+}
+
+void http_metrics(const HttpServer *s, GString *out)
+{
+    static const char *const classes[] = { NULL, "1xx", "2xx", "3xx", "4xx", "5xx" };
+    HttpServer *m = (HttpServer *) s;        /* atomic loads and the pool's lock want it mutable */
+    const char *name = s->opt.passed_socket ? "metadata" : "api";
+    for (int i = 2; i <= 5; i++)
+        g_string_append_printf(out, "nuvolet_http_responses_total{listener=\"%s\",class=\"%s\"} %llu\n", name, classes[i], atomic_load(&m->rules.by_class[i]));
+    const struct { const char *metric; unsigned long long value; } rows[] = {
+        { "connections", atomic_load(&m->rules.n_conns) },    { "queue", pool_queued(m->pool) },
+        { "refused_total", atomic_load(&m->rules.refused) },  { "shed_total", atomic_load(&m->rules.shed) },
+        { "timeouts_total", atomic_load(&m->rules.timeouts) }, { "inline_total", atomic_load(&m->quick_runs) },
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
+        g_string_append_printf(out, "nuvolet_http_%s{listener=\"%s\"} %llu\n", rows[i].metric, name, rows[i].value);
+}
