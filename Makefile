@@ -84,8 +84,17 @@ $(B)/tests/%: tests/unit/%.c $(OBJ)
 $(B)/fake-agent: $(B)/tests/fake/agent.o $(filter $(B)/core/% $(B)/embed.o,$(OBJ))
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+# The HTTP server alone, with a handler that shows what reached it.
+HTTP_OBJ := $(addprefix $(B)/api/,$(addsuffix .o,http conn gate uri pool ring passed))
+$(B)/http_echo: $(B)/tests/http/http_echo.o $(HTTP_OBJ) $(filter $(B)/core/% $(B)/embed.o,$(OBJ))
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+# The floor that speed is measured against, and what loads both.
+$(B)/floor_http $(B)/http_load: $(B)/%: $(B)/tests/bench/%.o
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 .PHONY: unit test-bins
-test-bins: $(B)/nuvolet $(B)/fake-agent
+test-bins: $(B)/nuvolet $(B)/fake-agent $(B)/http_echo $(B)/floor_http $(B)/http_load
 unit: $(UNIT)
 check-unit check-http check-integration check-crash conformance sanitize: all
 	$(Q)etc/packages.sh build run test image
@@ -98,4 +107,4 @@ bench: all
 
 clean:
 	rm -rf $(B)
--include $(B)/tests/fake/agent.d $(OBJ:.o=.d) $(CMDOBJ:.o=.d) $(wildcard $(B)/tests/*.d)
+-include $(B)/tests/fake/agent.d $(B)/tests/http/http_echo.d $(OBJ:.o=.d) $(CMDOBJ:.o=.d) $(wildcard $(B)/tests/*.d)
