@@ -90,20 +90,21 @@ $(B)/http_echo: $(B)/tests/http/http_echo.o $(HTTP_OBJ) $(filter $(B)/core/% $(B
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 # The floor that speed is measured against, and what loads both.
-$(B)/floor_http $(B)/http_load: $(B)/%: $(B)/tests/bench/%.o
+BENCH := $(patsubst tests/bench/%.c,$(B)/%,$(wildcard tests/bench/*.c))
+$(BENCH): $(B)/%: $(B)/tests/bench/%.o
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 .PHONY: unit test-bins
-test-bins: $(B)/nuvolet $(B)/fake-agent $(B)/http_echo $(B)/floor_http $(B)/http_load
+test-bins: $(B)/nuvolet $(B)/fake-agent $(B)/http_echo $(BENCH)
 unit: $(UNIT)
 check-unit check-http check-integration check-crash conformance sanitize: all
 	$(Q)etc/packages.sh build run test image
 	$(Q)tests/run $(@:check-%=%)
 lint:
 	$(Q)tests/lint/lint.sh
-bench: all
+bench: all test-bins
 	$(Q)etc/packages.sh build run test image
-	$(Q)tests/bench/run
+	$(Q)tests/bench/run --write
 
 clean:
 	rm -rf $(B)
