@@ -176,9 +176,10 @@ static void set_up(Host *host, int fd)
     lanes_host_up(host->name);
 }
 
-static void set_away(Host *host)
+static void set_away(Host *host, const char *why)
 {
     g_mutex_lock(&host->lock);
+    host->error = g_strdup(why ? why : "the connection ended");
     int fd = host->fd;
     host->fd = -1;
     host->since = clock_wall_us();
@@ -228,10 +229,12 @@ static gpointer keep_connected(gpointer data)
             wait = MIN(wait * 2, RECONNECT_LAST_US);
             continue;
         }
-        wait = RECONNECT_FIRST_US;
+        gint64 begin = clock_mono_us();
         set_up(host, fd);
         read_frames(host, fd);
-        set_away(host);
+        /* One that is closed at once, by an agent that does not accept us, is not tried again and again without a pause. */
+        wait = clock_mono_us() - begin > RECONNECT_LAST_US ? RECONNECT_FIRST_US : MIN(wait * 2, RECONNECT_LAST_US);
+        set_away(host, wait > RECONNECT_FIRST_US ? "the agent closed the connection; does it run for another user?" : NULL);
     } while (pause_for(host, wait));
     return NULL;
 }
