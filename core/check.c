@@ -143,7 +143,7 @@ bool check_hostname(const Field *f, const json_t *v, GError **err)
     if (g_str_has_suffix(bare, "."))
         bare[strlen(bare) - 1] = '\0';
     g_auto(GStrv) labels = g_strsplit(bare, ".", -1);
-    bool ok = strlen(s) <= 253;
+    bool ok = *bare && strlen(s) <= 253;
     for (char **l = labels; ok && *l; l++)
         ok = is_label(*l);
     return ok || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid host name.", f->json, s);

@@ -1,0 +1,214 @@
+/* tests/unit/test_core.c -- the vocabulary: errors, log lines, times, ids, JSON in and out, configuration, validators. */
+#include "core/clock.h"
+#include "core/conf.h"
+#include "core/dialect.h"
+#include "core/id.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "core/row.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <string.h>
+#include <unistd.h>
+
+static void errors_have_names_and_permanence(void **state)
+{
+    (void) state;
+    for (int i = 0; i < NV_ERR_LAST; i++)
+        assert_int_equal(nv_error_from_name(nv_error_name((NvErr) i)), i);
+    assert_int_equal(nv_error_from_name("no such"), NV_ERR_INTERNAL);
+    g_autoptr(GError) away = NULL, bad = NULL;
+    assert_false(nv_fail(&away, NV_ERR_AGENT, "away %d", 1));
+    assert_false(nv_fail(&bad, NV_ERR_INVALID, "bad"));
+    assert_true(nv_error_is_transient(away));
+    assert_false(nv_error_is_transient(bad));
+    assert_string_equal(away->message, "away 1");
+}
+
+/* What one log call writes. */
+static char *logged(const char *value)
+{
+    int keep = dup(STDERR_FILENO), ends[2];
+    assert_int_equal(pipe(ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    log_error("test", "v", value, NULL);
+    dup2(keep, STDERR_FILENO);
+    close(keep);
+    close(ends[1]);
+    char buf[8192];
+    ssize_t n = read(ends[0], buf, sizeof buf - 1);
+    close(ends[0]);
+    return g_strndup(buf, n > 0 ? (gsize) n : 0);
+}
+
+static void a_value_cannot_forge_a_line(void **state)
+{
+    (void) state;
+    g_autofree char *forged = logged("x\nt=2020 level=info event=\"root\x1b[31m\x7f");
+    assert_int_equal(strchr(forged, '\n') - forged, (long) strlen(forged) - 1);
+    assert_null(strchr(forged, '\x1b'));
+    assert_non_null(strstr(forged, "\\n"));
+    g_autofree char *big = g_strnfill(100000, 'a'), *cut = logged(big);
+    assert_true(strlen(cut) < 4096);
+    g_autofree char *plain = logged("abc");
+    assert_non_null(strstr(plain, "v=abc\n"));
+}
+
+static void times_round_trip(void **state)
+{
+    (void) state;
+    char buf[32];
+    gint64 us;
+    assert_true(clock_parse("2026-01-31T12:00:00.250000Z", &us));
+    clock_format(us, CLOCK_MICROS_Z, buf);
+    assert_string_equal(buf, "2026-01-31T12:00:00.250000Z");
+    clock_format(us, CLOCK_SECONDS_Z, buf);
+    assert_string_equal(buf, "2026-01-31T12:00:00Z");
+    clock_format(us, CLOCK_MICROS, buf);
+    assert_string_equal(buf, "2026-01-31T12:00:00.250000");
+    static const char *const bad[] = { "", "yesterday", "2026-13-01T00:00:00Z", "2026-01-31", "2026-01-31T12:00:00Z; DROP" };
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+        assert_false(clock_parse(bad[i], &us));
+    gint64 a = clock_wall_us(), b = clock_wall_us();
+    assert_true(b >= a);
+}
+
+static void names_derive_from_ids(void **state)
+{
+    (void) state;
+    const char *id = "01234567-89ab-4def-8123-456789abcdef";
+    assert_string_equal(id_tap(id).s, "nvt0123456789ab");
+    assert_string_equal(id_bridge(id).s, "nvb0123456789ab");
+    assert_string_equal(id_dhcp_veth(id).s, "nvd0123456789ab");
+    assert_string_equal(id_netns(id).s, "nuvolet-0123456789ab");
+    assert_true(id_is_uuid(id));
+    static const char *const bad[] = { "", "01234567-89AB-4def-8123-456789abcdef", "0123456789ab4def8123456789abcdef", "01234567-89ab-4def-8123-456789abcdef\n", "../x" };
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+        assert_false(id_is_uuid(bad[i]));
+    g_autofree char *one = id_new(), *two = id_new(), *hex = id_new_hex();
+    assert_true(id_is_uuid(one) && id_is_hex_or_uuid(hex));
+    assert_string_not_equal(one, two);
+}
+
+static void hostile_json_is_refused(void **state)
+{
+    (void) state;
+    g_autofree char *deep = g_strnfill(33, '['), *very_deep = g_strnfill(1000000, '[');
+    const char *bad[] = { "", "{", "{\"a\":1,\"a\":2}", "\"\\u0000\"", "{\"a\":1} x", "[1e999]", "[99999999999999999999]", "\"\\ud800\"", "\xef\xbb\xbf{}", "[NaN]", "\"\xc0\xaf\"",
+                          deep, very_deep };
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) err = NULL;
+        assert_null(json_parse_strict(bad[i], strlen(bad[i]), &err));
+        assert_int_equal(nv_error_code(err), NV_ERR_INVALID);
+    }
+    g_autofree char *open = g_strnfill(32, '['), *shut = g_strnfill(32, ']'), *limit = g_strconcat(open, shut, NULL);
+    g_autoptr(json_t) fine = json_parse_strict(limit, strlen(limit), NULL);
+    assert_non_null(fine);
+}
+
+static void writer_puts_commas_and_escapes(void **state)
+{
+    (void) state;
+    g_autoptr(GString) out = g_string_new(NULL);
+    g_autoptr(json_t) tree = json_parse_trusted("{\"x\":[1,{}]}");
+    JsonW w = JSONW(out);
+    jw_object(&w);
+    jw_kstr(&w, "a\"", "q\"\\\n\t\x01é");
+    jw_key(&w, "l");
+    jw_array(&w);
+    jw_int(&w, -1);
+    jw_object(&w);
+    jw_end_object(&w);
+    jw_array(&w);
+    jw_end_array(&w);
+    jw_bool(&w, true);
+    jw_end_array(&w);
+    jw_kjson(&w, "t", tree);
+    jw_knull(&w, "n");
+    jw_kstr(&w, "bad", "\xff\xfe");
+    jw_end_object(&w);
+    assert_string_equal(out->str, "{\"a\\\"\":\"q\\\"\\\\\\n\\t\\u0001é\",\"l\":[-1,{},[],true],\"t\":{\"x\":[1,{}]},\"n\":null,\"bad\":\"\xef\xbf\xbd\xef\xbf\xbd\"}");
+    g_autoptr(json_t) back = json_parse_trusted(out->str);
+    assert_non_null(back);
+}
+
+static void configuration_names_what_is_wrong(void **state)
+{
+    (void) state;
+    static const struct { const char *key, *value, *needle; } bad[] = {
+        { "api.port", "99999", "api.port" }, { "api.port", "x", "api.port" }, { "api.port", "", "api.port" }, { "api.nope", "1", "api.nope" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) err = NULL;
+        assert_false(conf_override(bad[i].key, bad[i].value, &err));
+        assert_non_null(strstr(err->message, bad[i].needle));
+    }
+    assert_int_equal(conf_int("api.port"), 8774);
+    assert_true(conf_override("api.port", "1234", NULL));
+    assert_int_equal(conf_int("api.port"), 1234);
+    assert_true(conf_override("api.port", "8774", NULL));
+}
+
+static void shipped_file_is_the_table(void **state)
+{
+    (void) state;
+    g_autofree char *shipped = NULL, *made = conf_render();
+    if (!g_file_get_contents("etc/nuvolet.conf", &shipped, NULL, NULL))
+        skip();                                  /* run from another folder than the project's */
+    if (strcmp(shipped, made) != 0)
+        fail_msg("etc/nuvolet.conf is not the table of core/conf.c; run: build/nuvolet ctl conf > etc/nuvolet.conf");
+    g_autoptr(GError) err = NULL;
+    assert_true(conf_load("etc/nuvolet.conf", &err));
+}
+
+/* Validators, each with values on both sides of its border. */
+static void validators(void **state)
+{
+    (void) state;
+    static const char *const colors[] = { "red", "green", NULL };
+    static const Range one_to_nine = { 1, 9 };
+    static const struct { Check *check; const void *arg; const char *good[4], *bad[7]; } all[] = {
+        { check_name, NULL, { "\"\"", "\"é x\"" }, { "\"a\\nb\"", "\"a\\u007f\"" } },
+        { check_name_nonempty, NULL, { "\"a\"" }, { "\"\"", "\"  \"" } },
+        { check_uuid, NULL, { "\"01234567-89ab-4def-8123-456789abcdef\"" }, { "\"x\"", "\"\"", "\"01234567-89ab-4def-8123-456789abcdeg\"" } },
+        { check_enum, colors, { "\"red\"" }, { "\"Red\"", "\"\"", "\"red \"" } },
+        { check_range, &one_to_nine, { "1", "9" }, { "0", "10", "-1" } },
+        { check_cidr, NULL, { "\"10.0.0.0/24\"", "\"fd00::/64\"", "\"0.0.0.0/0\"" }, { "\"10.0.0.1/24\"", "\"10.0.0.0\"", "\"10.0.0.0/33\"", "\"999.0.0.0/8\"", "\"a/8\"", "\"10.0.0.0/24 \"" } },
+        { check_ip, NULL, { "\"10.0.0.1\"", "\"fe80::1\"" }, { "\"10.0.0\"", "\"010.0.0.1\"", "\"fe80::1%eth0\"", "\"\"", "\" 1.2.3.4\"" } },
+        { check_ip_list, NULL, { "[]", "[\"1.2.3.4\"]" }, { "{}", "[1]", "[\"x\"]" } },
+        { check_mac, NULL, { "\"fa:16:3e:00:00:01\"" }, { "\"01:00:5e:00:00:01\"", "\"00:00:00:00:00:00\"", "\"fa:16:3e:00:00\"", "\"fa:16:3e:00:00:0g\"" } },
+        { check_hostname, NULL, { "\"a\"", "\"a-b.example.org.\"" }, { "\"-a\"", "\"a_b\"", "\"a..b\"", "\"\"", "\"a b\"", "\"a\\nb\"" } },
+        { check_string_map, NULL, { "{}", "{\"a\":\"b\"}" }, { "[]", "{\"a\":1}", "{\"\":\"b\"}", "{\"a\\n\":\"b\"}" } },
+        { check_tags, NULL, { "[]", "[\"a\",\"b\"]" }, { "{}", "[\"a\",\"a\"]", "[\"\"]", "[\"a,b\"]", "[\"a/b\"]", "[1]" } },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+        const Field f = { .json = "the_field", .check = all[i].check, .arg = all[i].arg };
+        for (size_t k = 0; k < G_N_ELEMENTS(all[i].good) && all[i].good[k]; k++) {
+            g_autoptr(json_t) v = json_parse_trusted(all[i].good[k]);
+            g_autoptr(GError) err = NULL;
+            if (!f.check(&f, v, &err))
+                fail_msg("%zu: %s: %s", i, all[i].good[k], err->message);
+        }
+        for (size_t k = 0; k < G_N_ELEMENTS(all[i].bad) && all[i].bad[k]; k++) {
+            g_autoptr(json_t) v = json_parse_trusted(all[i].bad[k]);
+            g_autoptr(GError) err = NULL;
+            if (f.check(&f, v, &err))
+                fail_msg("%zu: %s was taken", i, all[i].bad[k]);
+            assert_non_null(strstr(err->message, "the_field"));
+            assert_int_equal(nv_error_code(err), NV_ERR_INVALID);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(errors_have_names_and_permanence), cmocka_unit_test(a_value_cannot_forge_a_line), cmocka_unit_test(times_round_trip),
+        cmocka_unit_test(names_derive_from_ids), cmocka_unit_test(hostile_json_is_refused), cmocka_unit_test(writer_puts_commas_and_escapes),
+        cmocka_unit_test(configuration_names_what_is_wrong), cmocka_unit_test(shipped_file_is_the_table), cmocka_unit_test(validators),
+    };
+    return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+}
