@@ -21,6 +21,7 @@ bool router_start(Db *db, GError **err);
 /* HttpOptions.handle and .streams of the API port and of the metadata listener. */
 void router_handle(HttpRequest *req, void *data);
 bool router_streams(const char *method, const char *path, gint64 *ret_max);
+bool router_slow(const char *method, const char *path);
 void router_handle_metadata(HttpRequest *req, void *data);
 /* Calls fn for each route: documents and tests. */
 void router_each(void (*fn)(const Service *service, const Route *route, void *data), void *data);

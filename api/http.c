@@ -283,6 +283,8 @@ static enum MHD_Result execute(Req *req)
         req->http.raw_body = req->body->str;
         req->http.raw_len = req->body->len;
     }
+    if (s->opt.slow && s->opt.slow(c->method, c->path))
+        return dispatch(req, POOL_LONG);
     if (!s->opt.quick || begin < atomic_load(&s->quick_off_until) || !s->opt.quick(c->method, c->path))
         return dispatch(req, c->method[0] == 'G' ? POOL_LAZY : POOL_SOON);
     s->opt.handle(&req->http, s->opt.data);
@@ -350,6 +352,7 @@ static void fill_call(Req *req)
 {
     Call *c = &req->http.call;
     c->method = req->gate.method;
+    c->head = req->gate.head;
     c->path = req->uri.path;
     c->query = req->uri.query;
     c->n_query = req->uri.n_query;

@@ -23,7 +23,8 @@ const Service services[] = {
 const Service metadata_service = { "metadata", "", &dialect_nova, metadata_routes };
 
 const Resource *const resources[] = {
-    &domain_resource, &project_resource, &user_resource, &role_resource, &region_resource, &service_resource, &endpoint_resource,
+    &domain_resource, &project_resource, &user_resource, &group_resource, &role_resource,
+    &region_resource, &service_resource, &endpoint_resource, &policy_resource,
     &image_resource,
     NULL,
 };

@@ -304,17 +304,27 @@ void router_handle_metadata(HttpRequest *req, void *data)
     handle_in(req, metadata_tree, metadata_service.dialect);
 }
 
-bool router_streams(const char *method, const char *path, gint64 *ret_max)
+static bool has_flag(const char *method, const char *path, unsigned flag)
 {
     char *params[CALL_PARAMS_MAX] = { NULL };
     g_auto(GStrv) segments = split_path(path);
     const Node *n = match(tree, segments, params, 0);
     for (guint i = 0; n && i < n->routes->len; i++) {
         const Route *r = n->routes->pdata[i];
-        if (strcmp(r->method, method) == 0 && (r->flags & STREAM_IN)) {
-            *ret_max = -1;
+        if (strcmp(r->method, method) == 0 && (r->flags & flag))
             return true;
-        }
     }
     return false;
+}
+
+bool router_streams(const char *method, const char *path, gint64 *ret_max)
+{
+    *ret_max = has_flag(method, path, STREAM_IN) ? -1 : *ret_max;
+    return *ret_max == -1;
+}
+
+/* Only what changes something is slow: reads need no look-up here. */
+bool router_slow(const char *method, const char *path)
+{
+    return method[0] == 'P' && has_flag(method, path, SLOW);
 }

@@ -18,6 +18,7 @@ typedef struct Call {
     Db *db;
     const Route *route;
     const char *method, *path;                   /* decoded path, service prefix included */
+    bool head;                                   /* method is GET, and HEAD was meant: only the status and headers are sent */
     char *params[CALL_PARAMS_MAX];               /* values of the {…} of the route's path, in order */
     const Param *query; size_t n_query;          /* decoded, in order, ≤ 64 */
     const char *(*header)(const struct Call *call, const char *name);   /* request header or NULL */
@@ -54,6 +55,7 @@ typedef enum {
 typedef enum {
     STREAM_IN = 1 << 0,    /* body is not JSON: read it with call_read */
     NO_BODY_PARSE = 1 << 1,/* a body is ignored */
+    SLOW = 1 << 3,         /* takes its turn behind others of its kind (password hashing): at most half of the workers do such */
     BRIEF_LIST = 1 << 2,   /* generic list renders BRIEF fields (Nova's GET /servers beside /servers/detail) */
 } RouteFlags;
 

@@ -35,6 +35,10 @@ static const Option options[] = {
 
     { "identity.token_ttl_s",    OPT_INT, "14400", 60, 604800, "Seconds a token lives." },
     { "identity.failed_logins",  OPT_INT, "20", 1, 100000, "Failed logins a minute that one address (or IPv6 /64) may have; then it gets 429 for a while. No account is ever locked." },
+    { "identity.password_min_length",   OPT_INT, "1", 1, 128, "Least characters of a new password." },
+    { "identity.password_expires_days", OPT_INT, "0", 0, 36500, "Days until a password must be changed; 0: never." },
+    { "identity.password_history",      OPT_INT, "0", 0, 24, "Passwords, the present one included, that a user may not choose again; 0: no such rule." },
+    { "identity.password_min_age_s",    OPT_INT, "0", 0, 31536000, "Seconds that must pass before a user changes the password again." },
 
     { "quota.instances",            OPT_INT, "10", -1, 1000000, "Servers a project may have; -1 is no limit, here and below. Rows set through the API go before these defaults." },
     { "quota.cores",                OPT_INT, "20", -1, 1000000, "vCPUs of all servers of a project." },

@@ -140,9 +140,19 @@ static bool reply_token(Call *c, const Login *l, int status, GError **err)
     return token_render(c->db, l, !call_query(c, "nocatalog"), &w, err);
 }
 
-bool auth_token_create(Call *c, GError **err)
+bool check_backoff(Call *c, GError **err)
 {
     int wait;
+    char text[16];
+    if (backoff_check(c->client, &wait))
+        return true;
+    g_snprintf(text, sizeof text, "%d", wait);
+    call_header(c, "Retry-After", text);
+    return nv_fail(err, NV_ERR_RATE, "Too many failed logins from this address; try again in %d seconds.", wait);
+}
+
+bool auth_token_create(Call *c, GError **err)
+{
     g_autofree char *token = NULL;
     g_auto(Attempt) a = { .c = c, .methods = json_array() };
     const json_t *auth = call_body_object(c, "auth", err);
@@ -152,13 +162,7 @@ bool auth_token_create(Call *c, GError **err)
     a.scope = json_object_get(auth, "scope");
     if (!json_is_object(a.identity))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth': 'identity' is a required property");
-    if (!backoff_check(c->client, &wait)) {
-        char text[16];
-        g_snprintf(text, sizeof text, "%d", wait);
-        call_header(c, "Retry-After", text);
-        return nv_fail(err, NV_ERR_RATE, "Too many failed logins from this address; try again in %d seconds.", wait);
-    }
-    if (!run_methods(&a, err) || !scope_parse(&a, err) || !default_scope(&a, err) || !check_bound(&a, err))
+    if (!check_backoff(c, err) || !run_methods(&a, err) || !scope_parse(&a, err) || !default_scope(&a, err) || !check_bound(&a, err))
         return false;
     Grant grant = { .user_id = a.user_id, .project_id = a.project_id, .domain_id = a.domain_id, .system = a.system, .methods = a.methods,
                     .parent_audit_id = a.parent_audit_id, .expires_at = a.expires_at, .app_credential_id = a.app_credential_id,
@@ -199,6 +203,22 @@ bool auth_token_show(Call *c, GError **err)
         return false;
     call_header(c, "X-Subject-Token", token);
     return reply_token(c, l, 200, err);
+}
+
+bool auth_catalog(Call *c, GError **err)
+{
+    g_autofree char *self = self_url(c->ctx, "auth/catalog");
+    JsonW w = call_begin(c, 200);
+    jw_object(&w);
+    jw_key(&w, "catalog");
+    if (!catalog_render(c->db, c->ctx->project_id, c->ctx->user_id, &w, err))
+        return false;
+    jw_key(&w, "links");
+    jw_object(&w);
+    jw_kstr(&w, "self", self);
+    jw_end_object(&w);
+    jw_end_object(&w);
+    return true;
 }
 
 bool auth_token_revoke(Call *c, GError **err)

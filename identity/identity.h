@@ -4,7 +4,8 @@
 #include "db/db.h"
 
 extern const Route identity_routes[];
-extern const Resource domain_resource, project_resource, user_resource, role_resource, region_resource, service_resource, endpoint_resource;
+extern const Resource domain_resource, project_resource, user_resource, group_resource, role_resource, region_resource, service_resource,
+    endpoint_resource, policy_resource;
 
 /* A validated token and what it stands for; owns the strings of a Ctx. */
 typedef struct Login Login;

@@ -8,48 +8,117 @@ typedef struct Domain {
     Row row;
     char *id, *name, *description;
     bool enabled;
-    json_t *options, *tags;
+    json_t *options, *tags, *extra;
     gint64 created_at, updated_at;
 } Domain;
 typedef struct Project {
     Row row;
     char *id, *domain_id, *parent_id, *name, *description;
     bool enabled, is_domain;
-    json_t *options, *tags;
+    json_t *options, *tags, *extra;
     gint64 created_at, updated_at;
 } Project;
 typedef struct User {
     Row row;
     char *id, *domain_id, *name, *description, *email, *default_project_id, *password_hash;
     bool enabled;
-    json_t *options, *password;
+    json_t *options, *password, *extra;
     gint64 password_at, password_expires_at, password_generation, created_at, updated_at;
 } User;
 typedef struct Role {
     Row row;
     char *id, *name, *domain_id, *description;
-    json_t *options;
+    json_t *options, *extra;
     gint64 created_at, updated_at;
 } Role;
 typedef struct Region {
     Row row;
     char *id, *description, *parent_region_id;
+    json_t *extra;
     gint64 created_at, updated_at;
 } Region;
 typedef struct Service {
     Row row;
     char *id, *type, *name, *description;
     bool enabled;
+    json_t *extra;
     gint64 created_at, updated_at;
 } Service;
 typedef struct Endpoint {
     Row row;
     char *id, *service_id, *region_id, *interface, *url, *name, *description;
     bool enabled;
+    json_t *extra;
     gint64 created_at, updated_at;
 } Endpoint;
-/* "links": {"self": base/identity/v3/<many>/<id>} of any row whose first field is its id. */
+typedef struct Group {
+    Row row;
+    char *id, *domain_id, *name, *description;
+    json_t *extra;
+    gint64 created_at, updated_at;
+} Group;
+typedef struct Credential {
+    Row row;
+    char *id, *user_id, *project_id, *type, *blob;
+    gint64 created_at, updated_at;
+} Credential;
+typedef struct Policy {
+    Row row;
+    char *id, *type, *blob;
+    gint64 created_at, updated_at;
+} Policy;
+typedef struct RegisteredLimit {
+    Row row;
+    char *id, *service_id, *region_id, *resource_name, *description;
+    gint64 default_limit, created_at, updated_at;
+} RegisteredLimit;
+typedef struct ProjectLimit {
+    Row row;
+    char *id, *project_id, *domain_id, *registered_limit_id, *service_id, *region_id, *resource_name, *description;
+    gint64 resource_limit, created_at, updated_at;
+} ProjectLimit;
+
+/* --- what the resources share (common.c) ---------------------------------------------------------------------------------------- */
+/* "links": {"self": base/identity/v3/<many>/<id>} of a row whose first field is its id; and, after it, the members of "extra". */
 Render render_links;
+/* base/identity/v3/ and path.  Caller frees. */
+char *self_url(const Ctx *ctx, const char *path);
+/* {"<many>": [ … ], "links": {…}} */
+JsonW list_begin(Call *c, const char *many);
+bool list_end(Call *c, JsonW *w);
+bool reply_rows(Call *c, const Resource *res, const GPtrArray *rows);
+bool reply_one(Call *c, int status, const Row *row);
+/* All rows that a fragment of db/queries selects with :a1, whoever asks: the caller has checked that he may. */
+GPtrArray *rows_by_fragment(Call *c, const Resource *res, const char *fragment, const char *arg, GError **err);
+/* A query parameter that is there and not 0 or false. */
+bool is_flag(const Call *c, const char *name);
+/* One row made or changed with its hooks, in a transaction of its own or the caller's. */
+Row *create_row(Call *c, const Resource *res, const json_t *body, GError **err);
+Row *update_row(Call *c, const Resource *res, const char *id, const json_t *body, GError **err);
+/* The same for the resource of the route. */
+Handler identity_create, identity_update, identity_delete;
+/* Puts the options just parsed over the old ones; null removes one; an unknown one is an error. */
+typedef struct OptionName { const char *name; char type; } OptionName;
+bool options_merge(Row *row, json_t **member, const json_t *old, const OptionName *known, GError **err);
+bool check_mutable(const Row *row, const json_t *old_options, const json_t *new_options, GError **err);
+/* Refuses tokens of trusts and of restricted application credentials: they may not make themselves more than they are. */
+bool check_primary(const Ctx *ctx, GError **err);
+/* May write to (read) what belongs to the domain: administrators everywhere, (readers of the system,) the domain's own within it. */
+bool check_domain_write(const Ctx *ctx, const char *domain_id, GError **err);
+bool check_domain_read(const Ctx *ctx, const char *domain_id, GError **err);
+/* Fills in the caller's domain where none is given, and checks that it exists. */
+bool default_domain(Db *db, const Ctx *ctx, Row *row, char **member, GError **err);
+
+/* --- guards --------------------------------------------------------------------------------------------------------------------- */
+/* A domain's administrator has no power over cloud administrators, nor over groups that make them (group.c). */
+bool check_not_above(Db *db, const Ctx *ctx, const char *user_id, const char *group_id, GError **err);
+/* NV_ERR_CONFLICT saying what the project, or the projects of the domain, still have in the other services (owned.c). */
+bool check_owns_nothing(Db *db, const char *project_id, const char *domain_id, GError **err);
+/* Removes what only had a meaning with the project or the user. */
+bool project_forget(Db *db, const char *project_id, GError **err);
+bool user_forget(Db *db, const char *user_id, GError **err);
+/* NV_ERR_RATE with Retry-After while the caller's address has failed too often (auth.c). */
+bool check_backoff(Call *c, GError **err);
 
 /* --- passwords (password.c) ---------------------------------------------------------------------------------------------------- */
 enum { PASSWORD_MAX = 4096 };
@@ -99,5 +168,11 @@ bool ctx_has_role(const Ctx *ctx, const char *role);
 
 /* --- handlers ------------------------------------------------------------------------------------------------------------------- */
 Handler auth_token_create, auth_token_show, auth_token_revoke, auth_catalog, auth_projects, auth_domains, auth_system;
+Handler project_create, project_list, project_show, tags_list, tags_replace, tags_clear, tag_show, tag_add, tag_remove;
+Handler user_create, user_update, user_password, user_groups, user_projects;
+Handler group_users, group_user_check, group_user_add, group_user_remove;
+Handler role_list, implied_list, implied_show, implied_add, implied_remove, implied_all;
+Handler grant_add, grant_remove, grant_check, grant_list, assignments_list;
+Handler endpoint_create, endpoint_update, region_put;
 /* Fails with the one message that every failed login gets. */
 bool auth_refuse(GError **err);

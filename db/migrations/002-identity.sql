@@ -5,6 +5,7 @@ CREATE TABLE domain (
     description TEXT NOT NULL DEFAULT '',
     enabled     INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
     options     TEXT NOT NULL DEFAULT '{}',
+    extra       TEXT NOT NULL DEFAULT '{}',
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER
 ) STRICT;
@@ -23,6 +24,7 @@ CREATE TABLE project (
     enabled     INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
     is_domain   INTEGER NOT NULL DEFAULT 0 CHECK (is_domain = 0),      -- the API shows it; domains have a table of their own
     options     TEXT NOT NULL DEFAULT '{}',
+    extra       TEXT NOT NULL DEFAULT '{}',
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER,
     UNIQUE (domain_id, name)
@@ -48,6 +50,7 @@ CREATE TABLE user (
     password_expires_at INTEGER,
     -- Raised whenever every token of the user must end; a token carries the value it was made under.
     password_generation INTEGER NOT NULL DEFAULT 0,
+    extra       TEXT NOT NULL DEFAULT '{}',
     created_at          INTEGER NOT NULL,
     updated_at          INTEGER,
     UNIQUE (domain_id, name)
@@ -64,6 +67,7 @@ CREATE TABLE user_group (
     domain_id   TEXT NOT NULL REFERENCES domain (id),
     name        TEXT NOT NULL,
     description TEXT NOT NULL DEFAULT '',
+    extra       TEXT NOT NULL DEFAULT '{}',
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER,
     UNIQUE (domain_id, name)
@@ -81,6 +85,7 @@ CREATE TABLE role (
     domain_id   TEXT REFERENCES domain (id),           -- a domain-specific role never reaches a token, only what it implies
     description TEXT,
     options     TEXT NOT NULL DEFAULT '{}',
+    extra       TEXT NOT NULL DEFAULT '{}',
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER
 ) STRICT;
@@ -154,13 +159,10 @@ CREATE TABLE trust (
     impersonation        INTEGER NOT NULL CHECK (impersonation IN (0, 1)),
     expires_at           INTEGER,
     remaining_uses       INTEGER CHECK (remaining_uses >= 0),
-    redelegated_trust_id TEXT REFERENCES trust (id) ON DELETE CASCADE,
-    redelegation_count   INTEGER NOT NULL DEFAULT 0,
     created_at           INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX trust_trustor ON trust (trustor_user_id);
 CREATE INDEX trust_trustee ON trust (trustee_user_id);
-CREATE INDEX trust_parent ON trust (redelegated_trust_id);
 CREATE TABLE trust_role (
     trust_id TEXT NOT NULL REFERENCES trust (id) ON DELETE CASCADE,
     role_id  TEXT NOT NULL REFERENCES role (id) ON DELETE CASCADE,
@@ -195,6 +197,7 @@ CREATE TABLE region (
     id               TEXT PRIMARY KEY,
     description      TEXT NOT NULL DEFAULT '',
     parent_region_id TEXT REFERENCES region (id),
+    extra       TEXT NOT NULL DEFAULT '{}',
     created_at       INTEGER NOT NULL,
     updated_at       INTEGER
 ) STRICT;
@@ -205,6 +208,7 @@ CREATE TABLE service (
     name        TEXT NOT NULL DEFAULT '',
     description TEXT,
     enabled     INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    extra       TEXT NOT NULL DEFAULT '{}',
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER
 ) STRICT;
@@ -217,6 +221,7 @@ CREATE TABLE endpoint (
     name       TEXT,
     description TEXT,
     enabled    INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    extra       TEXT NOT NULL DEFAULT '{}',
     created_at INTEGER NOT NULL,
     updated_at INTEGER
 ) STRICT;
@@ -229,8 +234,6 @@ CREATE TABLE credential (
     project_id        TEXT REFERENCES project (id) ON DELETE CASCADE,
     type              TEXT NOT NULL,
     blob              TEXT NOT NULL,
-    app_credential_id TEXT REFERENCES app_credential (id) ON DELETE CASCADE,    -- made with it: never more than it may do
-    trust_id          TEXT REFERENCES trust (id) ON DELETE CASCADE,
     totp_step         INTEGER NOT NULL DEFAULT 0,      -- last TOTP time step accepted: a code works once
     created_at        INTEGER NOT NULL,
     updated_at        INTEGER
@@ -261,6 +264,9 @@ CREATE TABLE project_limit (
     project_id          TEXT REFERENCES project (id) ON DELETE CASCADE,
     domain_id           TEXT REFERENCES domain (id) ON DELETE CASCADE,
     registered_limit_id TEXT NOT NULL REFERENCES registered_limit (id),
+    service_id          TEXT NOT NULL,
+    region_id           TEXT,
+    resource_name       TEXT NOT NULL,
     resource_limit      INTEGER NOT NULL,
     description         TEXT,
     created_at          INTEGER NOT NULL,

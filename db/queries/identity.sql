@@ -2,7 +2,7 @@
 
 -- Who is behind a user name or id, for a login.  ?1 user id or NULL, ?2 name, ?3 domain id or NULL, ?4 domain name
 -- :name login_user
-SELECT u.id, u.password_hash, u.password_generation, u.password_at, u.password_expires_at, u.options, u.default_project_id,
+SELECT u.id, u.name, u.domain_id, u.password_hash, u.password_generation, u.password_at, u.password_expires_at, u.options, u.default_project_id,
        u.enabled AND d.enabled AS enabled
 FROM user u JOIN domain d ON d.id = u.domain_id
 WHERE CASE WHEN ?1 IS NOT NULL THEN u.id = ?1
@@ -121,8 +121,66 @@ t.id = :project OR (:reader = '1' AND (:system = '1' OR t.domain_id = :domain))
 -- :fragment visible_user
 t.id = :user OR (:reader = '1' AND (:system = '1' OR t.domain_id = :domain))
 
+-- :fragment visible_group
+:reader = '1' AND (:system = '1' OR t.domain_id = :domain)
+
 -- :fragment visible_role
 t.domain_id IS NULL OR (:reader = '1' AND (:system = '1' OR t.domain_id = :domain))
+
+-- What a domain's administrator changes; that he is one is the route's rule.
+-- :fragment in_own_domain
+t.domain_id = :domain
+
+-- :fragment visible_credential
+t.user_id = :user OR (:reader = '1' AND :system = '1')
+
+-- :fragment own_row
+t.user_id = :user
+
+-- :fragment visible_limit
+t.project_id = :project OR t.domain_id = :domain OR (:reader = '1' AND (:system = '1' OR t.project_id IN (SELECT id FROM project WHERE domain_id = :domain)))
+
+-- Selections for lists, with :a1
+-- :fragment users_of_group
+t.id IN (SELECT user_id FROM group_member WHERE group_id = :a1)
+
+-- :fragment groups_of_user
+t.id IN (SELECT group_id FROM group_member WHERE user_id = :a1)
+
+-- :fragment project_itself
+t.id = :a1
+
+-- Where the user has a role of his own, of a group, or inherited from above.
+-- :fragment projects_of_user
+t.id IN (WITH RECURSIVE
+    held (project_id, domain_id, inherited) AS (
+        SELECT project_id, domain_id, inherited FROM assignment
+        WHERE user_id = :a1 OR group_id IN (SELECT group_id FROM group_member WHERE user_id = :a1)),
+    below (id) AS (
+        SELECT p.id FROM project p JOIN held h ON h.inherited = 1 AND p.parent_id = ifnull(h.project_id, h.domain_id)
+        UNION SELECT p.id FROM project p JOIN below b ON p.parent_id = b.id)
+    SELECT project_id FROM held WHERE inherited = 0 AND project_id IS NOT NULL UNION SELECT id FROM below)
+
+-- :fragment domains_of_user
+t.id IN (SELECT domain_id FROM assignment WHERE inherited = 0 AND domain_id IS NOT NULL
+         AND (user_id = :a1 OR group_id IN (SELECT group_id FROM group_member WHERE user_id = :a1)))
+
+-- :fragment projects_above
+t.id IN (WITH RECURSIVE above (id) AS (
+    SELECT parent_id FROM project WHERE id = :a1 UNION SELECT p.parent_id FROM project p JOIN above a ON p.id = a.id) SELECT id FROM above)
+
+-- :fragment projects_below
+t.id IN (WITH RECURSIVE below (id) AS (
+    SELECT id FROM project WHERE parent_id = :a1 UNION SELECT p.id FROM project p JOIN below b ON p.parent_id = b.id) SELECT id FROM below)
+
+-- :fragment global_role
+t.domain_id IS NULL
+
+-- :fragment implied_by
+t.id IN (SELECT implied_id FROM implied_role WHERE prior_id = :a1)
+
+-- :fragment implies_some
+t.id IN (SELECT prior_id FROM implied_role)
 
 -- :name default_project_of
 SELECT default_project_id FROM user WHERE id = ?1;
@@ -133,3 +191,156 @@ UPDATE user SET password_hash = ?2, password_at = now_us(), password_generation 
 -- What only administrators change: they pass without the condition.
 -- :fragment admins_only
 0
+
+-- Projects
+-- :name project_depth
+WITH RECURSIVE above (id, depth) AS (
+    SELECT ?1, 1 UNION ALL SELECT p.parent_id, a.depth + 1 FROM project p JOIN above a ON p.id = a.id)
+SELECT max(depth) FROM above;
+
+-- :name project_children
+SELECT count(*) FROM project WHERE parent_id = ?1;
+
+-- :name project_disabled_above
+WITH RECURSIVE above (id) AS (
+    SELECT parent_id FROM project WHERE id = ?1 UNION SELECT p.parent_id FROM project p JOIN above a ON p.id = a.id)
+SELECT count(*) FROM project WHERE enabled = 0 AND id IN (SELECT id FROM above);
+
+-- :name project_enabled_below
+WITH RECURSIVE below (id) AS (
+    SELECT id FROM project WHERE parent_id = ?1 UNION SELECT p.id FROM project p JOIN below b ON p.parent_id = b.id)
+SELECT count(*) FROM project WHERE enabled = 1 AND id IN (SELECT id FROM below);
+
+-- :name forget_default_project
+UPDATE user SET default_project_id = NULL WHERE default_project_id = ?1;
+
+-- :name forget_project_quota
+DELETE FROM quota WHERE project_id = ?1;
+
+-- What a project (?1), or all projects of a domain (?2), still have in the other services.
+-- :name owned_things
+SELECT kind, n FROM (SELECT 'nothing' AS kind, 0 AS n WHERE ?1 = ?2) WHERE n > 0;
+
+-- Domains
+-- :name domain_purge_users
+DELETE FROM user WHERE domain_id = ?1;
+
+-- :name domain_purge_groups
+DELETE FROM user_group WHERE domain_id = ?1;
+
+-- :name domain_purge_projects
+DELETE FROM project WHERE domain_id = ?1;
+
+-- :name domain_purge_roles
+DELETE FROM role WHERE domain_id = ?1;
+
+-- Users and groups
+-- :name forget_app_credential_rules
+DELETE FROM app_credential_rule WHERE access_rule_id IN (SELECT id FROM access_rule WHERE user_id = ?1);
+
+-- :name password_history_insert
+INSERT INTO password_history (user_id, hash, created_at) VALUES (?1, ?2, now_us());
+
+-- :name password_history_last
+SELECT hash FROM password_history WHERE user_id = ?1 ORDER BY created_at DESC LIMIT ?2;
+
+-- :name group_member_exists
+SELECT EXISTS (SELECT 1 FROM group_member WHERE group_id = ?1 AND user_id = ?2);
+
+-- :name group_member_insert
+INSERT INTO group_member (group_id, user_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING;
+
+-- :name group_member_delete
+DELETE FROM group_member WHERE group_id = ?1 AND user_id = ?2;
+
+-- Is the user ?1, or the group ?2, an administrator of the cloud?
+-- :name holds_admin
+WITH RECURSIVE up (role_id) AS (
+    SELECT id FROM role WHERE name = 'admin' AND domain_id IS NULL
+    UNION SELECT i.prior_id FROM implied_role i JOIN up ON i.implied_id = up.role_id)
+SELECT EXISTS (SELECT 1 FROM assignment a WHERE a.role_id IN (SELECT role_id FROM up) AND (a.domain_id IS NULL OR a.inherited = 1)
+    AND (a.user_id = ?1 OR a.group_id = ?2 OR a.group_id IN (SELECT group_id FROM group_member WHERE user_id = ?1)));
+
+-- :name role_means_admin
+WITH RECURSIVE up (role_id) AS (
+    SELECT id FROM role WHERE name = 'admin' AND domain_id IS NULL
+    UNION SELECT i.prior_id FROM implied_role i JOIN up ON i.implied_id = up.role_id)
+SELECT EXISTS (SELECT 1 FROM up WHERE role_id = ?1);
+
+-- Roles and grants
+-- :name implied_role_exists
+SELECT EXISTS (SELECT 1 FROM implied_role WHERE prior_id = ?1 AND implied_id = ?2);
+
+-- :name implied_role_delete
+DELETE FROM implied_role WHERE prior_id = ?1 AND implied_id = ?2;
+
+-- :name assignment_delete
+DELETE FROM assignment WHERE user_id IS ?1 AND group_id IS ?2 AND project_id IS ?3 AND domain_id IS ?4 AND role_id = ?5 AND inherited = ?6;
+
+-- :name assignment_exists
+SELECT EXISTS (SELECT 1 FROM assignment
+    WHERE user_id IS ?1 AND group_id IS ?2 AND project_id IS ?3 AND domain_id IS ?4 AND role_id = ?5 AND inherited = ?6);
+
+-- :name assignment_roles
+SELECT role_id FROM assignment
+WHERE user_id IS ?1 AND group_id IS ?2 AND project_id IS ?3 AND domain_id IS ?4 AND inherited = ?5 ORDER BY role_id;
+
+-- ?1 user ?2 group ?3 role ?4 project ?5 domain ?6 system ?7 with the project's subtree
+-- :name assignments_given
+WITH RECURSIVE tree (id) AS (
+    SELECT ?4 UNION SELECT p.id FROM project p JOIN tree ON p.parent_id = tree.id WHERE ?7)
+SELECT a.user_id, a.group_id, a.project_id, a.domain_id, a.role_id, a.inherited,
+       u.name AS user_name, u.domain_id AS user_domain_id, ud.name AS user_domain_name,
+       g.name AS group_name, g.domain_id AS group_domain_id, gd.name AS group_domain_name,
+       p.name AS project_name, p.domain_id AS project_domain_id, pd.name AS project_domain_name,
+       d.name AS domain_name, r.name AS role_name, r.domain_id AS role_domain_id, rd.name AS role_domain_name
+FROM assignment a JOIN role r ON r.id = a.role_id LEFT JOIN domain rd ON rd.id = r.domain_id
+LEFT JOIN user u ON u.id = a.user_id LEFT JOIN domain ud ON ud.id = u.domain_id
+LEFT JOIN user_group g ON g.id = a.group_id LEFT JOIN domain gd ON gd.id = g.domain_id
+LEFT JOIN project p ON p.id = a.project_id LEFT JOIN domain pd ON pd.id = p.domain_id
+LEFT JOIN domain d ON d.id = a.domain_id
+WHERE (?1 IS NULL OR a.user_id = ?1) AND (?2 IS NULL OR a.group_id = ?2) AND (?3 IS NULL OR a.role_id = ?3)
+  AND (?4 IS NULL OR a.project_id IN (SELECT id FROM tree)) AND (?5 IS NULL OR a.domain_id = ?5)
+  AND (NOT ?6 OR (a.project_id IS NULL AND a.domain_id IS NULL))
+ORDER BY a.rowid;
+
+-- Group roles become their members', inherited ones those of every project below, implied ones appear.
+-- :name assignments_effective
+WITH RECURSIVE
+tree (id) AS (
+    SELECT ?4 UNION SELECT p.id FROM project p JOIN tree ON p.parent_id = tree.id WHERE ?7),
+below (top, id) AS (
+    SELECT parent_id, id FROM project UNION SELECT b.top, p.id FROM below b JOIN project p ON p.parent_id = b.id),
+held (user_id, via_group, project_id, domain_id, role_id, inherited) AS (
+    SELECT user_id, NULL, project_id, domain_id, role_id, inherited FROM assignment WHERE user_id IS NOT NULL
+    UNION ALL SELECT m.user_id, a.group_id, a.project_id, a.domain_id, a.role_id, a.inherited
+    FROM assignment a JOIN group_member m ON m.group_id = a.group_id),
+placed (user_id, via_group, project_id, domain_id, role_id, via_project, via_domain) AS (
+    SELECT user_id, via_group, project_id, domain_id, role_id, NULL, NULL FROM held WHERE inherited = 0
+    UNION ALL SELECT h.user_id, h.via_group, b.id, NULL, h.role_id, h.project_id, h.domain_id
+    FROM held h JOIN below b ON h.inherited = 1 AND b.top = ifnull(h.project_id, h.domain_id)),
+closure (top, role_id, prior_role) AS (
+    SELECT id, id, NULL FROM role
+    UNION SELECT c.top, i.implied_id, i.prior_id FROM closure c JOIN implied_role i ON i.prior_id = c.role_id)
+SELECT a.user_id, NULL AS group_id, a.project_id, a.domain_id, c.role_id, 0 AS inherited, a.via_group, a.via_project, a.via_domain, c.prior_role,
+       u.name AS user_name, u.domain_id AS user_domain_id, ud.name AS user_domain_name,
+       p.name AS project_name, p.domain_id AS project_domain_id, pd.name AS project_domain_name,
+       d.name AS domain_name, r.name AS role_name, r.domain_id AS role_domain_id, NULL AS role_domain_name
+FROM placed a JOIN closure c ON c.top = a.role_id JOIN role r ON r.id = c.role_id AND r.domain_id IS NULL
+JOIN user u ON u.id = a.user_id JOIN domain ud ON ud.id = u.domain_id
+LEFT JOIN project p ON p.id = a.project_id LEFT JOIN domain pd ON pd.id = p.domain_id
+LEFT JOIN domain d ON d.id = a.domain_id
+WHERE (?1 IS NULL OR a.user_id = ?1) AND ?2 IS NULL AND (?3 IS NULL OR c.role_id = ?3)
+  AND (?4 IS NULL OR a.project_id IN (SELECT id FROM tree)) AND (?5 IS NULL OR a.domain_id = ?5)
+  AND (NOT ?6 OR (a.project_id IS NULL AND a.domain_id IS NULL))
+ORDER BY a.user_id, a.project_id, a.domain_id, r.name;
+
+-- Catalog
+-- :name region_is_below
+WITH RECURSIVE above (id) AS (
+    SELECT ?2 UNION SELECT r.parent_region_id FROM region r JOIN above a ON r.id = a.id WHERE r.parent_region_id IS NOT NULL)
+SELECT EXISTS (SELECT 1 FROM above WHERE id = ?1);
+
+-- :name region_users
+SELECT (SELECT count(*) FROM endpoint WHERE region_id = ?1) + (SELECT count(*) FROM region WHERE parent_region_id = ?1)
+     + (SELECT count(*) FROM registered_limit WHERE region_id = ?1);

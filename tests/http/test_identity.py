@@ -1,0 +1,459 @@
+"""tests/http/test_identity.py -- Keystone's API against the real serve: people, roles, scopes, the catalog, and who may what."""
+import os
+import sys
+import threading
+import time
+import unittest
+import uuid
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lib.cloud import Client, Cloud  # noqa: E402
+
+V3 = "/identity/v3"
+
+
+def setUpModule():
+    global cloud, admin, demo, roles
+    cloud = Cloud(agent=False, options={"identity.failed_logins": "100000", "identity.password_history": "3"})
+    admin, demo = cloud.login("admin"), cloud.login("demo")
+    roles = {r["name"]: r["id"] for r in admin.get(V3 + "/roles").json["roles"]}
+
+
+def tearDownModule():
+    cloud.stop()
+
+
+def name():
+    return "x-" + uuid.uuid4().hex[:10]
+
+
+def make(kind, many=None, **body):
+    body.setdefault("name", name())
+    r = admin.post("%s/%s" % (V3, many or kind + "s"), {kind: body})
+    assert r.status == 201, r
+    return r.json[kind]
+
+
+def password_login(user_id, password, scope="unscoped"):
+    c = Client(cloud)
+    r = c.post(V3 + "/auth/tokens", {"auth": {"identity": {"methods": ["password"], "password": {"user": {"id": user_id, "password": password}}},
+                                              "scope": scope}})
+    if r.status == 201:
+        c.token, c.user_id = r.headers["x-subject-token"], user_id
+    return r, c
+
+
+def persona(role, scope):
+    """A fresh user with the role on scope ({"project"|"domain"|"system"}); a Client with that token."""
+    user = make("user", password="pw")
+    if "system" in scope:
+        path, wanted = "system", {"system": {"all": True}}
+    else:
+        kind, = scope
+        path, wanted = "%ss/%s" % (kind, scope[kind]), {kind: {"id": scope[kind]}}
+    assert admin.put("%s/%s/users/%s/roles/%s" % (V3, path, user["id"], roles[role])).status == 204
+    r, c = password_login(user["id"], "pw", wanted)
+    assert r.status == 201, r
+    return c
+
+
+class Tokens(unittest.TestCase):
+    def test_body_of_a_project_token(self):
+        r = admin.get(V3 + "/auth/tokens", headers={"X-Subject-Token": demo.token})
+        self.assertEqual(r.status, 200)
+        t = r.json["token"]
+        self.assertEqual(t["user"]["name"], "demo")
+        self.assertEqual(t["project"]["domain"], {"id": "default", "name": "Default"})
+        self.assertEqual({x["name"] for x in t["roles"]}, {"member", "reader"})
+        self.assertEqual({s["type"] for s in t["catalog"]}, {"identity", "compute", "image", "network"})
+        for s in t["catalog"]:
+            self.assertEqual({e["interface"] for e in s["endpoints"]}, {"public", "internal", "admin"})
+        self.assertRegex(t["expires_at"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
+        self.assertNotIn("catalog", admin.get(V3 + "/auth/tokens?nocatalog", headers={"X-Subject-Token": demo.token}).json["token"])
+        self.assertEqual(admin.call("HEAD", V3 + "/auth/tokens", headers={"X-Subject-Token": demo.token}).status, 200)
+
+    def test_a_revoked_token_is_dead_everywhere_and_after_a_restart(self):
+        c = cloud.login("demo")
+        self.assertEqual(c.delete(V3 + "/auth/tokens", headers={"X-Subject-Token": c.token}).status, 204)
+        self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+        self.assertEqual(admin.get(V3 + "/auth/tokens", headers={"X-Subject-Token": c.token}).status, 404)
+        self.assertEqual(c.get("/image/v2/images").status, 401)
+
+    def test_wrong_logins_cannot_be_told_apart(self):
+        bodies = set()
+        for user, pw in (("demo", "wrong"), ("nobody-" + name(), "wrong")):
+            r = Client(cloud).post(V3 + "/auth/tokens", {"auth": {"identity": {"methods": ["password"], "password": {"user": {
+                "name": user, "domain": {"id": "default"}, "password": pw}}}}})
+            self.assertEqual(r.status, 401)
+            bodies.add(r.body)
+        self.assertEqual(len(bodies), 1)
+
+    def test_hostile_bodies(self):
+        for auth, status in (({}, 400), ({"identity": []}, 400), ({"identity": {"methods": "password"}}, 400), ({"identity": {"methods": ["password"] * 1000}}, 400),
+                             ({"identity": {"methods": ["password"], "password": {"user": {"id": 3, "password": "x"}}}}, 400),
+                             ({"identity": {"methods": ["password"], "password": {"user": {"name": "demo", "password": "x"}}}}, 400),
+                             ({"identity": {"methods": ["password"], "password": {"user": {"id": "x", "password": ["x"]}}}}, 400),
+                             ({"identity": {"methods": ["password"], "password": {"user": {"id": "x", "password": "y" * 5000}}}}, 400),
+                             ({"identity": {"methods": ["token"], "token": {"id": "' OR 1=1 --"}}}, 401)):
+            r = Client(cloud).post(V3 + "/auth/tokens", {"auth": auth})
+            self.assertEqual(r.status, status, (str(auth)[:80], r))
+            self.assertIn("error", r.json)
+
+    def test_forged_identity_headers_mean_nothing(self):
+        forged = {"X-User-Id": admin.user_id, "X-Roles": "admin", "X-Project-Id": admin.project_id, "X-Is-Admin-Project": "True", "X-Identity-Status": "Confirmed",
+                  "x_roles": "admin"}
+        self.assertEqual(Client(cloud).get(V3 + "/users", headers=forged).status, 401)
+        self.assertEqual(demo.get(V3 + "/users", headers=forged).status, 403)
+
+    def test_what_a_token_rests_on(self):
+        """Disabled, deleted, password changed, role removed, group left: 401 on the next request, and re-enabling does not revive."""
+        def fresh():
+            user, project = make("user", password="pw"), make("project")
+            admin.put("%s/projects/%s/users/%s/roles/%s" % (V3, project["id"], user["id"], roles["member"]))
+            r, c = password_login(user["id"], "pw", {"project": {"id": project["id"]}})
+            self.assertEqual(r.status, 201, r)
+            self.assertEqual(c.get(V3 + "/auth/projects").status, 200)
+            return user["id"], project["id"], c
+
+        u, p, c = fresh()
+        for enabled in ("False", 0, None):
+            self.assertEqual(admin.patch("%s/users/%s" % (V3, u), {"user": {"enabled": enabled}}).status, 400)
+        self.assertEqual(c.get(V3 + "/auth/projects").status, 200)
+        admin.patch("%s/users/%s" % (V3, u), {"user": {"enabled": False}})
+        self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+        admin.patch("%s/users/%s" % (V3, u), {"user": {"enabled": True}})
+        self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+        for undo in (lambda u, p: admin.delete("%s/users/%s" % (V3, u)), lambda u, p: admin.patch("%s/users/%s" % (V3, u), {"user": {"password": "n"}}),
+                     lambda u, p: admin.delete("%s/projects/%s/users/%s/roles/%s" % (V3, p, u, roles["member"])),
+                     lambda u, p: admin.patch("%s/projects/%s" % (V3, p), {"project": {"enabled": False}}), lambda u, p: admin.delete("%s/projects/%s" % (V3, p))):
+            u, p, c = fresh()
+            self.assertIn(undo(u, p).status, (200, 204))
+            self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+
+    def test_leaving_a_group(self):
+        u, g, p = make("user", password="pw"), make("group"), make("project")
+        admin.put("%s/projects/%s/groups/%s/roles/%s" % (V3, p["id"], g["id"], roles["member"]))
+        self.assertEqual(password_login(u["id"], "pw", {"project": {"id": p["id"]}})[0].status, 401)
+        self.assertEqual(admin.put("%s/groups/%s/users/%s" % (V3, g["id"], u["id"])).status, 204)
+        r, c = password_login(u["id"], "pw", {"project": {"id": p["id"]}})
+        self.assertEqual(r.status, 201)
+        self.assertEqual([x["id"] for x in c.get("%s/users/%s/groups" % (V3, u["id"])).json["groups"]], [g["id"]])
+        self.assertEqual(admin.delete("%s/groups/%s/users/%s" % (V3, g["id"], u["id"])).status, 204)
+        self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+
+    def test_no_stale_success_while_many_use_it(self):
+        u, p = make("user", password="pw"), make("project")
+        grant = "%s/projects/%s/users/%s/roles/%s" % (V3, p["id"], u["id"], roles["member"])
+        for _ in range(5):
+            admin.put(grant)
+            r, c = password_login(u["id"], "pw", {"project": {"id": p["id"]}})
+            self.assertEqual(r.status, 201)
+            stop, removed, wrong = threading.Event(), [], []
+
+            def use():
+                mine = Client(cloud, c.token)
+                while not stop.is_set():
+                    before = bool(removed)
+                    if mine.get(V3 + "/auth/domains").status == 200 and before:
+                        wrong.append(1)
+                mine.close()
+            threads = [threading.Thread(target=use) for _ in range(8)]
+            for t in threads:
+                t.start()
+            time.sleep(0.1)
+            self.assertEqual(admin.delete(grant).status, 204)
+            removed.append(1)
+            time.sleep(0.1)
+            stop.set()
+            for t in threads:
+                t.join()
+            self.assertEqual(wrong, [])
+
+
+class People(unittest.TestCase):
+    def test_user_life(self):
+        u = make("user", password="pw", email="a@b.c", description="d", phone="123")
+        self.assertEqual((u["email"], u["phone"], u["enabled"], u["domain_id"], u["options"]), ("a@b.c", "123", True, "default", {}))
+        self.assertNotIn("password", u)
+        self.assertRegex(u["id"], "^[0-9a-f]{32}$")
+        self.assertTrue(u["links"]["self"].endswith("/identity/v3/users/" + u["id"]))
+        new = name()
+        v = admin.patch("%s/users/%s" % (V3, u["id"]), {"user": {"name": new, "phone": None, "domain_id": "default"}}).json["user"]
+        self.assertEqual(v["name"], new)
+        self.assertNotIn("phone", v)
+        self.assertEqual([x["id"] for x in admin.get("%s/users?name=%s" % (V3, new)).json["users"]], [u["id"]])
+        self.assertEqual(admin.post(V3 + "/users", {"user": {"name": new}}).status, 409)
+        self.assertEqual(admin.delete("%s/users/%s" % (V3, u["id"])).status, 204)
+        self.assertEqual(admin.get("%s/users/%s" % (V3, u["id"])).status, 404)
+
+    def test_server_owned_attributes(self):
+        u = make("user", password="pw")
+        for field, value in (("id", "0" * 32), ("password_hash", "x"), ("password_generation", 0), ("created_at", "2020-01-01T00:00:00Z"),
+                             ("password_expires_at", None), ("extra", {}), ("domain_id", "other"), ("enabled", None), ("options", {"x": True})):
+            self.assertEqual(admin.patch("%s/users/%s" % (V3, u["id"]), {"user": {field: value}}).status, 400, field)
+        for field in ("id", "password_hash", "created_at", "extra"):
+            self.assertEqual(admin.post(V3 + "/users", {"user": {"name": name(), field: "x"}}).status, 400, field)
+
+    def test_password_change(self):
+        u = make("user", password="one")
+        path = "%s/users/%s/password" % (V3, u["id"])
+        r, c = password_login(u["id"], "one")
+        self.assertEqual(c.post(path, {"user": {"password": "two"}}).status, 400)
+        self.assertEqual(c.post(path, {"user": {"password": "two", "original_password": "bad"}}).status, 401)
+        self.assertEqual(c.post(path, {"user": {"password": "one", "original_password": "one"}}).status, 400)
+        self.assertEqual(c.post(path, {"user": {"password": "two", "original_password": "one"}}).status, 204)
+        self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+        self.assertEqual(password_login(u["id"], "one")[0].status, 401)
+        self.assertEqual(c.post(path, {"user": {"password": "one", "original_password": "two"}}, headers={"X-Auth-Token": None}).status, 400)
+        self.assertEqual(password_login(u["id"], "two")[0].status, 201)
+        self.assertEqual(demo.post(path, {"user": {"password": "x", "original_password": "y"}}).status, 401)
+        self.assertEqual(demo.patch("%s/users/%s" % (V3, u["id"]), {"user": {"password": "x"}}).status, 403)
+        self.assertEqual(admin.patch("%s/users/%s" % (V3, u["id"]), {"user": {"password": "one"}}).status, 200)
+
+    def test_long_passwords_differ_to_the_end(self):
+        u = make("user", password="x" * 1000 + "a")
+        self.assertEqual(password_login(u["id"], "x" * 1000 + "b")[0].status, 401)
+        self.assertEqual(password_login(u["id"], "x" * 1000 + "a")[0].status, 201)
+
+    def test_project_tree(self):
+        top = make("project", tags=["a", "b"])
+        mid = make("project", parent_id=top["id"])
+        low = make("project", parent_id=mid["id"])
+        self.assertEqual((top["parent_id"], mid["domain_id"], top["is_domain"], sorted(top["tags"])), ("default", "default", False, ["a", "b"]))
+        p = "%s/projects/" % V3
+        self.assertEqual(admin.get(p + low["id"] + "?parents_as_ids").json["project"]["parents"], {mid["id"]: {top["id"]: None}})
+        self.assertEqual(admin.get(p + top["id"] + "?subtree_as_ids").json["project"]["subtree"], {mid["id"]: {low["id"]: None}})
+        both = admin.get(p + mid["id"] + "?parents_as_list&subtree_as_list").json["project"]
+        self.assertEqual([x["project"]["id"] for x in both["parents"] + both["subtree"]], [top["id"], low["id"]])
+        self.assertEqual(admin.get("%s/projects?parent_id=%s" % (V3, top["id"])).json["projects"][0]["id"], mid["id"])
+        self.assertEqual(admin.delete(p + mid["id"]).status, 403)
+        self.assertEqual(admin.patch(p + top["id"], {"project": {"enabled": False}}).status, 403)
+        self.assertEqual(admin.patch(p + low["id"], {"project": {"enabled": False}}).status, 200)
+        self.assertEqual(admin.patch(p + low["id"], {"project": {"parent_id": top["id"]}}).status, 400)
+        for x in (low, mid, top):
+            self.assertEqual(admin.delete(p + x["id"]).status, 204)
+
+    def test_project_tags(self):
+        p = make("project")
+        tags = "%s/projects/%s/tags" % (V3, p["id"])
+        self.assertEqual(admin.put(tags, {"tags": ["red", "blue"]}).status, 200)
+        self.assertEqual(admin.put(tags + "/green").status, 201)
+        self.assertEqual(admin.get(tags + "/green").status, 204)
+        self.assertEqual(admin.get(tags + "/grey").status, 404)
+        self.assertEqual(admin.delete(tags + "/red").status, 204)
+        self.assertEqual(sorted(admin.get(tags).json["tags"]), ["blue", "green"])
+        ids = lambda q: [x["id"] for x in admin.get("%s/projects?%s" % (V3, q)).json["projects"]]  # noqa: E731
+        self.assertIn(p["id"], ids("tags=blue,green"))
+        self.assertNotIn(p["id"], ids("tags=blue,red"))
+        self.assertIn(p["id"], ids("tags-any=blue,red"))
+        self.assertNotIn(p["id"], ids("not-tags-any=blue"))
+        self.assertEqual(admin.delete(tags).status, 204)
+        self.assertEqual(admin.get(tags).json["tags"], [])
+
+    def test_domain_life(self):
+        d = make("domain", description="d")
+        u, g, p = make("user", domain_id=d["id"], password="x"), make("group", domain_id=d["id"]), make("project", domain_id=d["id"])
+        r = make("role", domain_id=d["id"])
+        self.assertEqual(admin.delete("%s/domains/%s" % (V3, d["id"])).status, 403)
+        self.assertEqual(admin.patch("%s/domains/%s" % (V3, d["id"]), {"domain": {"enabled": False}}).status, 200)
+        self.assertEqual(password_login(u["id"], "x")[0].status, 401)
+        self.assertEqual(admin.delete("%s/domains/%s" % (V3, d["id"])).status, 204)
+        for path in ("users/" + u["id"], "groups/" + g["id"], "projects/" + p["id"], "roles/" + r["id"], "domains/" + d["id"]):
+            self.assertEqual(admin.get("%s/%s" % (V3, path)).status, 404, path)
+        self.assertEqual(admin.delete(V3 + "/domains/default").status, 403)
+
+    def test_is_domain_project(self):
+        n = name()
+        p = admin.post(V3 + "/projects", {"project": {"name": n, "is_domain": True}}).json["project"]
+        self.assertEqual((p["is_domain"], p["parent_id"], p["domain_id"]), (True, None, None))
+        self.assertEqual(admin.get(V3 + "/domains/" + p["id"]).json["domain"]["name"], n)
+        self.assertIn(p["id"], [x["id"] for x in admin.get(V3 + "/projects?is_domain=true").json["projects"]])
+        self.assertNotIn(p["id"], [x["id"] for x in admin.get(V3 + "/projects").json["projects"]])
+
+    def test_immutable(self):
+        p = make("project", options={"immutable": True})
+        path = "%s/projects/%s" % (V3, p["id"])
+        self.assertEqual(admin.patch(path, {"project": {"description": "x"}}).status, 403)
+        self.assertEqual(admin.delete(path).status, 403)
+        self.assertEqual(admin.patch(path, {"project": {"options": {"immutable": False}}}).status, 200)
+        self.assertEqual(admin.delete(path).status, 204)
+
+
+class Roles(unittest.TestCase):
+    def test_grants(self):
+        d, g, u, p, r = make("domain"), make("group"), make("user"), make("project"), make("role")
+        for target in ("projects/" + p["id"], "domains/" + d["id"], "system"):
+            for actor in ("users/" + u["id"], "groups/" + g["id"]):
+                path = "%s/%s/%s/roles" % (V3, target, actor)
+                one = path + "/" + r["id"]
+                self.assertEqual(admin.get(one).status, 404)
+                self.assertEqual(admin.put(one).status, 204)
+                self.assertEqual(admin.put(one).status, 204)
+                self.assertEqual(admin.call("HEAD", one).status, 204)
+                self.assertEqual([x["id"] for x in admin.get(path).json["roles"]], [r["id"]])
+                self.assertEqual(admin.delete(one).status, 204)
+                self.assertEqual(admin.delete(one).status, 404)
+        for bad in ("projects/%s/users/%s/roles/%s" % (p["id"], g["id"], r["id"]), "projects/%s/groups/%s/roles/%s" % (p["id"], u["id"], r["id"]),
+                    "domains/%s/users/%s/roles/%s" % (p["id"], u["id"], r["id"]), "projects/%s/users/%s/roles/%s" % (p["id"], u["id"], u["id"])):
+            self.assertEqual(admin.put("%s/%s" % (V3, bad)).status, 404, bad)
+
+    def test_inherited(self):
+        top = make("project")
+        low, u = make("project", parent_id=top["id"]), make("user", password="pw")
+        path = "%s/OS-INHERIT/projects/%s/users/%s/roles/%s/inherited_to_projects" % (V3, top["id"], u["id"], roles["member"])
+        self.assertEqual(admin.put(path).status, 204)
+        self.assertEqual(admin.call("HEAD", path).status, 204)
+        self.assertEqual(password_login(u["id"], "pw", {"project": {"id": top["id"]}})[0].status, 401)
+        r, c = password_login(u["id"], "pw", {"project": {"id": low["id"]}})
+        self.assertEqual(r.status, 201)
+        self.assertEqual([x["id"] for x in c.get(V3 + "/auth/projects").json["projects"]], [low["id"]])
+        given = admin.get("%s/role_assignments?user.id=%s" % (V3, u["id"])).json["role_assignments"]
+        self.assertEqual([x["scope"] for x in given], [{"project": {"id": top["id"]}, "OS-INHERIT:inherited_to": "projects"}])
+        worked = admin.get("%s/role_assignments?user.id=%s&effective&include_names" % (V3, u["id"])).json["role_assignments"]
+        self.assertEqual({x["role"]["name"] for x in worked}, {"member", "reader"})
+        self.assertEqual({x["scope"]["project"]["name"] for x in worked}, {low["name"]})
+        self.assertEqual(worked[0]["user"]["domain"]["name"], "Default")
+        self.assertEqual(admin.delete(path).status, 204)
+        self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+
+    def test_assignment_filters(self):
+        u, g, p = make("user"), make("group"), make("project")
+        admin.put("%s/groups/%s/users/%s" % (V3, g["id"], u["id"]))
+        admin.put("%s/projects/%s/groups/%s/roles/%s" % (V3, p["id"], g["id"], roles["reader"]))
+        ask = lambda q: admin.get("%s/role_assignments?%s" % (V3, q))  # noqa: E731
+        self.assertEqual(len(ask("group.id=" + g["id"]).json["role_assignments"]), 1)
+        got = ask("effective&user.id=" + u["id"]).json["role_assignments"]
+        self.assertEqual(len(got), 1)
+        self.assertIn("membership", got[0]["links"])
+        self.assertEqual(len(ask("scope.project.id=%s&role.id=%s" % (p["id"], roles["member"])).json["role_assignments"]), 0)
+        self.assertTrue(any(x["user"]["id"] == admin.user_id for x in ask("scope.system=all").json["role_assignments"]))
+        for bad in ("user.id=x&group.id=y", "scope.project.id=x&scope.domain.id=y", "effective&group.id=x", "include_subtree=1"):
+            self.assertEqual(ask(bad).status, 400, bad)
+
+    def test_implied(self):
+        a, b = make("role"), make("role")
+        path = "%s/roles/%s/implies/%s" % (V3, a["id"], b["id"])
+        self.assertEqual(admin.put(path).status, 201)
+        self.assertEqual(admin.get(path).json["role_inference"]["implies"]["id"], b["id"])
+        self.assertEqual(admin.call("HEAD", path).status, 204)
+        self.assertEqual([x["id"] for x in admin.get("%s/roles/%s/implies" % (V3, a["id"])).json["role_inference"]["implies"]], [b["id"]])
+        self.assertIn(a["id"], [x["prior_role"]["id"] for x in admin.get(V3 + "/role_inferences").json["role_inferences"]])
+        self.assertEqual(admin.delete(path).status, 204)
+        self.assertEqual(admin.get(path).status, 404)
+        self.assertEqual(admin.put("%s/roles/%s/implies/%s" % (V3, a["id"], roles["admin"])).status, 403)
+        self.assertEqual(admin.delete("%s/roles/%s" % (V3, roles["admin"])).status, 403)
+
+
+class Catalog(unittest.TestCase):
+    def test_regions_services_endpoints(self):
+        s = make("service", type="load-balancer")
+        region = name()
+        e = admin.post(V3 + "/endpoints", {"endpoint": {"service_id": s["id"], "interface": "public", "url": "http://x/$(project_id)s", "region": region}})
+        self.assertEqual(e.status, 201, e)
+        e = e.json["endpoint"]
+        self.assertEqual((e["region"], e["region_id"]), (region, region))
+        t = cloud.login("demo")
+        catalog = t.get(V3 + "/auth/catalog").json["catalog"]
+        mine = [x for x in catalog if x["id"] == s["id"]]
+        self.assertEqual(mine[0]["endpoints"][0]["url"], "http://x/" + t.project_id)
+        for enabled in ("False", "True"):
+            self.assertEqual(admin.patch("%s/endpoints/%s" % (V3, e["id"]), {"endpoint": {"enabled": enabled}}).status, 400)
+        self.assertEqual(admin.patch("%s/endpoints/%s" % (V3, e["id"]), {"endpoint": {"enabled": False}}).status, 200)
+        self.assertFalse([x for x in t.get(V3 + "/auth/catalog").json["catalog"] if x["id"] == s["id"]])
+        self.assertEqual(admin.delete("%s/regions/%s" % (V3, region)).status, 403)
+        self.assertEqual(admin.delete("%s/services/%s" % (V3, s["id"])).status, 204)
+        self.assertEqual(admin.get("%s/endpoints/%s" % (V3, e["id"])).status, 404)
+        child = admin.put("%s/regions/%s-child" % (V3, region), {"region": {"parent_region_id": region}})
+        self.assertEqual(child.status, 201)
+        self.assertEqual(len(admin.get("%s/regions?parent_region_id=%s" % (V3, region)).json["regions"]), 1)
+        self.assertEqual(admin.patch("%s/regions/%s" % (V3, region), {"region": {"parent_region_id": region + "-child"}}).status, 400)
+
+
+class Personas(unittest.TestCase):
+    """Secure RBAC: what each role may on each scope."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.domain, cls.other = make("domain")["id"], make("domain")["id"]
+        cls.project = make("project", domain_id=cls.domain)["id"]
+        cls.user, cls.foreign = make("user", domain_id=cls.domain)["id"], make("user", domain_id=cls.other)["id"]
+        cls.p = {"anonymous": Client(cloud), "reader": persona("reader", {"project": cls.project}), "member": persona("member", {"project": cls.project}),
+                 "padmin": persona("admin", {"project": cls.project}), "dreader": persona("reader", {"domain": cls.domain}),
+                 "dadmin": persona("admin", {"domain": cls.domain}), "sreader": persona("reader", {"system": 1}), "sadmin": persona("admin", {"system": 1})}
+
+    def check(self, method, path, body=None, **want):
+        for who, c in self.p.items():
+            status = c.call(method, V3 + path, body).status
+            self.assertEqual(status, want.get(who, want["other"]) if who != "anonymous" else 401, (who, method, path))
+
+    def test_reads(self):
+        for path in ("/users", "/projects", "/groups", "/domains", "/roles", "/role_assignments"):
+            self.check("GET", path, reader=403, member=403, other=200)
+        for path in ("/services", "/endpoints", "/policies"):
+            self.check("GET", path, reader=403, member=403, dreader=403, dadmin=403, other=200)
+        self.check("GET", "/regions", other=200)
+        self.check("GET", "/users/" + self.user, reader=404, member=404, other=200)
+        self.check("GET", "/users/" + self.foreign, reader=404, member=404, dreader=404, dadmin=404, other=200)
+        self.check("GET", "/users/" + "0" * 32, other=404)
+        self.check("GET", "/projects/" + self.project, other=200)
+
+    def test_lists_stay_within_the_domain(self):
+        for who in ("dreader", "dadmin"):
+            users = self.p[who].get(V3 + "/users").json["users"]
+            self.assertIn(self.user, [u["id"] for u in users])
+            self.assertEqual({u["domain_id"] for u in users if u["id"] != self.p[who].user_id}, {self.domain})
+            self.assertEqual({p["id"] for p in self.p[who].get(V3 + "/projects").json["projects"]}, {self.project})
+            self.assertEqual(self.p[who].get("%s/users?domain_id=%s" % (V3, self.other)).json["users"], [])
+            scopes = self.p[who].get(V3 + "/role_assignments").json["role_assignments"]
+            self.assertTrue(all(x["scope"].get("domain", {"id": self.domain})["id"] == self.domain and "system" not in x["scope"] for x in scopes))
+
+    def test_writes(self):
+        bodies = {"user": "/users", "project": "/projects", "group": "/groups"}
+        for one, path in bodies.items():
+            for who, c in self.p.items():
+                mine = c.post(V3 + path, {one: {"name": name(), "domain_id": self.domain}}).status
+                theirs = c.post(V3 + path, {one: {"name": name(), "domain_id": self.other}}).status
+                want = {"anonymous": (401, 401), "dadmin": (201, 403), "padmin": (201, 201), "sadmin": (201, 201)}.get(who, (403, 403))
+                self.assertEqual((mine, theirs), want, (who, one))
+        for one in ("domain", "role", "service", "region"):
+            self.check("POST", "/%ss" % one, {one: {}}, padmin=400 if one != "region" else 201, sadmin=400 if one != "region" else 201, other=403)
+        self.check("DELETE", "/users/" + self.foreign[:-1] + "x", padmin=404, sadmin=404, dadmin=404, other=403)
+
+    def test_a_domain_administrator_cannot_reach_further(self):
+        c, boss = self.p["dadmin"], make("user", domain_id=self.domain)
+        admin.put("%s/projects/%s/users/%s/roles/%s" % (V3, self.project, boss["id"], roles["admin"]))
+        self.assertEqual(c.patch("%s/users/%s" % (V3, boss["id"]), {"user": {"password": "mine"}}).status, 403)
+        self.assertEqual(c.delete("%s/users/%s" % (V3, boss["id"])).status, 403)
+        grant = "%s/projects/%s/users/%s/roles/" % (V3, self.project, self.user)
+        self.assertEqual(c.put(grant + roles["admin"]).status, 403)
+        self.assertEqual(c.put(grant + roles["member"]).status, 204)
+        self.assertEqual(c.put("%s/projects/%s/users/%s/roles/%s" % (V3, self.project, self.foreign, roles["member"])).status, 403)
+        self.assertEqual(c.put("%s/system/users/%s/roles/%s" % (V3, self.user, roles["reader"])).status, 403)
+        inherit = "%s/OS-INHERIT/domains/%s/users/%s/roles/%s/inherited_to_projects" % (V3, self.domain, self.user, roles["admin"])
+        self.assertEqual(c.put(inherit).status, 403)
+        g = make("group", domain_id=self.domain)
+        admin.put("%s/projects/%s/groups/%s/roles/%s" % (V3, self.project, g["id"], roles["admin"]))
+        self.assertEqual(c.put("%s/groups/%s/users/%s" % (V3, g["id"], self.user)).status, 403)
+
+    def test_the_body_does_not_choose_the_target(self):
+        me = self.p["member"]
+        body = {"user_id": me.user_id, "target": {"user": {"id": me.user_id}}, "user": {"description": "x"}}
+        self.assertEqual(me.patch("%s/users/%s" % (V3, self.user), body).status, 403)
+        self.assertEqual(me.call("DELETE", "%s/users/%s" % (V3, self.user), body).status, 403)
+        self.assertEqual(me.put("%s/projects/%s/users/%s/roles/%s" % (V3, self.project, me.user_id, roles["admin"])).status, 403)
+
+
+class Backoff(unittest.TestCase):
+    def test_too_many_failures(self):
+        c = Cloud(agent=False, options={"identity.failed_logins": "5"})
+        try:
+            wrong = {"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": "demo", "domain": {"id": "default"}, "password": "no"}}}}}
+            got = [Client(c).post(V3 + "/auth/tokens", wrong) for _ in range(8)]
+            self.assertEqual([r.status for r in got], [401] * 5 + [429] * 3)
+            self.assertGreaterEqual(int(got[-1].headers["retry-after"]), 1)
+        finally:
+            c.stop()
+
+
+if __name__ == "__main__":
+    unittest.main()
