@@ -21,3 +21,5 @@ bool schema_print(const char *name);
 void clear_host(const Verb *const *tables);
 /* Parses --config FILE and --set group.key=value, loads the configuration, sets the log level.  Arguments left over stay in argv. */
 bool cmd_configure(int *argc, char **argv, GError **err);
+/* `ctl routes`: every route with its rule. */
+void routes_print(void);

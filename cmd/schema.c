@@ -1,4 +1,4 @@
-/* cmd/schema.c -- `nuvolet ctl schema RESOURCE`: a resource's fields, straight from its table. */
+/* cmd/schema.c -- `nuvolet ctl schema RESOURCE` and `nuvolet ctl routes`: fields and routes, straight from their tables. */
 #include "api/api.h"
 #include "cmd/cmd.h"
 #include "core/dialect.h"
@@ -46,4 +46,20 @@ bool schema_print(const char *name)
         }
     }
     return found || !name;
+}
+
+static void print_route(const Service *service, const Route *r, void *data)
+{
+    static const char *const rules[] = {
+        [ANYONE] = "anyone", [AUTHENTICATED] = "authenticated", [PROJECT_READER] = "project-reader", [PROJECT_MEMBER] = "project-member",
+        [SYSTEM_READER] = "system-reader", [ADMIN_ONLY] = "admin", [OWN_RULE] = "by-target",
+    };
+    (void) data;
+    g_autofree char *path = g_strconcat(service->prefix, r->path, NULL);
+    printf("%-6s %-70s %-15s %s\n", r->method, path, rules[r->rule], r->res ? r->res->one : "");
+}
+
+void routes_print(void)
+{
+    router_each(print_route, NULL);
 }
