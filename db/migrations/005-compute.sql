@@ -91,6 +91,7 @@ CREATE TABLE server (
     config_drive INTEGER NOT NULL DEFAULT 0 CHECK (config_drive IN (0, 1)),
     metadata TEXT NOT NULL DEFAULT '{}',
     tags TEXT NOT NULL DEFAULT '[]',
+    tried TEXT NOT NULL DEFAULT '[]',
     access_ip_v4 TEXT,
     access_ip_v6 TEXT,
     disk_config TEXT NOT NULL DEFAULT 'MANUAL' CHECK (disk_config IN ('AUTO', 'MANUAL')),
