@@ -47,7 +47,7 @@ Handler oshost_list, oshost_show;
 typedef struct Server {
     Row row;
     char *id, *project_id, *user_id, *name, *description, *hostname, *vm_state, *task_state;
-    char *host, *node, *zone, *forced_host, *flavor_id, *flavor_name, *image_id, *key_name, *key_type, *key_data;
+    char *host, *node, *zone, *asked_zone, *asked_host, *flavor_id, *flavor_name, *image_id, *key_name, *key_type, *key_data;
     char *access_ip_v4, *access_ip_v6, *disk_config, *locked_by, *locked_reason, *reservation_id, *fault_message, *fault_details;
     gint64 power_state, vcpus, memory_mb, disk_gb, ephemeral_gb, swap_mb, launch_index, progress, fault_code;
     gint64 launched_at, terminated_at, fault_at, created_at, updated_at;

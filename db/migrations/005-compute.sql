@@ -74,7 +74,8 @@ CREATE TABLE server (
     host TEXT,
     node TEXT,
     zone TEXT,
-    forced_host TEXT,
+    asked_zone TEXT,
+    asked_host TEXT,
     flavor_id TEXT NOT NULL,
     flavor_name TEXT NOT NULL,
     vcpus INTEGER NOT NULL,
@@ -111,7 +112,7 @@ CREATE TABLE server (
 ) STRICT;
 CREATE INDEX server_project ON server (project_id, created_at, id);
 CREATE INDEX server_created ON server (created_at, id);
-CREATE INDEX server_host ON server (host);
+CREATE INDEX server_host ON server (host, vcpus, memory_mb, disk_gb, ephemeral_gb, task_state) WHERE host IS NOT NULL;
 
 -- What only the guest reads, and what it told us; apart from the row because it is large and seldom needed.  admin_pass is kept for
 -- servers with a config drive only, which must be able to be made again.
