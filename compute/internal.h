@@ -66,6 +66,8 @@ Server *server_get(Db *db, const char *id, GError **err);
 Server *server_get_for(Db *db, const Ctx *ctx, const char *id, GError **err);
 /* As server_get_for, also what is remembered of a deleted one; *ret_deleted tells. */
 Server *server_get_even_deleted(Db *db, const Ctx *ctx, const char *id, bool *ret_deleted, GError **err);
+/* A server from the record that is kept of a deleted one. */
+Server *server_revive(const char *record);
 /* "ACTIVE", "BUILD" … as Nova derives it; task_state may be NULL. */
 const char *server_status(const char *vm_state, const char *task_state);
 /* The vm_states and task_states that a status filter means (NULL-terminated borrowed strings); false: no such status. */

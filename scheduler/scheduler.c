@@ -60,7 +60,7 @@ typedef struct Filter {
 
 static char *refuse_avoided(const Demand *d, const HostState *h)
 {
-    return d->avoid && g_strv_contains(d->avoid, h->name) ? g_strdup("failed to start this server before") : NULL;
+    return d->avoid && g_strv_contains(d->avoid, h->name) ? g_strdup("is ruled out (tried before, or by a scheduler hint)") : NULL;
 }
 
 static char *refuse_other_host(const Demand *d, const HostState *h)

@@ -111,6 +111,7 @@ CREATE TABLE server (
     updated_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX server_project ON server (project_id, created_at, id);
+CREATE INDEX server_quota ON server (project_id, vcpus, memory_mb);
 CREATE INDEX server_created ON server (created_at, id);
 CREATE INDEX server_host ON server (host, vcpus, memory_mb, disk_gb, ephemeral_gb, task_state) WHERE host IS NOT NULL;
 

@@ -111,3 +111,84 @@ SELECT count(*) FROM host WHERE zone = ?1;
 
 -- :name host_zone
 SELECT zone FROM host WHERE name = ?1;
+
+-- ===== servers =====
+-- :name server_deleted_get
+SELECT record FROM server_deleted WHERE id = ?1 AND (?2 OR project_id = ?3);
+
+-- Lists with changes-since: what was deleted after ?2 (and before ?3) in project ?1 (NULL: in all).
+-- :name server_deleted_list
+SELECT record FROM server_deleted WHERE (?1 IS NULL OR project_id = ?1) AND deleted_at >= ?2 AND deleted_at <= ?3 ORDER BY deleted_at DESC LIMIT ?4;
+
+-- :name server_user_data
+SELECT server_id, user_data FROM server_guest WHERE user_data IS NOT NULL AND server_id IN (SELECT value FROM json_each(?1));
+
+-- :name server_guest_get
+SELECT user_data, admin_pass, password FROM server_guest WHERE server_id = ?1;
+
+-- :name server_guest_put
+INSERT INTO server_guest (server_id, user_data, admin_pass) VALUES (?1, ?2, ?3);
+
+-- :name server_password_put
+INSERT INTO server_guest (server_id, password) VALUES (?1, ?2) ON CONFLICT (server_id) DO UPDATE SET password = excluded.password WHERE password IS NULL OR password = '' OR ?2 = '';
+
+-- What lists of servers filter by beyond columns.  Empty text: not asked for.  :a1 IPv4 and :a2 IPv6 address (regular expressions);
+-- JSON lists of tags: :a3 all of them, :a4 any, :a5 not all, :a6 none; :a7 "1" locked, "0" not; :a8 names of task states.
+-- :fragment server_filter
+(:a1 = '' OR EXISTS (SELECT 1 FROM port p JOIN ip_allocation a ON a.port_id = p.id
+                     WHERE p.device_id = t.id AND instr(a.address, ':') = 0 AND regexp(:a1, a.address)))
+AND (:a2 = '' OR EXISTS (SELECT 1 FROM port p JOIN ip_allocation a ON a.port_id = p.id
+                         WHERE p.device_id = t.id AND instr(a.address, ':') > 0 AND regexp(:a2, a.address)))
+AND (:a3 = '' OR NOT EXISTS (SELECT 1 FROM json_each(:a3) w WHERE w.value NOT IN (SELECT value FROM json_each(t.tags))))
+AND (:a4 = '' OR EXISTS (SELECT 1 FROM json_each(:a4) w WHERE w.value IN (SELECT value FROM json_each(t.tags))))
+AND (:a5 = '' OR EXISTS (SELECT 1 FROM json_each(:a5) w WHERE w.value NOT IN (SELECT value FROM json_each(t.tags))))
+AND (:a6 = '' OR NOT EXISTS (SELECT 1 FROM json_each(:a6) w WHERE w.value IN (SELECT value FROM json_each(t.tags))))
+AND (:a7 = '' OR (t.locked_by IS NOT NULL) = (:a7 = '1'))
+AND (:a8 = '' OR t.task_state IN (SELECT value FROM json_each(:a8)));
+
+-- :name quota_used_instances
+SELECT count(*) FROM server WHERE project_id = ?1;
+
+-- :name quota_used_cores
+SELECT coalesce(sum(vcpus), 0) FROM server WHERE project_id = ?1;
+
+-- :name quota_used_ram
+SELECT coalesce(sum(memory_mb), 0) FROM server WHERE project_id = ?1;
+
+-- :name host_named
+SELECT count(*) FROM host WHERE name = ?1 OR hostname = ?1;
+
+-- :name server_hosts_of
+SELECT DISTINCT host FROM server WHERE id IN (SELECT value FROM json_each(?1)) AND project_id = ?2 AND host IS NOT NULL;
+
+-- :name server_place
+UPDATE server SET host = ?2, node = (SELECT hostname FROM host WHERE name = ?2), zone = ?3, task_state = 'spawning', updated_at = now_us() WHERE id = ?1;
+
+-- :name server_reschedule
+UPDATE server SET tried = json_insert(tried, '$[#]', ?2), fault_message = coalesce(fault_message, ?3), host = NULL, node = NULL, zone = asked_zone,
+    task_state = 'scheduling', updated_at = now_us() WHERE id = ?1;
+
+-- The operation starts over on another host: what went wrong before is no longer its result.
+-- :name server_op_forgive
+UPDATE operation SET error = NULL WHERE id = ?1;
+
+-- :name server_active
+UPDATE server SET vm_state = 'active', task_state = NULL, power_state = 1, launched_at = coalesce(launched_at, now_us()), tried = '[]',
+    fault_code = NULL, fault_message = NULL, fault_details = NULL, fault_at = NULL, updated_at = now_us() WHERE id = ?1;
+
+-- :name server_stopped
+UPDATE server SET vm_state = 'stopped', task_state = NULL, power_state = ?2, updated_at = now_us() WHERE id = ?1;
+
+-- :name server_failed
+UPDATE server SET vm_state = 'error', task_state = NULL, power_state = 0, host = NULL, node = NULL, fault_code = 500, fault_message = ?2,
+    fault_details = ?3, fault_at = now_us(), updated_at = now_us() WHERE id = ?1;
+
+-- :name server_broken
+UPDATE server SET vm_state = 'error', task_state = NULL, fault_code = 500, fault_message = ?2, fault_details = ?3, fault_at = now_us(),
+    updated_at = now_us() WHERE id = ?1;
+
+-- :name server_deleted_put
+INSERT OR REPLACE INTO server_deleted (id, project_id, user_id, name, record, deleted_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
+
+-- :name server_delete
+DELETE FROM server WHERE id = ?1;
