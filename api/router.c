@@ -195,6 +195,8 @@ static bool is_json_type(const char *type)
 static bool parse_body(HttpRequest *req, GError **err)
 {
     Call *c = &req->call;
+    c->raw = req->raw_body;
+    c->raw_len = req->raw_len;
     if (!req->raw_len || (c->route->flags & (STREAM_IN | NO_BODY_PARSE)))
         return true;
     const char *type = c->header(c, "Content-Type");

@@ -9,5 +9,6 @@ extern const Route metadata_routes[];            /* the metadata listener's: 169
 extern const OpKind *const compute_op_kinds[];
 extern const AgentEvent compute_events[];
 AgentSync compute_sync;
+DoctorFn compute_doctor;
 DoctorFn compute_doctor;                          /* domains and disks, bases, partials */
 bool compute_bootstrap(Db *db, GError **err);    /* default flavors, once */

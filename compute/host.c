@@ -37,17 +37,14 @@ static const char *text_of(const json_t *facts, const char *key)
     return s ? s : "";
 }
 
-bool host_update(Db *db, const char *name, const json_t *facts, bool *ret_rebooted, GError **err)
+bool host_update(Db *db, const char *name, const json_t *facts, GError **err)
 {
-    g_autofree char *id = id_new(), *boot = NULL;
-    const char *boot_id = text_of(facts, "boot_id");
+    g_autofree char *id = id_new();
     g_auto(Txn) txn = txn_begin(db, err);
-    if (!txn.db || !db_query_str(db, err, &boot, "host_boot_id", "s", name))
-        return false;
-    if (!db_exec(db, err, "host_put", "sssiiissssss", id, name, text_of(facts, "hostname"), json_get_int(facts, "vcpus", 0),
+    if (!txn.db || !db_exec(db, err, "host_put", "sssiiissssss", id, name, text_of(facts, "hostname"), json_get_int(facts, "vcpus", 0),
                  json_get_int(facts, "memory_mb", 0), json_get_int(facts, "disk_gb", 0), text_of(facts, "virt_type"), text_of(facts, "virt_reason"),
-                 text_of(facts, "hypervisor_version"), text_of(facts, "libvirt_version"), text_of(facts, "cpu_model"), boot_id))
+                 text_of(facts, "hypervisor_version"), text_of(facts, "libvirt_version"), text_of(facts, "cpu_model"),
+                 text_of(facts, "boot_id")))
         return false;
-    *ret_rebooted = boot && strcmp(boot, boot_id) != 0;
     return txn_commit(&txn, err);
 }

@@ -36,8 +36,8 @@ void sshkey_generate(const char *comment, char **ret_public, char **ret_private)
 /* --- hosts (host.c, service.c, hypervisor.c) --- */
 /* Hosts as the scheduler sees them: rows and what is placed there.  Strings are borrowed from *ret_rows. */
 bool host_states(Db *db, GArray **ret_states, json_t **ret_rows, GError **err);
-/* Takes facts ("host.facts" answer) over; *ret_rebooted: the host's boot id is another one than the row had. */
-bool host_update(Db *db, const char *name, const json_t *facts, bool *ret_rebooted, GError **err);
+/* Takes facts (the answer to "host.facts") over. */
+bool host_update(Db *db, const char *name, const json_t *facts, GError **err);
 Handler zone_list, zone_list_detail;
 Handler service_list, service_update, service_update_legacy, service_delete;
 Handler hypervisor_list, hypervisor_list_detail, hypervisor_show, hypervisor_statistics, hypervisor_uptime, hypervisor_search, hypervisor_servers;

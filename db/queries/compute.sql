@@ -192,3 +192,42 @@ INSERT OR REPLACE INTO server_deleted (id, project_id, user_id, name, record, de
 
 -- :name server_delete
 DELETE FROM server WHERE id = ?1;
+
+-- :name server_task
+UPDATE server SET task_state = ?2, updated_at = now_us() WHERE id = ?1;
+
+-- ===== a server's operations, as its instance actions =====
+-- :name server_ops
+SELECT * FROM operation WHERE resource_id = ?1 AND id < ?2 AND updated_at >= ?3 AND updated_at <= ?4 ORDER BY id DESC LIMIT ?5;
+
+-- :name server_op_by_request
+SELECT id FROM operation WHERE resource_id = ?1 AND request_id = ?2 ORDER BY id DESC LIMIT 1;
+
+-- :name server_op
+SELECT * FROM operation WHERE id = ?1;
+
+-- Tries that only looked for another host are not events.
+-- :name server_op_events
+SELECT * FROM operation_event WHERE operation_id = ?1 AND NOT (step = 'again' AND result = 'Error') ORDER BY finished_at DESC, started_at DESC;
+
+-- ===== hosts' reports =====
+-- :name server_power
+UPDATE server SET power_state = ?2 WHERE id = ?1;
+
+-- Servers of a host with which nothing is being done.
+-- :name server_settled_on
+SELECT id, vm_state, power_state FROM server s WHERE host = ?1 AND task_state IS NULL
+AND NOT EXISTS (SELECT 1 FROM operation o WHERE o.resource_id = s.id AND o.state = 'live');
+
+-- Of the ids in ?1 (JSON list), those that host ?2 should not have.  known: a server of ours that was deleted, or lives elsewhere.
+-- :name server_strays
+SELECT j.value AS id, EXISTS (SELECT 1 FROM server_deleted d WHERE d.id = j.value) OR EXISTS (SELECT 1 FROM server s WHERE s.id = j.value) AS known
+FROM json_each(?1) j
+WHERE NOT EXISTS (SELECT 1 FROM server s WHERE s.id = j.value AND s.host = ?2)
+AND NOT EXISTS (SELECT 1 FROM operation o WHERE o.resource_id = j.value AND o.state = 'live');
+
+-- :name server_deleted_count
+SELECT count(*) FROM server_deleted WHERE deleted_at < ?1;
+
+-- :name server_deleted_prune
+DELETE FROM server_deleted WHERE deleted_at < ?1;
