@@ -26,5 +26,6 @@ const Resource *const resources[] = {
     &domain_resource, &project_resource, &user_resource, &group_resource, &role_resource,
     &region_resource, &service_resource, &endpoint_resource, &policy_resource,
     &image_resource,
+    &flavor_resource, &server_resource,
     NULL,
 };

@@ -4,6 +4,7 @@
 #include "ops/agent.h"
 #include "ops/op.h"
 
+extern const Resource flavor_resource, server_resource;
 extern const Route compute_routes[];             /* under /compute/v2.1 */
 extern const Route metadata_routes[];            /* the metadata listener's: 169.254.169.254 */
 extern const OpKind *const compute_op_kinds[];

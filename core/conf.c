@@ -69,15 +69,14 @@ static const Option options[] = {
     { "image.project_gib",     OPT_INT, "0",     0, 1048576, "Most that the images of one project may take on disk together; 0: no limit." },
 
     { "compute.qemu_user", OPT_STR, "libvirt-qemu", 0, 0, "User that libvirt runs QEMU as: guests' disks belong to it. Left as it is where there is no such user." },
+    { "compute.resume_guests",  OPT_BOOL, "true", 0, 0, "Guests that ran when their host went down are started when it is back." },
+    { "compute.shutdown_s",     OPT_INT, "60", 0, 3600, "Seconds that a guest has to shut down in a stop or a soft reboot before it is switched off." },
+    { "compute.deleted_days",   OPT_INT, "30", 0, 3650, "Days for which deleted servers are remembered, for lists with changes-since and for their actions." },
 
     { "scheduler.cpu_ratio",    OPT_REAL, "16.0", 0, 0, "vCPUs promised for each CPU of a host." },
     { "scheduler.memory_ratio", OPT_REAL, "1.0",  0, 0, "Memory promised for each byte that a host has; above 1.0, guests may push each other into swap." },
     { "scheduler.disk_ratio",   OPT_REAL, "2.0",  0, 0, "Disk promised for each byte that a host has; root disks take only what was written." },
     { "scheduler.reserved_memory_mb", OPT_INT, "512", 0, 1048576, "MiB of each host that are left to the host itself." },
-
-    { "compute.resume_guests",  OPT_BOOL, "true", 0, 0, "Guests that ran when their host went down are started when it is back." },
-    { "compute.shutdown_s",     OPT_INT, "60", 0, 3600, "Seconds that a guest has to shut down in a stop or a soft reboot before it is switched off." },
-    { "compute.deleted_days",   OPT_INT, "30", 0, 3650, "Days for which deleted servers are remembered, for lists with changes-since and for their actions." },
 };
 /* clang-format on */
 

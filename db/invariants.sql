@@ -11,3 +11,24 @@ WHERE status IN ('active', 'deactivated') AND (size < 1 OR checksum IS NULL OR o
 
 -- :name image_queued_with_data
 SELECT id, status FROM image WHERE status = 'queued' AND (checksum IS NOT NULL OR os_hash_value IS NOT NULL OR size >= 0);
+
+-- Something is said to be going on with a server, and no operation does it.
+-- :name server_stuck
+SELECT id, vm_state, task_state FROM server s WHERE (task_state IS NOT NULL OR vm_state = 'building')
+AND NOT EXISTS (SELECT 1 FROM operation o WHERE o.resource_id = s.id AND o.state = 'live');
+
+-- :name server_without_host
+SELECT id, vm_state FROM server WHERE host IS NULL AND vm_state NOT IN ('building', 'error', 'shelved_offloaded');
+
+-- A deleted server that still has what only living ones have.
+-- :name server_deleted_and_living
+SELECT s.id FROM server s JOIN server_deleted d ON d.id = s.id;
+
+-- A failed create keeps no address.
+-- :name server_failed_with_port
+SELECT s.id, p.id AS port_id FROM server s JOIN port p ON p.device_id = s.id
+WHERE s.vm_state = 'error' AND s.host IS NULL AND s.task_state IS NULL;
+
+-- A port made for a server that is not there.
+-- :name server_port_orphaned
+SELECT p.id, p.device_id FROM port p WHERE p.device_owner LIKE 'compute:%' AND NOT EXISTS (SELECT 1 FROM server s WHERE s.id = p.device_id);

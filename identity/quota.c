@@ -8,9 +8,9 @@ typedef struct Limited { const char *service, *resource, *conf, *usage; } Limite
 
 /* clang-format off */
 static const Limited limited[] = {
-    { "compute", "instances",                   "quota.instances",            NULL },
-    { "compute", "cores",                       "quota.cores",                NULL },
-    { "compute", "ram",                         "quota.ram",                  NULL },
+    { "compute", "instances",                   "quota.instances",            "quota_used_instances" },
+    { "compute", "cores",                       "quota.cores",                "quota_used_cores" },
+    { "compute", "ram",                         "quota.ram",                  "quota_used_ram" },
     { "compute", "key_pairs",                   "quota.key_pairs",            NULL },
     { "compute", "metadata_items",              "quota.metadata_items",       NULL },
     { "compute", "server_groups",               "quota.server_groups",        NULL },

@@ -231,3 +231,17 @@ SELECT count(*) FROM server_deleted WHERE deleted_at < ?1;
 
 -- :name server_deleted_prune
 DELETE FROM server_deleted WHERE deleted_at < ?1;
+
+-- ===== quotas and usage =====
+-- :name project_known
+SELECT count(*) FROM project WHERE id = ?1;
+
+-- Servers of project ?1 (NULL: of all) that ran between ?2 and ?3.
+-- :name usage_rows
+SELECT id, project_id, name, vcpus, memory_mb, disk_gb, flavor_name, launched_at, NULL AS terminated_at, vm_state FROM server
+WHERE (?1 IS NULL OR project_id = ?1) AND launched_at <= ?3
+UNION ALL
+SELECT id, project_id, name, json_extract(record, '$.vcpus'), json_extract(record, '$.memory_mb'), json_extract(record, '$.disk_gb'),
+       json_extract(record, '$.flavor_name'), json_extract(record, '$.launched_at'), deleted_at, 'deleted' FROM server_deleted
+WHERE (?1 IS NULL OR project_id = ?1) AND deleted_at >= ?2 AND json_extract(record, '$.launched_at') <= ?3
+ORDER BY project_id, launched_at;
