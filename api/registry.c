@@ -26,5 +26,6 @@ const Resource *const resources[] = {
     &domain_resource, &project_resource, &user_resource, &group_resource, &role_resource,
     &region_resource, &service_resource, &endpoint_resource, &policy_resource,
     &image_resource,
+    &network_resource, &subnet_resource, &port_resource, &security_group_resource, &security_group_rule_resource,
     NULL,
 };

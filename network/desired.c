@@ -21,14 +21,6 @@ static json_t *dhcp_subnet(const Subnet *s)
                      "routes", strings(s->host_routes), "mode", mode);
 }
 
-static const Subnet *find_subnet(const GPtrArray *subnets, const char *id)
-{
-    for (guint i = 0; i < subnets->len; i++)
-        if (g_strcmp0(AS(const Subnet, subnets->pdata[i])->id, id) == 0)
-            return subnets->pdata[i];
-    return NULL;
-}
-
 /* "host-10-0-0-5" for a port without a name of its own. */
 static char *port_hostname(const json_t *port, const json_t *ips)
 {
@@ -211,8 +203,8 @@ json_t *desired_network_load(Db *db, const char *network_id, GError **err)
 
 json_t *desired_group_load(Db *db, const char *group_id, GError **err)
 {
-    g_autoptr(Group) g = AS(Group, row_get(db, &group_resource, group_id, err));
-    g_autoptr(GPtrArray) rules = g ? rows_where(db, &rule_resource, err, "security_group_id", group_id, NULL) : NULL;
+    g_autoptr(Group) g = AS(Group, row_get(db, &security_group_resource, group_id, err));
+    g_autoptr(GPtrArray) rules = g ? rows_where(db, &security_group_rule_resource, err, "security_group_id", group_id, NULL) : NULL;
     g_autoptr(json_t) members = rules ? db_query(db, err, "group_members", "s", group_id) : NULL;
     g_autoptr(json_t) addresses = members ? db_query(db, err, "group_prefixes", "s", group_id) : NULL;
     return addresses ? desired_group(g, rules, members, addresses) : NULL;

@@ -5,7 +5,7 @@
 #include "network/internal.h"
 #include <string.h>
 
-static const Child group_rules = { .kind = CHILD_OBJECTS, .table = "security_group_rule", .parent = "security_group_id", .res = &rule_resource };
+static const Child group_rules = { .kind = CHILD_OBJECTS, .table = "security_group_rule", .parent = "security_group_id", .res = &security_group_rule_resource };
 
 /* clang-format off */
 static const Field fields[] = {
@@ -30,7 +30,7 @@ bool group_default(Db *db, const char *project_id, char **ret_id, GError **err)
     if (!db_query_str(db, err, &id, "group_default", "s", project_id))
         return false;
     if (!id) {
-        g_autoptr(Group) g = AS(Group, row_new(&group_resource));
+        g_autoptr(Group) g = AS(Group, row_new(&security_group_resource));
         id = id_new();
         if (!row_defaults(&g->row, json_make("ss", "name", "default", "description", "Default security group"), err))
             return false;
@@ -102,7 +102,7 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
     return sync_group_gone(db, ctx, g->id, err);
 }
 
-const Resource group_resource = {
+const Resource security_group_resource = {
     .one = "security_group", .many = "security_groups", .table = "security_group", .dialect = &dialect_neutron, .scope = SCOPE_NAMED,
     .visible = "group_visible", .size = sizeof(Group), FIELDS(fields), .label = "Security group",
     .before_create = before_create, .before_update = before_update, .before_delete = before_delete,

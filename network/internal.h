@@ -41,8 +41,6 @@ typedef struct GroupRule {
     gint64 port_range_min, port_range_max, revision_number, created_at, updated_at;
 } GroupRule;
 
-extern const Resource network_resource, subnet_resource, port_resource, group_resource, rule_resource;
-
 /* --- network.c --- */
 extern const Child network_tags;
 /* The network by id as ctx sees it; ctx NULL: any.  NV_ERR_NOT_FOUND. */

@@ -243,7 +243,7 @@ bool port_groups_check(Db *db, const Ctx *ctx, const json_t *groups, GError **er
     json_t *id;
     json_array_foreach((json_t *) groups, i, id) {
         g_autoptr(GError) why = NULL;
-        g_autoptr(Row) row = row_get_for(db, &group_resource, ctx, json_string_value(id), false, &why);
+        g_autoptr(Row) row = row_get_for(db, &security_group_resource, ctx, json_string_value(id), false, &why);
         if (!row)
             return nv_fail(err, nv_error_code(why), "Security group %s does not exist", json_string_value(id));
     }

@@ -145,7 +145,7 @@ static bool remote_check(Db *db, const Ctx *ctx, const GroupRule *r, GError **er
     if (r->remote_ip_prefix && prefix_parse(r->remote_ip_prefix, &c) && c.base.version != (strcmp(r->ethertype, "IPv4") == 0 ? 4 : 6))
         return nv_fail(err, NV_ERR_INVALID, "Conflicting value ethertype %s for CIDR %s", r->ethertype, r->remote_ip_prefix);
     if (r->remote_group_id) {
-        g_autoptr(Row) remote = row_get_for(db, &group_resource, ctx, r->remote_group_id, false, err);
+        g_autoptr(Row) remote = row_get_for(db, &security_group_resource, ctx, r->remote_group_id, false, err);
         if (!remote)
             return false;
     }
@@ -195,7 +195,7 @@ static bool twin_check(Db *db, const GroupRule *r, GError **err)
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     GroupRule *r = AS(GroupRule, row);
-    g_autoptr(Group) g = AS(Group, row_get_for(db, &group_resource, ctx, r->security_group_id, true, err));
+    g_autoptr(Group) g = AS(Group, row_get_for(db, &security_group_resource, ctx, r->security_group_id, true, err));
     if (!g)
         return false;
     if (!row_is_dirty(row, &r->project_id) || !ctx->admin || g_strcmp0(r->project_id, ctx->project_id) == 0)
@@ -236,7 +236,7 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 
 static bool rule_insert(Db *db, const char *group_id, const char *project_id, const char *direction, const char *ethertype, const char *remote, GError **err)
 {
-    g_autoptr(GroupRule) r = AS(GroupRule, row_new(&rule_resource));
+    g_autoptr(GroupRule) r = AS(GroupRule, row_new(&security_group_rule_resource));
     g_autofree char *id = id_new();
     if (!row_defaults(&r->row, json_make("sss", "security_group_id", group_id, "direction", direction, "ethertype", ethertype), err))
         return false;
@@ -256,7 +256,7 @@ bool group_rules_insert(Db *db, const char *group_id, const char *project_id, bo
     return true;
 }
 
-const Resource rule_resource = {
+const Resource security_group_rule_resource = {
     .one = "security_group_rule", .many = "security_group_rules", .table = "security_group_rule", .dialect = &dialect_neutron, .scope = SCOPE_NAMED,
     .visible = "rule_visible", .writable = "rule_writable", .size = sizeof(GroupRule), FIELDS(fields), .label = "Security group rule",
     .before_create = before_create, .before_delete = before_delete,
