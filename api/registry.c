@@ -27,5 +27,6 @@ const Resource *const resources[] = {
     &region_resource, &service_resource, &endpoint_resource, &policy_resource,
     &image_resource,
     &flavor_resource, &server_resource,
+    &network_resource, &subnet_resource, &port_resource, &security_group_resource, &security_group_rule_resource,
     NULL,
 };

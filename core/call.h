@@ -79,6 +79,9 @@ struct Route {
     { .method = "DELETE", .path = path_ "/{id}",  .rule = write_, .res = res_ }
 #define ROUTES_END { .method = NULL }
 
+/* The generic engine (api/resource.c), for a handler that does something of its own first on a route with res. */
+Handler resource_handle;
+
 /* Value of the last query parameter of that name, or NULL. */
 const char *call_query(const Call *c, const char *name);
 /* Integer in [min,max]; absent: otherwise.  False: err names it. */

@@ -64,6 +64,11 @@ static const Option options[] = {
     { "quota.backup_gigabytes",     OPT_INT, "1000", -1, 1000000000, "GiB of backups of a project." },
     { "quota.volume_groups",        OPT_INT, "10", -1, 1000000, "Volume groups of a project." },
 
+    { "network.mtu",         OPT_INT, "1450", 68, 9216, "MTU of new networks: what VXLAN between hosts leaves of 1500. The public network has 1500." },
+    { "network.dns_domain",  OPT_STR, "nuvolet.internal", 0, 0, "Domain of the names of ports, as DHCP and DNS of each network tell them." },
+    { "network.public_name", OPT_STR, "public", 0, 0, "Name of the external and shared network that is made at first start." },
+    { "network.public_cidr", OPT_STR, "172.24.4.0/24", 0, 0, "Its addresses. The host has the first one and is the gateway; what leaves is translated. Empty: no such network." },
+
     { "image.size_max_gib",    OPT_INT, "1024",  1, 1048576, "Largest image file that is accepted." },
     { "image.virtual_max_gib", OPT_INT, "10240", 1, 1048576, "Largest disk that an image may say it is." },
     { "image.project_gib",     OPT_INT, "0",     0, 1048576, "Most that the images of one project may take on disk together; 0: no limit." },

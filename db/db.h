@@ -23,7 +23,8 @@ bool txn_active(void);
 void txn_after_commit(void (*fn)(void *data), void *data);
 
 /* Rows by table.  Writes need a transaction (asserted).  Insert writes dirty fields and children; created_at/updated_at columns are set
- * when the table has them.  Update writes only what is dirty.  A UNIQUE violation is NV_ERR_CONFLICT. */
+ * when the table has them.  Update writes only what is dirty.  A UNIQUE violation is NV_ERR_CONFLICT.
+ * A before_create hook may insert its row itself, where other rows refer to it: the second insert then does nothing. */
 bool row_insert(Db *db, Row *row, GError **err);
 bool row_update(Db *db, Row *row, GError **err);
 bool row_delete(Db *db, Row *row, GError **err);

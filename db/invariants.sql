@@ -32,3 +32,18 @@ WHERE s.vm_state = 'error' AND s.host IS NULL AND s.task_state IS NULL;
 -- A port made for a server that is not there.
 -- :name server_port_orphaned
 SELECT p.id, p.device_id FROM port p WHERE p.device_owner LIKE 'compute:%' AND NOT EXISTS (SELECT 1 FROM server s WHERE s.id = p.device_id);
+-- :name address_outside_subnet
+SELECT a.port_id, a.address FROM ip_allocation a JOIN subnet s ON s.id = a.subnet_id WHERE a.key < s.first_key OR a.key > s.last_key OR a.network_id <> s.network_id;
+
+-- :name address_of_another_network
+SELECT a.port_id, a.address FROM ip_allocation a LEFT JOIN port p ON p.id = a.port_id WHERE p.id IS NULL OR p.network_id <> a.network_id;
+
+-- :name address_twice_on_a_network
+SELECT network_id, address, count(*) AS times FROM ip_allocation GROUP BY network_id, address HAVING count(*) > 1;
+
+-- :name plugged_port_without_host
+SELECT id FROM port WHERE plugged = 1 AND (host = '' OR server_id IS NULL);
+
+-- :name dhcp_port_missing
+SELECT s.id FROM subnet s WHERE s.enable_dhcp = 1 AND NOT EXISTS (SELECT 1 FROM ip_allocation a JOIN port p ON p.id = a.port_id
+    WHERE a.subnet_id = s.id AND p.device_owner = 'network:dhcp');

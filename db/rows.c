@@ -102,6 +102,8 @@ static bool children_write(Conn *conn, const Row *row, bool fresh, GError **err)
 bool row_insert(Db *db, Row *row, GError **err)
 {
     g_assert(txn_active());
+    if (!row->dirty)
+        return true;                             /* a hook needed the row to be there and has written it */
     stamp(row, "created_at");
     stamp(row, "updated_at");
     Conn *conn = db_conn(db, err);

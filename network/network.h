@@ -5,9 +5,11 @@
 #include "ops/op.h"
 
 extern const Route network_routes[];
+extern const Resource network_resource, subnet_resource, port_resource, security_group_resource, security_group_rule_resource;
 extern const OpKind *const network_op_kinds[];
 /* Reconciler: asks host's agent what it has and queues ensures and absents. */
 AgentSync network_sync;
+DoctorFn network_doctor;
 DoctorFn network_doctor;
 /* The public network of etc/nuvolet.conf (network.public_cidr …), made once at first start: external, shared, the host is its gateway. */
 bool network_bootstrap(Db *db, GError **err);

@@ -1,0 +1,308 @@
+-- network.sql -- networks, subnets, ports, addresses, security groups.
+
+-- Who sees what.  A shared network is one with shared = 1 or with a policy for the caller's project.
+-- :fragment network_visible
+t.project_id = :project OR t.shared = 1 OR t.external = 1
+OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.target_tenant = :project)
+
+-- :fragment subnet_visible
+t.project_id = :project OR EXISTS (SELECT 1 FROM network n WHERE n.id = t.network_id AND (n.project_id = :project OR n.shared = 1
+    OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = n.id AND r.action = 'access_as_shared' AND r.target_tenant = :project)))
+
+-- :fragment subnet_writable
+t.project_id = :project OR EXISTS (SELECT 1 FROM network n WHERE n.id = t.network_id AND n.project_id = :project)
+
+-- :fragment port_visible
+t.project_id = :project OR EXISTS (SELECT 1 FROM network n WHERE n.id = t.network_id AND n.project_id = :project)
+
+-- :fragment group_visible
+t.project_id = :project OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.target_tenant IN (:project, '*'))
+
+-- :fragment rule_visible
+t.project_id = :project OR EXISTS (SELECT 1 FROM security_group g WHERE g.id = t.security_group_id AND (g.project_id = :project
+    OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = g.id AND r.target_tenant IN (:project, '*'))))
+
+-- :fragment rule_writable
+EXISTS (SELECT 1 FROM security_group g WHERE g.id = t.security_group_id AND g.project_id = :project)
+
+-- :name usage_network
+SELECT count(*) FROM network WHERE project_id = ?1;
+-- :name usage_subnet
+SELECT count(*) FROM subnet WHERE project_id = ?1;
+-- :name usage_port
+SELECT count(*) FROM port WHERE project_id = ?1;
+-- :name usage_security_group
+SELECT count(*) FROM security_group WHERE project_id = ?1;
+-- :name usage_security_group_rule
+SELECT count(*) FROM security_group_rule WHERE project_id = ?1;
+-- :name usage_subnetpool
+SELECT count(*) FROM subnetpool WHERE project_id = ?1;
+-- :name usage_rbac_policy
+SELECT count(*) FROM rbac_policy WHERE project_id = ?1;
+
+-- Networks.
+
+-- The lowest number that no network has.
+-- :name network_next_vni
+SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM network WHERE vni = 1) THEN 1
+    ELSE (SELECT n.vni + 1 FROM network n WHERE NOT EXISTS (SELECT 1 FROM network m WHERE m.vni = n.vni + 1) ORDER BY n.vni LIMIT 1) END;
+
+-- ?1 unless a network has it; then the lowest free one above.
+-- :name network_next_segment
+SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM network WHERE segmentation_id = ?1) THEN ?1
+    ELSE (SELECT n.segmentation_id + 1 FROM network n WHERE n.segmentation_id >= ?1
+        AND NOT EXISTS (SELECT 1 FROM network m WHERE m.segmentation_id = n.segmentation_id + 1) ORDER BY n.segmentation_id LIMIT 1) END;
+
+-- :name network_shared_with
+SELECT count(*) FROM rbac_policy WHERE object_id = ?1 AND action = 'access_as_shared' AND target_tenant IN (?2, '*');
+
+-- :name network_foreign_ports
+SELECT count(*) FROM port WHERE network_id = ?1 AND project_id <> ?2 AND device_owner NOT LIKE 'network:%';
+
+-- :name network_busy_ports
+SELECT id FROM port WHERE network_id = ?1 AND device_owner <> 'network:dhcp' ORDER BY id LIMIT 20;
+
+-- :name network_release_all
+DELETE FROM ip_allocation WHERE network_id = ?1;
+
+-- :name network_subnets_delete
+DELETE FROM subnet WHERE network_id = ?1;
+
+-- :name network_subnet_count
+SELECT count(*) FROM subnet WHERE network_id = ?1;
+
+-- :name networks_of_project
+SELECT id FROM network WHERE project_id = ?1 AND NOT external AND EXISTS (SELECT 1 FROM subnet s WHERE s.network_id = network.id) ORDER BY id LIMIT 2;
+
+-- :name networks_shared_with
+SELECT id FROM network n WHERE (n.shared = 1
+    OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = n.id AND r.action = 'access_as_shared' AND r.target_tenant = ?1))
+    AND EXISTS (SELECT 1 FROM subnet s WHERE s.network_id = n.id) ORDER BY n.id LIMIT 2;
+
+-- On some host, so that a change of it matters there.
+-- :name network_is_live
+SELECT EXISTS (SELECT 1 FROM port WHERE network_id = ?1 AND plugged = 1)
+    OR EXISTS (SELECT 1 FROM network WHERE id = ?1 AND external = 1 AND network_type = 'flat');
+
+-- :name network_hosts
+SELECT DISTINCT host FROM port WHERE network_id = ?1 AND plugged = 1 ORDER BY host;
+
+-- :name public_network_made
+SELECT count(*) FROM network_once WHERE name = 'public';
+-- :name public_network_mark
+INSERT INTO network_once (name) VALUES ('public');
+-- :name admin_project
+SELECT id FROM project WHERE name = 'admin' AND domain_id = 'default';
+
+-- Subnets.
+
+-- :name subnet_overlaps
+SELECT count(*) FROM subnet WHERE network_id = ?1 AND ip_version = ?2 AND first_key <= ?4 AND last_key >= ?3;
+
+-- Addresses that hold a subnet: all but DHCP's and those that hosts make from their MAC.
+-- :name subnet_in_use
+SELECT count(*) FROM ip_allocation a JOIN port p ON p.id = a.port_id JOIN subnet s ON s.id = a.subnet_id
+WHERE a.subnet_id = ?1 AND p.device_owner <> 'network:dhcp'
+    AND NOT (s.ip_version = 6 AND s.ipv6_address_mode IN ('slaac', 'dhcpv6-stateless') AND p.device_owner NOT LIKE 'network:router%');
+
+-- :name subnet_release_own
+DELETE FROM ip_allocation WHERE subnet_id = ?1;
+
+-- Addresses.
+
+-- ?2 and ?3: first and last of a pool.  The first one if it is free; else the one after the first allocation that has a free successor.
+-- :name ipam_next
+SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM ip_allocation WHERE subnet_id = ?1 AND key = ?2) THEN ?2
+    ELSE (SELECT a.next_key FROM ip_allocation a WHERE a.subnet_id = ?1 AND a.key >= ?2 AND a.key < ?3
+        AND NOT EXISTS (SELECT 1 FROM ip_allocation b WHERE b.subnet_id = ?1 AND b.key = a.next_key) ORDER BY a.key LIMIT 1) END;
+
+-- :name ipam_take
+INSERT INTO ip_allocation (port_id, subnet_id, network_id, address, key, next_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6);
+
+-- :name ipam_release
+DELETE FROM ip_allocation WHERE port_id = ?1 AND address = ?2;
+
+-- :name ipam_port_has
+SELECT count(*) FROM ip_allocation WHERE port_id = ?1 AND subnet_id = ?2;
+
+-- :name ipam_taken
+SELECT count(*) FROM ip_allocation WHERE subnet_id = ?1 AND address = ?2;
+
+-- :name dhcp_port
+SELECT id FROM port WHERE network_id = ?1 AND device_owner = 'network:dhcp';
+
+-- :name dhcp_port_delete
+DELETE FROM port WHERE network_id = ?1 AND device_owner = 'network:dhcp';
+
+-- :name dhcp_release_idle
+DELETE FROM ip_allocation WHERE network_id = ?1 AND port_id IN (SELECT id FROM port WHERE network_id = ?1 AND device_owner = 'network:dhcp')
+    AND subnet_id IN (SELECT id FROM subnet WHERE network_id = ?1 AND enable_dhcp = 0);
+
+-- :name dhcp_port_delete_empty
+DELETE FROM port WHERE network_id = ?1 AND device_owner = 'network:dhcp' AND NOT EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = port.id);
+
+-- Ports.
+
+-- :name port_mac_taken
+SELECT count(*) FROM port WHERE network_id = ?1 AND mac_address = ?2;
+
+-- ?1: JSON array of port ids.
+-- :name port_addresses
+SELECT port_id, subnet_id, address FROM ip_allocation WHERE port_id IN (SELECT value FROM json_each(?1)) ORDER BY port_id, length(key), key;
+
+-- :name port_host
+SELECT host FROM port WHERE id = ?1 AND plugged = 1;
+
+-- The port's groups, and those that they name as remote.
+-- :name port_groups
+SELECT r.remote_group_id AS id FROM port_security_group g JOIN security_group_rule r ON r.security_group_id = g.security_group_id
+WHERE g.port_id = ?1 AND r.remote_group_id IS NOT NULL
+UNION SELECT security_group_id FROM port_security_group WHERE port_id = ?1;
+
+-- The port's groups that some rule names as remote: others must learn its addresses.
+-- :name port_referred_groups
+SELECT security_group_id AS id FROM port_security_group g
+WHERE port_id = ?1 AND EXISTS (SELECT 1 FROM security_group_rule r WHERE r.remote_group_id = g.security_group_id);
+
+-- :name server_ports
+SELECT id, network_id, plugged FROM port WHERE server_id = ?1 ORDER BY nic_index, id;
+
+-- :name server_networks
+SELECT DISTINCT network_id AS id FROM port WHERE server_id = ?1 ORDER BY 1;
+
+-- Remote groups first: rules refer to their members.
+-- :name server_groups
+SELECT id FROM (
+    SELECT r.remote_group_id AS id, 0 AS turn FROM port p JOIN port_security_group g ON g.port_id = p.id
+        JOIN security_group_rule r ON r.security_group_id = g.security_group_id
+    WHERE p.server_id = ?1 AND r.remote_group_id IS NOT NULL
+    UNION SELECT g.security_group_id, 1 FROM port p JOIN port_security_group g ON g.port_id = p.id WHERE p.server_id = ?1
+) GROUP BY id ORDER BY max(turn), id;
+
+-- :name ports_bind
+UPDATE port SET host = ?2, revision_number = revision_number + 1, updated_at = now_us() WHERE server_id = ?1 AND host <> ?2;
+
+-- :name ports_plugged
+UPDATE port SET plugged = ?2, status = CASE WHEN ?3 = 'ACTIVE' AND admin_state_up = 0 THEN 'DOWN' ELSE ?3 END, revision_number = revision_number + 1,
+    updated_at = now_us() WHERE server_id = ?1 AND plugged <> ?2;
+
+-- :name ports_release_owned
+DELETE FROM port WHERE server_id = ?1 AND owned = 1;
+
+-- :name ports_release
+UPDATE port SET server_id = NULL, device_id = '', device_owner = '', host = '', status = 'DOWN', plugged = 0, nic_index = 0, nic_tag = NULL, dns_name = '',
+    revision_number = revision_number + 1, updated_at = now_us() WHERE server_id = ?1;
+
+-- Security groups.
+
+-- :name group_default
+SELECT id FROM security_group WHERE project_id = ?1 AND is_default = 1;
+
+-- :name group_in_use
+SELECT count(*) FROM port_security_group WHERE security_group_id = ?1;
+
+-- :name group_bump
+UPDATE security_group SET revision_number = revision_number + 1, updated_at = now_us() WHERE id = ?1;
+
+-- :name group_by_name
+SELECT id FROM security_group WHERE project_id = ?1 AND (id = ?2 OR name = ?2) LIMIT 2;
+
+-- :name group_remotes
+SELECT DISTINCT remote_group_id AS id FROM security_group_rule WHERE security_group_id = ?1 AND remote_group_id IS NOT NULL AND remote_group_id <> ?1;
+
+-- :name group_referring
+SELECT DISTINCT security_group_id AS id FROM security_group_rule WHERE remote_group_id = ?1 AND security_group_id <> ?1;
+
+-- Hosts with a port of the group, or of a group whose rules name it.
+-- :name group_hosts
+SELECT DISTINCT p.host FROM port p JOIN port_security_group g ON g.port_id = p.id
+WHERE p.plugged = 1 AND (g.security_group_id = ?1
+    OR EXISTS (SELECT 1 FROM security_group_rule r WHERE r.security_group_id = g.security_group_id AND r.remote_group_id = ?1));
+
+-- :name group_is_live
+SELECT EXISTS (SELECT 1 FROM port p JOIN port_security_group g ON g.port_id = p.id
+WHERE p.plugged = 1 AND (g.security_group_id = ?1
+    OR EXISTS (SELECT 1 FROM security_group_rule r WHERE r.security_group_id = g.security_group_id AND r.remote_group_id = ?1)));
+
+-- Addresses of the group's ports that are on a host, with the pairs they may use.
+-- :name group_members
+SELECT a.address AS address FROM port_security_group g JOIN port p ON p.id = g.port_id JOIN ip_allocation a ON a.port_id = p.id
+WHERE g.security_group_id = ?1 AND p.host <> '' AND p.server_id IS NOT NULL
+UNION SELECT json_extract(j.value, '$.ip_address') FROM port_security_group g JOIN port p ON p.id = g.port_id, json_each(p.allowed_address_pairs) j
+WHERE g.security_group_id = ?1 AND p.host <> '' AND p.server_id IS NOT NULL AND json_extract(j.value, '$.ip_address') NOT LIKE '%/%'
+ORDER BY 1;
+
+-- Addresses of the address groups that the group's rules name.
+-- :name group_prefixes
+SELECT a.address_group_id, a.address FROM address_group_address a
+WHERE a.address_group_id IN (SELECT remote_address_group_id FROM security_group_rule WHERE security_group_id = ?1) ORDER BY 1, 2;
+
+-- The rule that says the same, if there is one.  Numbers come as text.
+-- :name rule_twin
+SELECT id FROM security_group_rule WHERE security_group_id = ?1 AND direction = ?2 AND ethertype = ?3 AND protocol IS ?4
+    AND port_range_min IS CAST(?5 AS INTEGER) AND port_range_max IS CAST(?6 AS INTEGER) AND remote_ip_prefix IS ?7 AND remote_group_id IS ?8
+    AND remote_address_group_id IS ?9 LIMIT 1;
+
+-- :name address_group_visible_to
+SELECT count(*) FROM address_group WHERE id = ?1 AND (project_id = ?2 OR ?3 = '1'
+    OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.target_tenant IN (?2, '*')));
+
+-- What agents are to make.
+
+-- Ports of a network with their addresses in subnets that have DHCP.
+-- :name desired_ports
+SELECT p.id, p.mac_address, p.dns_name, p.device_owner, p.extra_dhcp_opts,
+    (SELECT group_concat(address, ',') FROM (SELECT a.address FROM ip_allocation a JOIN subnet s ON s.id = a.subnet_id
+        WHERE a.port_id = p.id AND s.enable_dhcp = 1 ORDER BY s.ip_version, a.key)) AS addresses
+FROM port p WHERE p.network_id = ?1 ORDER BY p.id;
+
+-- What should be on a host.
+-- :name host_networks
+SELECT DISTINCT network_id AS id FROM port WHERE host = ?1 AND plugged = 1
+UNION SELECT id FROM network WHERE external = 1 AND network_type = 'flat' ORDER BY 1;
+
+-- :name host_groups
+SELECT id FROM (
+    SELECT r.remote_group_id AS id, 0 AS turn FROM port p JOIN port_security_group g ON g.port_id = p.id
+        JOIN security_group_rule r ON r.security_group_id = g.security_group_id
+    WHERE p.host = ?1 AND p.plugged = 1 AND r.remote_group_id IS NOT NULL
+    UNION SELECT g.security_group_id, 1 FROM port p JOIN port_security_group g ON g.port_id = p.id WHERE p.host = ?1 AND p.plugged = 1
+) GROUP BY id ORDER BY max(turn), id;
+
+-- :name host_ports
+SELECT id FROM port WHERE host = ?1 AND plugged = 1 ORDER BY id;
+
+-- Rows behind names found on host ?2; ?1 has the 12 digits that the names carry, as the beginning of an id.  What a live operation
+-- is about, or may be about, counts as known.
+-- :name network_by_prefix
+SELECT id FROM network WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2 IS NOT NULL
+UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
+
+-- :name group_by_prefix
+SELECT id FROM security_group WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2 IS NOT NULL
+UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
+
+-- :name port_by_prefix
+SELECT id FROM port WHERE substr(id, 1, 13) = substr(?1, 1, 13)
+    AND ((host = ?2 AND plugged = 1) OR EXISTS (SELECT 1 FROM operation o WHERE o.resource_id = port.server_id AND o.state = 'live'))
+UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
+
+-- For compute's views; ?1: JSON array of server ids.
+-- :name nics_ports
+SELECT p.id, p.server_id, p.network_id, n.name AS network_name, p.mac_address AS mac, n.mtu, p.nic_tag AS tag, p.status AS state
+FROM port p JOIN network n ON n.id = p.network_id WHERE p.server_id IN (SELECT value FROM json_each(?1)) ORDER BY p.server_id, p.nic_index, p.id;
+
+-- :name nics_addresses
+SELECT a.port_id, p.network_id, a.address AS ip, s.ip_version AS version, s.id AS subnet_id, s.cidr, s.gateway_ip AS gateway, s.enable_dhcp AS dhcp,
+    s.ipv6_address_mode AS mode, s.dns_nameservers, s.host_routes
+FROM port p JOIN ip_allocation a ON a.port_id = p.id JOIN subnet s ON s.id = a.subnet_id
+WHERE p.server_id IN (SELECT value FROM json_each(?1)) ORDER BY a.port_id, s.ip_version, a.key;
+
+-- :name nics_groups
+SELECT x.port_id, g.id, g.name FROM port p JOIN port_security_group x ON x.port_id = p.id JOIN security_group g ON g.id = x.security_group_id
+WHERE p.server_id IN (SELECT value FROM json_each(?1)) ORDER BY x.port_id, g.name, g.id;
+
+-- A guest may ask with any of its fixed addresses.
+-- :name server_at
+SELECT p.server_id FROM ip_allocation a JOIN port p ON p.id = a.port_id
+WHERE a.network_id = ?1 AND a.address = ?2 AND p.server_id IS NOT NULL LIMIT 1;

@@ -1,0 +1,109 @@
+/* network/group.c -- security groups: what a port may send and receive; each project has a default one from first use on. */
+#include "core/dialect.h"
+#include "core/id.h"
+#include "identity/identity.h"
+#include "network/internal.h"
+#include <string.h>
+
+static const Child group_rules = { .kind = CHILD_OBJECTS, .table = "security_group_rule", .parent = "security_group_id", .res = &security_group_rule_resource };
+
+/* clang-format off */
+static const Field fields[] = {
+    STR (Group, id,          "id",          FILTER | SORT),
+    STR (Group, project_id,  "project_id",  CREATE | ADMIN | FILTER | SORT, .check = check_text),
+    STR (Group, name,        "name",        CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
+    COMPUTED("tenant_id", render_tenant),
+    STR (Group, description, "description", CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    BOOL(Group, stateful,    "stateful",    CREATE | UPDATE | FILTER, .dflt = "true"),
+    BOOL(Group, is_default,  "is_default",  HIDDEN),
+    CHILD(Group, rules,      "security_group_rules", 0, &group_rules),
+    CHILD(Group, tags,       "tags",        0, &network_tags),
+    INT (Group, revision_number, "revision_number", FILTER | SORT, .dflt = "1"),
+    TIME(Group, created_at,  "created_at",  FILTER | SORT),
+    TIME(Group, updated_at,  "updated_at",  FILTER | SORT),
+};
+/* clang-format on */
+
+bool group_default(Db *db, const char *project_id, char **ret_id, GError **err)
+{
+    g_autofree char *id = NULL;
+    if (!db_query_str(db, err, &id, "group_default", "s", project_id))
+        return false;
+    if (!id) {
+        g_autoptr(Group) g = AS(Group, row_new(&security_group_resource));
+        id = id_new();
+        if (!row_defaults(&g->row, json_make("ss", "name", "default", "description", "Default security group"), err))
+            return false;
+        ROW_SET_STR(g, id, id);
+        ROW_SET_STR(g, project_id, project_id);
+        ROW_SET_BOOL(g, is_default, true);
+        if (!row_insert(db, &g->row, err) || !group_rules_insert(db, id, project_id, true, err))
+            return false;
+    }
+    if (ret_id)
+        *ret_id = g_steal_pointer(&id);
+    return true;
+}
+
+bool group_list(Call *c, GError **err)
+{
+    g_autofree char *id = NULL;
+    const char *project = c->ctx->project_id;
+    if (!project)
+        return resource_handle(c, err);
+    if (!db_query_str(c->db, err, &id, "group_default", "s", project))
+        return false;
+    if (!id) {
+        g_auto(Txn) txn = txn_begin(c->db, err);
+        if (!txn.db || !group_default(c->db, project, NULL, err) || !txn_commit(&txn, err))
+            return false;
+    }
+    return resource_handle(c, err);
+}
+
+static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    Group *g = AS(Group, row);
+    (void) ctx;
+    if (!project_known(g->project_id, err) || !group_default(db, g->project_id, NULL, err) || !quota_check(db, g->project_id, "security_group", 1, err))
+        return false;
+    if (strcmp(g->name, "default") == 0)
+        return nv_fail(err, NV_ERR_CONFLICT, "Default security group already exists.");
+    return row_insert(db, row, err) && group_rules_insert(db, g->id, g->project_id, false, err);
+}
+
+static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
+{
+    Group *g = AS(Group, row);
+    const Group *old = AS(const Group, old_row);
+    gint64 used = 0;
+    if (old->is_default && strcmp(g->name, old->name) != 0)
+        return nv_fail(err, NV_ERR_CONFLICT, "Updating default security group not allowed.");
+    if (!old->is_default && strcmp(g->name, "default") == 0)
+        return nv_fail(err, NV_ERR_CONFLICT, "Default security group already exists.");
+    if (g->stateful != old->stateful && !db_query_int(db, err, &used, "group_in_use", "s", g->id))
+        return false;
+    if (used)
+        return nv_fail(err, NV_ERR_CONFLICT, "Security Group %s in use.", g->id);
+    BUMP(g, old);
+    return sync_group(db, ctx, g->id, err);
+}
+
+static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    const Group *g = AS(const Group, row);
+    gint64 used = 0;
+    if (g->is_default && !ctx->admin)
+        return nv_fail(err, NV_ERR_CONFLICT, "Insufficient rights for removing default security group.");
+    if (!db_query_int(db, err, &used, "group_in_use", "s", g->id))
+        return false;
+    if (used)
+        return nv_fail(err, NV_ERR_CONFLICT, "Security Group %s in use.", g->id);
+    return sync_group_gone(db, ctx, g->id, err);
+}
+
+const Resource security_group_resource = {
+    .one = "security_group", .many = "security_groups", .table = "security_group", .dialect = &dialect_neutron, .scope = SCOPE_NAMED,
+    .visible = "group_visible", .size = sizeof(Group), FIELDS(fields), .label = "Security group",
+    .before_create = before_create, .before_update = before_update, .before_delete = before_delete,
+};

@@ -1,0 +1,137 @@
+/* network/internal.h -- what the files of network/ share: the rows, addresses, who may use what, operations. */
+#pragma once
+#include "core/ip.h"
+#include "network/network.h"
+
+typedef struct Network {
+    Row row;
+    char *id, *project_id, *name, *description, *status, *network_type, *physical_network, *dns_domain;
+    bool admin_state_up, shared, external, is_default, port_security_enabled;
+    gint64 mtu, segmentation_id, vni, revision_number, created_at, updated_at;
+    json_t *availability_zone_hints, *subnets, *tags;
+} Network;
+
+typedef struct Subnet {
+    Row row;
+    char *id, *project_id, *network_id, *name, *description, *cidr, *first_key, *last_key, *gateway_ip, *ipv6_ra_mode, *ipv6_address_mode, *subnetpool_id;
+    gint64 ip_version, revision_number, created_at, updated_at;
+    bool enable_dhcp, dns_publish_fixed_ip;
+    json_t *allocation_pools, *dns_nameservers, *host_routes, *service_types, *tags, *prefixlen, *use_default_subnetpool;
+} Subnet;
+
+typedef struct Port {
+    Row row;
+    char *id, *project_id, *network_id, *name, *description, *mac_address, *status, *device_id, *device_owner, *server_id, *host, *vnic_type, *dns_name, *nic_tag;
+    bool admin_state_up, port_security_enabled, owned, plugged;
+    gint64 nic_index, revision_number, created_at, updated_at;
+    json_t *fixed_ips, *security_groups, *allowed_address_pairs, *extra_dhcp_opts, *binding_profile, *tags;
+} Port;
+
+typedef struct Group {
+    Row row;
+    char *id, *project_id, *name, *description;
+    bool stateful, is_default;
+    gint64 revision_number, created_at, updated_at;
+    json_t *rules, *tags;
+} Group;
+
+typedef struct GroupRule {
+    Row row;
+    char *id, *project_id, *security_group_id, *direction, *ethertype, *protocol, *remote_ip_prefix, *remote_group_id, *remote_address_group_id, *description;
+    gint64 port_range_min, port_range_max, revision_number, created_at, updated_at;
+} GroupRule;
+
+/* --- network.c --- */
+extern const Child network_tags;
+/* The network by id as ctx sees it; ctx NULL: any.  NV_ERR_NOT_FOUND. */
+Network *network_find(Db *db, const Ctx *ctx, const char *id, GError **err);
+/* Owner of the network, or administrator. */
+bool network_is_owner(const Ctx *ctx, const Network *n);
+/* May ctx put ports on it: owner, or shared with the caller's project.  NV_ERR_FORBIDDEN. */
+bool network_usable(Db *db, const Ctx *ctx, const Network *n, GError **err);
+/* The host itself is the gateway: the bridge has the gateway's address and traffic to the world is translated. */
+bool network_is_host_gateway(const Network *n);
+/* For COMPUTED("tenant_id"): the older name of project_id, the second field of every table here. */
+Render render_tenant;
+/* The new row has a project to belong to. */
+bool project_known(const char *project_id, GError **err);
+#define BUMP(new_, old_) ROW_SET_INT(new_, revision_number, (old_)->revision_number + 1)
+void row_unref(gpointer row);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Network, row_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Subnet, row_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Port, row_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Group, row_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GroupRule, row_unref)
+
+/* --- subnet.c --- */
+Check check_routes, check_pools;
+/* Addresses of this subnet are made by hosts from their MAC: SLAAC or stateless DHCPv6. */
+bool subnet_is_automatic(const Subnet *s);
+Cidr subnet_cidr(const Subnet *s);
+/* Removes a network's subnets, which must be free of addresses. */
+bool subnets_remove(Db *db, const char *network_id, GError **err);
+
+/* --- ipam.c: addresses, inside the transaction of the write --- */
+/* Lowest free address of the subnet's pools → buf.  *ret_found false: none left. */
+bool ipam_next(Db *db, const Subnet *s, char buf[46], bool *ret_found, GError **err);
+/* Records address for the port.  NV_ERR_CONFLICT when another has it. */
+bool ipam_take(Db *db, const Subnet *s, const char *port_id, Ip ip, GError **err);
+/* Allocates what fixed_ips asks for ([{"subnet_id","ip_address"}]; NULL: one address of each version, and the automatic ones). */
+bool ipam_allocate(Db *db, const Port *p, const json_t *fixed_ips, GError **err);
+/* Replaces the port's addresses: those named in both stay. */
+bool ipam_replace(Db *db, const Port *p, const json_t *have, const json_t *fixed_ips, GError **err);
+/* The network's DHCP port has one address in each subnet with DHCP; it comes and goes with them. */
+bool dhcp_port_settle(Db *db, const Network *n, GError **err);
+/* Default pools: everything but the network, broadcast and gateway addresses. */
+json_t *ipam_default_pools(Cidr cidr, const char *gateway);
+
+/* --- port.c, port_check.c --- */
+char *mac_new(Db *db, const char *network_id, GError **err);
+/* Makes the port with its addresses; p has been filled by the caller, but for id and MAC.  Its security groups are as p has them. */
+bool port_insert(Db *db, Port *p, const json_t *fixed_ips, GError **err);
+Check check_fixed_ips, check_pairs, check_dhcp_opts, check_id_list, check_mac_any, check_dns_name;
+/* Domain of ports' names (network.dns_domain), without a dot at its end. */
+const char *network_dns_domain(void);
+/* Fills a row of ours with the table's defaults; body is stolen. */
+bool row_defaults(Row *row, json_t *body, GError **err);
+/* The body's attributes that only the network's owner or an administrator may set. */
+bool port_policy(const Ctx *ctx, const Network *n, const Port *p, const Port *old, GError **err);
+/* Pairs and groups agree with port security; pairs without a MAC get the port's. */
+bool port_security_check(Port *p, GError **err);
+bool port_groups_check(Db *db, const Ctx *ctx, const json_t *groups, GError **err);
+/* extra_dhcp_opts after an update: a null value takes an option away. */
+json_t *dhcp_opts_merge(const json_t *old, const json_t *given);
+/* The project's default group as a list, for a port that names none. */
+bool port_default_groups(Db *db, Port *p, GError **err);
+
+/* --- group.c, rule.c --- */
+/* The project's default group, made on first use: ingress from itself, egress everywhere.  ret_id: caller frees; may be NULL. */
+bool group_default(Db *db, const char *project_id, char **ret_id, GError **err);
+/* GET /security-groups: the default group is there even for who asks first. */
+Handler group_list;
+/* POST /security-group-rules: a protocol may be a number. */
+Handler rule_create;
+/* Protocol number of a rule's protocol, -1 for any (NULL). */
+int protocol_number(const char *protocol);
+/* Inserts the two egress rules of every new group, and the ingress rules of a default one. */
+bool group_rules_insert(Db *db, const char *group_id, const char *project_id, bool ingress_from_itself, GError **err);
+
+/* --- desired.c: rows → arguments of the agent's verbs; the first three are pure --- */
+json_t *desired_network(const Network *n, const GPtrArray *subnets, const json_t *ports);
+json_t *desired_group(const Group *g, const GPtrArray *rules, const json_t *members, const json_t *addresses);
+json_t *desired_port(const Port *p, gint64 mtu);
+json_t *desired_network_load(Db *db, const char *network_id, GError **err);
+json_t *desired_group_load(Db *db, const char *group_id, GError **err);
+json_t *desired_port_load(Db *db, const char *port_id, GError **err);
+
+/* --- sync.c: operations; each inside the caller's transaction --- */
+bool sync_network(Db *db, const Ctx *ctx, const char *network_id, GError **err);
+bool sync_network_gone(Db *db, const Ctx *ctx, const char *network_id, GError **err);
+bool sync_group(Db *db, const Ctx *ctx, const char *group_id, GError **err);
+bool sync_group_gone(Db *db, const Ctx *ctx, const char *group_id, GError **err);
+/* The port's groups where others refer to them, when its addresses come or go. */
+bool sync_groups_of_port(Db *db, const Ctx *ctx, const char *port_id, GError **err);
+bool sync_port(Db *db, const Ctx *ctx, const char *port_id, GError **err);
+bool sync_port_gone(Db *db, const Ctx *ctx, const char *port_id, const char *host, GError **err);
+
+#define AS(T, r) ((T *) (void *) (r))

@@ -1,0 +1,201 @@
+/* network/net.c -- networks: who sees and uses them, provider attributes, and what may not be deleted yet. */
+#include "core/conf.h"
+#include "core/dialect.h"
+#include "identity/identity.h"
+#include "network/internal.h"
+#include <string.h>
+
+static const Range mtu_range = { 68, 9216 };
+static const Range segment_range = { 1, 16777215 };
+static const char *const network_types[] = { "flat", "vxlan", "local", NULL };
+const Child network_tags = { .kind = CHILD_STRINGS, .table = "network_tag", .parent = "parent_id", .value = "tag" };
+static const Child network_subnets = { .kind = CHILD_STRINGS, .table = "subnet", .parent = "network_id", .value = "id" };
+
+void row_unref(gpointer row)
+{
+    row_free(row);
+}
+
+void render_tenant(const Row *row, const Ctx *ctx, JsonW *w)
+{
+    (void) ctx;
+    jw_str(w, *FIELD_PTR(row, &row->res->fields[1], char *));
+}
+
+static void render_zones(const Row *row, const Ctx *ctx, JsonW *w)
+{
+    (void) ctx;
+    jw_array(w);
+    if (json_array_size(AS(const Network, row)->subnets))
+        jw_str(w, "nova");
+    jw_end_array(w);
+}
+
+static void render_null(const Row *row, const Ctx *ctx, JsonW *w)
+{
+    (void) row;
+    (void) ctx;
+    jw_null(w);
+}
+
+/* Empty, or a domain name that ends in a dot, as Designate wants it. */
+static bool check_domain(const Field *f, const json_t *v, GError **err)
+{
+    const char *s = json_string_value(v);
+    if (!*s)
+        return true;
+    return g_str_has_suffix(s, ".") ? check_hostname(f, v, err) : nv_fail(err, NV_ERR_INVALID, "Invalid input for dns_domain. Reason: '%s' is not a FQDN.", s);
+}
+
+static bool check_hints(const Field *f, const json_t *v, GError **err)
+{
+    size_t i;
+    json_t *hint;
+    if (!check_array(f, v, err))
+        return false;
+    json_array_foreach((json_t *) v, i, hint)
+        if (g_strcmp0(json_string_value(hint), "nova") != 0)
+            return nv_fail(err, NV_ERR_NOT_FOUND, "AvailabilityZone %.64s could not be found.", json_is_string(hint) ? json_string_value(hint) : "?");
+    return true;
+}
+
+/* clang-format off */
+static const Field fields[] = {
+    STR (Network, id,          "id",          FILTER | SORT),
+    STR (Network, project_id,  "project_id",  CREATE | ADMIN | FILTER | SORT, .check = check_text),
+    STR (Network, name,        "name",        CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
+    COMPUTED("tenant_id", render_tenant),
+    STR (Network, description, "description", CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Network, status,      "status",      FILTER | SORT, .dflt = "\"ACTIVE\""),
+    BOOL(Network, admin_state_up, "admin_state_up", CREATE | UPDATE | FILTER | SORT, .dflt = "true"),
+    BOOL(Network, shared,      "shared",      CREATE | UPDATE | ADMIN | FILTER | SORT, .dflt = "false"),
+    BOOL(Network, external,    "router:external", CREATE | UPDATE | ADMIN | FILTER | SORT, .dflt = "false"),
+    BOOL(Network, is_default,  "is_default",  CREATE | UPDATE | ADMIN | FILTER, .dflt = "false"),
+    INT (Network, mtu,         "mtu",         CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &mtu_range),
+    BOOL(Network, port_security_enabled, "port_security_enabled", CREATE | UPDATE | FILTER, .dflt = "true"),
+    STR (Network, network_type,     "provider:network_type",     CREATE | ADMIN | ADMIN_VIEW | FILTER, .check = check_enum, .arg = network_types),
+    STR (Network, physical_network, "provider:physical_network", CREATE | ADMIN | ADMIN_VIEW | FILTER | NULLABLE, .check = check_name_nonempty),
+    INT (Network, segmentation_id,  "provider:segmentation_id",  CREATE | ADMIN | ADMIN_VIEW | FILTER | NULLABLE, .check = check_range, .arg = &segment_range),
+    INT (Network, vni,         "vni",         HIDDEN),
+    STR (Network, dns_domain,  "dns_domain",  CREATE | UPDATE | FILTER, .check = check_domain, .dflt = "\"\""),
+    JSON(Network, availability_zone_hints, "availability_zone_hints", CREATE, .check = check_hints, .dflt = "[]"),
+    COMPUTED("availability_zones", render_zones),
+    COMPUTED("ipv4_address_scope", render_null),
+    COMPUTED("ipv6_address_scope", render_null),
+    CHILD(Network, subnets,    "subnets",     0, &network_subnets),
+    CHILD(Network, tags,       "tags",        0, &network_tags),
+    INT (Network, revision_number, "revision_number", FILTER | SORT, .dflt = "1"),
+    TIME(Network, created_at,  "created_at",  FILTER | SORT),
+    TIME(Network, updated_at,  "updated_at",  FILTER | SORT),
+};
+/* clang-format on */
+
+bool project_known(const char *project_id, GError **err)
+{
+    return project_id || nv_fail(err, NV_ERR_INVALID, "Running without keystone AuthN requires that tenant_id is specified");
+}
+
+bool network_is_owner(const Ctx *ctx, const Network *n)
+{
+    return ctx->admin || g_strcmp0(ctx->project_id, n->project_id) == 0;
+}
+
+bool network_is_host_gateway(const Network *n)
+{
+    return n->external && strcmp(n->network_type, "flat") == 0;
+}
+
+Network *network_find(Db *db, const Ctx *ctx, const char *id, GError **err)
+{
+    Row *row = ctx ? row_get_for(db, &network_resource, ctx, id, false, err) : row_get(db, &network_resource, id, err);
+    return AS(Network, row);
+}
+
+bool network_usable(Db *db, const Ctx *ctx, const Network *n, GError **err)
+{
+    gint64 shared = 0;
+    if (network_is_owner(ctx, n) || n->shared)
+        return true;
+    if (!db_query_int(db, err, &shared, "network_shared_with", "ss", n->id, ctx->project_id))
+        return false;
+    return shared || nv_fail(err, NV_ERR_FORBIDDEN, "It is not allowed to create an interface on external network %s", n->id);
+}
+
+static bool provider_check(const Network *n, GError **err)
+{
+    bool flat = strcmp(n->network_type, "flat") == 0, vxlan = strcmp(n->network_type, "vxlan") == 0;
+    if (flat && !n->physical_network)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: physical_network required for flat provider network.");
+    if (flat && strcmp(n->physical_network, "public") != 0)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: physical_network '%s' unknown for flat provider network.", n->physical_network);
+    if (!flat && n->physical_network)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: provider:physical_network specified for %s network.", n->network_type);
+    if (!vxlan && n->segmentation_id)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: provider:segmentation_id specified for %s network.", n->network_type);
+    return true;
+}
+
+static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    Network *n = AS(Network, row);
+    (void) ctx;
+    if (!project_known(n->project_id, err) || !quota_check(db, n->project_id, "network", 1, err))
+        return false;
+    if (!row_knows(row, &n->network_type)) {
+        if (n->physical_network || n->segmentation_id)
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: provider:network_type required for provider networks.");
+        ROW_SET_STR(n, network_type, "vxlan");
+    }
+    if (!row_knows(row, &n->mtu))
+        ROW_SET_INT(n, mtu, strcmp(n->network_type, "flat") == 0 ? 1500 : conf_int("network.mtu"));
+    if (!provider_check(n, err) || !db_query_int(db, err, &n->vni, "network_next_vni", ""))
+        return false;
+    if (n->vni > 65535)
+        return nv_fail(err, NV_ERR_CONFLICT, "Unable to create the network. No available network found in maximum allowed attempts.");
+    row_touch(row, &n->vni);
+    if (strcmp(n->network_type, "vxlan") == 0 && !n->segmentation_id) {
+        if (!db_query_int(db, err, &n->segmentation_id, "network_next_segment", "i", n->vni))
+            return false;
+        row_touch(row, &n->segmentation_id);
+    }
+    if (n->is_default && !n->external)
+        ROW_SET_BOOL(n, is_default, false);
+    return group_default(db, n->project_id, NULL, err);
+}
+
+static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
+{
+    Network *n = AS(Network, row);
+    const Network *old = AS(const Network, old_row);
+    gint64 others = 0;
+    if (old->shared && !n->shared && !db_query_int(db, err, &others, "network_foreign_ports", "ss", n->id, n->project_id))
+        return false;
+    if (others)
+        return nv_fail(err, NV_ERR_CONFLICT, "Unable to reconfigure sharing settings for network %s. Multiple tenants are using it.", n->id);
+    if (!n->external && n->is_default)
+        ROW_SET_BOOL(n, is_default, false);
+    BUMP(n, old);
+    return sync_network(db, ctx, n->id, err);
+}
+
+static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    Network *n = AS(Network, row);
+    g_autoptr(json_t) ports = db_query(db, err, "network_busy_ports", "s", n->id);
+    if (!ports)
+        return false;
+    if (json_array_size(ports)) {
+        g_autoptr(GString) list = g_string_new(NULL);
+        for (size_t i = 0; i < json_array_size(ports); i++)
+            g_string_append_printf(list, "%s%s", i ? ", " : "", json_get_str(json_array_get(ports, i), "id"));
+        return nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation on network %s. There are one or more ports still in use on the network, "
+                       "id of these ports is: %s.", n->id, list->str);
+    }
+    return db_exec(db, err, "dhcp_port_delete", "s", n->id) && subnets_remove(db, n->id, err) && sync_network_gone(db, ctx, n->id, err);
+}
+
+const Resource network_resource = {
+    .one = "network", .many = "networks", .table = "network", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "network_visible",
+    .size = sizeof(Network), FIELDS(fields), .label = "Network",
+    .before_create = before_create, .before_update = before_update, .before_delete = before_delete,
+};

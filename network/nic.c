@@ -1,0 +1,185 @@
+/* network/nic.c -- what compute asks of the network: NICs of a server, made, bound to a host, plugged, and let go. */
+#include "core/id.h"
+#include "identity/identity.h"
+#include "network/push.h"
+#include <string.h>
+
+/* A host name made of whatever a server is called: letters, digits and dashes. */
+static char *dns_label(const char *name)
+{
+    GString *label = g_string_new(NULL);
+    for (; name && *name && label->len < 63; name++)
+        if (g_ascii_isalnum(*name))
+            g_string_append_c(label, g_ascii_tolower(*name));
+        else if (label->len && label->str[label->len - 1] != '-')
+            g_string_append_c(label, '-');
+    while (label->len && label->str[label->len - 1] == '-')
+        g_string_truncate(label, label->len - 1);
+    return g_string_free(label, FALSE);
+}
+
+/* Names or ids → ids.  Two groups of one name need the id. */
+static json_t *groups_resolve(Db *db, const Ctx *ctx, const char *const *groups, GError **err)
+{
+    g_autoptr(json_t) ids = json_array();
+    for (; *groups; groups++) {
+        g_autoptr(json_t) found = db_query(db, err, "group_by_name", "ss", ctx->project_id, *groups);
+        size_t n = json_array_size(found);
+        if (!found)
+            return NULL;
+        if (n == 0 && strcmp(*groups, "default") == 0) {
+            g_autofree char *id = NULL;
+            if (!group_default(db, ctx->project_id, &id, err))
+                return NULL;
+            json_array_append_new(ids, json_string(id));
+            continue;
+        }
+        if (n != 1) {
+            nv_fail(err, n ? NV_ERR_CONFLICT : NV_ERR_NOT_FOUND, n ? "Multiple security groups found matching '%s'. Use an ID to be more specific."
+                                                                   : "Security group %s not found for project.", *groups);
+            return NULL;
+        }
+        const char *id = json_get_str(json_array_get(found, 0), "id");
+        bool there = false;
+        for (size_t i = 0; i < json_array_size(ids); i++)
+            there |= strcmp(json_string_value(json_array_get(ids, i)), id) == 0;
+        if (!there)
+            json_array_append_new(ids, json_string(id));
+    }
+    return g_steal_pointer(&ids);
+}
+
+static bool nic_claim(Db *db, const Ctx *ctx, const NicRequest *nic, Port **ret, GError **err)
+{
+    g_autoptr(Port) p = AS(Port, row_get_for(db, &port_resource, ctx, nic->port_id, true, err));
+    if (!p)
+        return false;
+    if (p->server_id || *p->device_id)
+        return nv_fail(err, NV_ERR_CONFLICT, "Port %s is still in use.", p->id);
+    if (nic->fixed_ip)
+        return nv_fail(err, NV_ERR_INVALID, "Fixed IP %s cannot be requested together with port %s.", nic->fixed_ip, p->id);
+    *ret = g_steal_pointer(&p);
+    return true;
+}
+
+static bool nic_new(Db *db, const Ctx *ctx, const NicRequest *nic, const char *const *groups, Port **ret, GError **err)
+{
+    g_autoptr(Network) n = network_find(db, ctx, nic->network_id, err);
+    g_autoptr(json_t) fixed = nic->fixed_ip ? json_array() : NULL;
+    gint64 subnets = 0;
+    if (!n || !network_usable(db, ctx, n, err) || !quota_check(db, ctx->project_id, "port", 1, err)
+        || !db_query_int(db, err, &subnets, "network_subnet_count", "s", n->id))
+        return false;
+    if (!subnets)
+        return nv_fail(err, NV_ERR_INVALID, "Network %s requires a subnet in order to boot instances on.", n->id);
+    g_autoptr(Port) p = AS(Port, row_new(&port_resource));
+    if (!row_defaults(&p->row, json_make("s", "network_id", n->id), err))
+        return false;
+    ROW_SET_STR(p, project_id, ctx->project_id);
+    ROW_SET_BOOL(p, port_security_enabled, n->port_security_enabled);
+    ROW_SET_BOOL(p, owned, true);
+    if (nic->fixed_ip) {
+        json_array_append_new(fixed, json_make("s", "ip_address", nic->fixed_ip));
+        ROW_SET_JSON(p, fixed_ips, json_incref(fixed));
+        if (!port_policy(ctx, n, p, NULL, err))
+            return false;
+    }
+    if (n->port_security_enabled) {
+        json_t *ids = groups && *groups ? groups_resolve(db, ctx, groups, err) : NULL;
+        if (ids)
+            ROW_SET_JSON(p, security_groups, ids);
+        else if ((groups && *groups) || !port_default_groups(db, p, err))
+            return false;
+    }
+    if (!port_insert(db, p, fixed, err))
+        return false;
+    *ret = g_steal_pointer(&p);
+    return true;
+}
+
+bool network_nic_create(Db *db, const Ctx *ctx, const char *server_id, const char *server_name, gint64 index, const NicRequest *nic,
+                        const char *const *groups, char **ret_port_id, GError **err)
+{
+    g_autoptr(Port) p = NULL;
+    if (!(nic->port_id ? nic_claim(db, ctx, nic, &p, err) : nic_new(db, ctx, nic, groups, &p, err)))
+        return false;
+    g_autofree char *label = dns_label(server_name);
+    ROW_SET_STR(p, server_id, server_id);
+    ROW_SET_STR(p, device_id, server_id);
+    ROW_SET_STR(p, device_owner, "compute:nova");
+    ROW_SET_INT(p, nic_index, index);
+    if (nic->tag)
+        ROW_SET_STR(p, nic_tag, nic->tag);
+    if (!*p->dns_name)
+        ROW_SET_STR(p, dns_name, label);
+    ROW_SET_INT(p, revision_number, p->revision_number + 1);
+    if (!row_update(db, &p->row, err))
+        return false;
+    *ret_port_id = g_strdup(p->id);
+    return true;
+}
+
+bool network_default_for(Db *db, const Ctx *ctx, char **ret_id, GError **err)
+{
+    for (int shared = 0; shared < 2; shared++) {
+        g_autoptr(json_t) found = db_query(db, err, shared ? "networks_shared_with" : "networks_of_project", "s", ctx->project_id);
+        if (!found)
+            return false;
+        if (json_array_size(found) > 1)
+            return nv_fail(err, NV_ERR_CONFLICT, "Multiple possible networks found, use a Network ID to be more specific.");
+        if (json_array_size(found) == 1) {
+            *ret_id = g_strdup(json_get_str(json_array_get(found, 0), "id"));
+            return true;
+        }
+    }
+    *ret_id = NULL;
+    return true;
+}
+
+bool network_ports_bind(Db *db, const char *server_id, const char *host, GError **err)
+{
+    g_autoptr(json_t) ports = db_query(db, err, "server_ports", "s", server_id);
+    size_t i;
+    json_t *port;
+    if (!ports || !db_exec(db, err, "ports_bind", "ss", server_id, host))
+        return false;
+    json_array_foreach(ports, i, port)
+        if (!sync_groups_of_port(db, NULL, json_get_str(port, "id"), err))
+            return false;
+    return true;
+}
+
+bool network_ports_release(Db *db, const char *server_id, GError **err)
+{
+    g_autoptr(json_t) ports = db_query(db, err, "server_ports", "s", server_id);
+    size_t i;
+    json_t *port;
+    json_array_foreach(ports, i, port)
+        if (!sync_groups_of_port(db, NULL, json_get_str(port, "id"), err) || !sync_network(db, NULL, json_get_str(port, "network_id"), err))
+            return false;
+    return ports && db_exec(db, err, "ports_release_owned", "s", server_id) && db_exec(db, err, "ports_release", "s", server_id);
+}
+
+bool network_ports_plug(Db *db, const char *host, const char *server_id, GError **err)
+{
+    g_autoptr(json_t) networks = db_query(db, err, "server_networks", "s", server_id);
+    g_autoptr(json_t) groups = networks ? db_query(db, err, "server_groups", "s", server_id) : NULL;
+    g_autoptr(json_t) ports = groups ? db_query(db, err, "server_ports", "s", server_id) : NULL;
+    if (!ports || !push_each(db, host, networks, push_network, err) || !push_each(db, host, groups, push_group, err)
+        || !push_each(db, host, ports, push_port, err))
+        return false;
+    g_auto(Txn) txn = txn_begin(db, err);
+    return txn.db && db_exec(db, err, "ports_plugged", "sis", server_id, (gint64) 1, "ACTIVE") && txn_commit(&txn, err);
+}
+
+bool network_ports_unplug(Db *db, const char *host, const char *server_id, GError **err)
+{
+    g_autoptr(json_t) ports = db_query(db, err, "server_ports", "s", server_id);
+    size_t i;
+    json_t *port;
+    json_array_foreach(ports, i, port)
+        if (!push_absent(host, "port.absent", json_get_str(port, "id"), err))
+            return false;
+    g_auto(Txn) txn = txn_begin(db, err);
+    return ports && txn.db && db_exec(db, err, "ports_plugged", "sis", server_id, (gint64) 0, "DOWN") && txn_commit(&txn, err);
+}

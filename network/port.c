@@ -1,0 +1,261 @@
+/* network/port.c -- ports: a MAC address and addresses on a network, for a server's NIC or whatever a caller plugs. */
+#include "core/conf.h"
+#include "core/dialect.h"
+#include "core/id.h"
+#include "identity/identity.h"
+#include "network/internal.h"
+#include <sodium.h>
+#include <string.h>
+
+static const char *const vnic_types[] = { "normal", NULL };
+static const Child port_groups = { .kind = CHILD_STRINGS, .table = "port_security_group", .parent = "port_id", .value = "security_group_id" };
+
+static void render_vif_type(const Row *row, const Ctx *ctx, JsonW *w)
+{
+    (void) ctx;
+    jw_str(w, *AS(const Port, row)->host ? "bridge" : "unbound");
+}
+
+static void render_vif_details(const Row *row, const Ctx *ctx, JsonW *w)
+{
+    (void) ctx;
+    jw_object(w);
+    if (*AS(const Port, row)->host) {
+        jw_kbool(w, "port_filter", true);
+        jw_kstr(w, "connectivity", "l2");
+    }
+    jw_end_object(w);
+}
+
+/* The name with the domain of the installation; one assignment for each address. */
+static void render_dns(const Row *row, const Ctx *ctx, JsonW *w)
+{
+    const Port *p = AS(const Port, row);
+    size_t i;
+    json_t *one;
+    (void) ctx;
+    jw_array(w);
+    json_array_foreach(p->fixed_ips, i, one) {
+        const char *ip = json_get_str(one, "ip_address");
+        g_autofree char *made = g_strdelimit(g_strdup_printf("host-%s", ip), ".:", '-');
+        const char *name = *p->dns_name ? p->dns_name : made;
+        g_autofree char *fqdn = g_strdup_printf("%s.%s.", name, network_dns_domain());
+        jw_object(w);
+        jw_kstr(w, "hostname", name);
+        jw_kstr(w, "ip_address", ip);
+        jw_kstr(w, "fqdn", fqdn);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
+/* clang-format off */
+static const Field fields[] = {
+    STR (Port, id,             "id",             FILTER | SORT),
+    STR (Port, project_id,     "project_id",     CREATE | ADMIN | FILTER | SORT, .check = check_text),
+    STR (Port, name,           "name",           CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
+    COMPUTED("tenant_id", render_tenant),
+    STR (Port, network_id,     "network_id",     CREATE | REQUIRED | FILTER | SORT, .check = check_uuid),
+    STR (Port, description,    "description",    CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Port, mac_address,    "mac_address",    CREATE | UPDATE | FILTER | SORT, .check = check_mac_any),
+    BOOL(Port, admin_state_up, "admin_state_up", CREATE | UPDATE | FILTER | SORT, .dflt = "true"),
+    STR (Port, status,         "status",         FILTER | SORT, .dflt = "\"DOWN\""),
+    STR (Port, device_id,      "device_id",      CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
+    STR (Port, device_owner,   "device_owner",   CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
+    STR (Port, server_id,      "server_id",      HIDDEN | NULLABLE),
+    { .json = "fixed_ips", .type = T_JSON, .off = MEMBER(Port, fixed_ips, json_t *), .flags = CREATE | UPDATE, .check = check_fixed_ips },
+    CHILD(Port, security_groups, "security_groups", CREATE | UPDATE | FILTER, &port_groups, .check = check_id_list),
+    JSON(Port, allowed_address_pairs, "allowed_address_pairs", CREATE | UPDATE, .check = check_pairs, .dflt = "[]"),
+    JSON(Port, extra_dhcp_opts, "extra_dhcp_opts", CREATE | UPDATE, .check = check_dhcp_opts, .dflt = "[]"),
+    BOOL(Port, port_security_enabled, "port_security_enabled", CREATE | UPDATE | FILTER),
+    STR (Port, dns_name,       "dns_name",       CREATE | UPDATE | FILTER, .check = check_dns_name, .dflt = "\"\""),
+    COMPUTED("dns_assignment", render_dns),
+    STR (Port, host,           "binding:host_id", CREATE | UPDATE | ADMIN | ADMIN_VIEW | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Port, vnic_type,      "binding:vnic_type", CREATE | UPDATE | FILTER, .check = check_enum, .arg = vnic_types, .dflt = "\"normal\""),
+    JSON(Port, binding_profile, "binding:profile", CREATE | UPDATE | ADMIN | ADMIN_VIEW, .check = check_object, .dflt = "{}"),
+    COMPUTED("binding:vif_type", render_vif_type, .flags = ADMIN_VIEW),
+    COMPUTED("binding:vif_details", render_vif_details, .flags = ADMIN_VIEW),
+    INT (Port, nic_index,      "nic_index",      HIDDEN),
+    STR (Port, nic_tag,        "nic_tag",        HIDDEN | NULLABLE),
+    BOOL(Port, owned,          "owned",          HIDDEN),
+    BOOL(Port, plugged,        "plugged",        HIDDEN),
+    CHILD(Port, tags,          "tags",           0, &network_tags),
+    INT (Port, revision_number, "revision_number", FILTER | SORT, .dflt = "1"),
+    TIME(Port, created_at,     "created_at",     FILTER | SORT),
+    TIME(Port, updated_at,     "updated_at",     FILTER | SORT),
+};
+/* clang-format on */
+
+const char *network_dns_domain(void)
+{
+    return conf_str("network.dns_domain");
+}
+
+bool row_defaults(Row *row, json_t *body, GError **err)
+{
+    static const char *const none[] = { NULL };
+    static const Ctx system_ctx = { .admin = true, .roles = none };
+    g_autoptr(json_t) owned = body;
+    return row_parse(row, owned, &system_ctx, CREATE, err);
+}
+
+char *mac_new(Db *db, const char *network_id, GError **err)
+{
+    for (int tries = 0; tries < 16; tries++) {
+        gint64 taken = 0;
+        guint32 r = randombytes_random();
+        char *mac = g_strdup_printf("fa:16:3e:%02x:%02x:%02x", r & 0xff, r >> 8 & 0xff, r >> 16 & 0xff);
+        if (db_query_int(db, err, &taken, "port_mac_taken", "ss", network_id, mac) && !taken)
+            return mac;
+        g_free(mac);
+        if (!taken)
+            return NULL;
+    }
+    nv_fail(err, NV_ERR_CONFLICT, "Unable to generate unique mac on network %s.", network_id);
+    return NULL;
+}
+
+bool port_insert(Db *db, Port *p, const json_t *fixed_ips, GError **err)
+{
+    gint64 taken = 0;
+    if (!p->id) {
+        g_autofree char *id = id_new();
+        ROW_SET_STR(p, id, id);
+    }
+    if (!p->mac_address) {
+        g_autofree char *mac = mac_new(db, p->network_id, err);
+        if (!mac)
+            return false;
+        ROW_SET_STR(p, mac_address, mac);
+    } else {
+        g_autofree char *mac = g_ascii_strdown(p->mac_address, -1);
+        ROW_SET_STR(p, mac_address, mac);
+    }
+    if (!db_query_int(db, err, &taken, "port_mac_taken", "ss", p->network_id, p->mac_address))
+        return false;
+    if (taken)
+        return nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation for network %s. The mac address %s is in use.", p->network_id, p->mac_address);
+    return row_insert(db, &p->row, err) && ipam_allocate(db, p, fixed_ips, err);
+}
+
+bool port_default_groups(Db *db, Port *p, GError **err)
+{
+    g_autofree char *id = NULL;
+    if (!group_default(db, p->project_id, &id, err))
+        return false;
+    json_t *list = json_array();
+    json_array_append_new(list, json_string(id));
+    ROW_SET_JSON(p, security_groups, list);
+    return true;
+}
+
+static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    Port *p = AS(Port, row);
+    g_autoptr(Network) n = network_find(db, ctx, p->network_id, err);
+    if (!n || !network_usable(db, ctx, n, err) || !port_policy(ctx, n, p, NULL, err) || !project_known(p->project_id, err)
+        || !quota_check(db, p->project_id, "port", 1, err))
+        return false;
+    if (!row_knows(row, &p->port_security_enabled))
+        ROW_SET_BOOL(p, port_security_enabled, n->port_security_enabled);
+    bool named = row_knows(row, &p->security_groups), plain = !g_str_has_prefix(p->device_owner, "network:");
+    if (!named && plain && p->port_security_enabled && !port_default_groups(db, p, err))
+        return false;
+    if (named && !port_groups_check(db, ctx, p->security_groups, err))
+        return false;
+    g_autoptr(json_t) asked = row_knows(row, &p->fixed_ips) ? json_incref(p->fixed_ips) : NULL;
+    g_autoptr(json_t) opts = dhcp_opts_merge(NULL, p->extra_dhcp_opts);
+    ROW_SET_JSON(p, extra_dhcp_opts, json_incref(opts));
+    if (!p->mac_address) {
+        g_autofree char *mac = mac_new(db, p->network_id, err);
+        if (!mac)
+            return false;
+        ROW_SET_STR(p, mac_address, mac);
+    }
+    return port_security_check(p, err) && port_insert(db, p, asked, err) && sync_network(db, ctx, p->network_id, err);
+}
+
+static bool mac_check(const Port *p, const Port *old, GError **err)
+{
+    if (g_ascii_strcasecmp(p->mac_address, old->mac_address) == 0)
+        return true;
+    return !*old->host || nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation on port %s, port is already bound, port type: bridge, old_mac %s, "
+                                  "new_mac %s.", p->id, old->mac_address, p->mac_address);
+}
+
+static bool binding_check(const Port *p, const Port *old, GError **err)
+{
+    return !old->server_id || strcmp(p->host, old->host) == 0
+        || nv_fail(err, NV_ERR_CONFLICT, "Port %s is a NIC of server %s: its host is the server's.", p->id, old->server_id);
+}
+
+static bool addresses_update(Db *db, Port *p, const Port *old, GError **err)
+{
+    if (!row_is_dirty(&p->row, &p->fixed_ips))
+        return true;
+    g_autoptr(json_t) asked = json_incref(p->fixed_ips);
+    return ipam_replace(db, p, old->fixed_ips, asked, err);
+}
+
+static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
+{
+    Port *p = AS(Port, row);
+    const Port *old = AS(const Port, old_row);
+    g_autoptr(Network) n = network_find(db, NULL, p->network_id, err);
+    if (!n || !port_policy(ctx, n, p, old, err) || !mac_check(p, old, err) || !binding_check(p, old, err))
+        return false;
+    if (row_is_dirty(row, &p->security_groups) && !port_groups_check(db, ctx, p->security_groups, err))
+        return false;
+    if (row_is_dirty(row, &p->extra_dhcp_opts))
+        ROW_SET_JSON(p, extra_dhcp_opts, dhcp_opts_merge(old->extra_dhcp_opts, p->extra_dhcp_opts));
+    if (row_is_dirty(row, &p->mac_address)) {
+        g_autofree char *mac = g_ascii_strdown(p->mac_address, -1);
+        ROW_SET_STR(p, mac_address, mac);
+    }
+    bool groups = row_is_dirty(row, &p->security_groups);
+    BUMP(p, old);
+    /* Groups that the port leaves have one member less: asked before and after. */
+    return port_security_check(p, err) && (!groups || sync_groups_of_port(db, ctx, p->id, err)) && addresses_update(db, p, old, err)
+        && row_update(db, row, err) && sync_groups_of_port(db, ctx, p->id, err) && sync_port(db, ctx, p->id, err)
+        && sync_network(db, ctx, p->network_id, err);
+}
+
+static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    const Port *p = AS(const Port, row);
+    static const char *const service_owners[] = { "network:dhcp", "network:router_interface", "network:router_gateway", "network:floatingip", NULL };
+    if (g_strv_contains(service_owners, p->device_owner))
+        return nv_fail(err, NV_ERR_CONFLICT, "Port %s cannot be deleted directly via the port API: has device owner %s.", p->id, p->device_owner);
+    return sync_groups_of_port(db, ctx, p->id, err) && (!p->plugged || sync_port_gone(db, ctx, p->id, p->host, err))
+        && sync_network(db, ctx, p->network_id, err);
+}
+
+/* Addresses of a whole page, one statement. */
+static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
+{
+    g_autoptr(json_t) ids = json_array();
+    g_autoptr(GHashTable) by_id = g_hash_table_new(g_str_hash, g_str_equal);
+    (void) ctx;
+    for (guint i = 0; i < rows->len; i++) {
+        Port *p = rows->pdata[i];
+        json_array_append_new(ids, json_string(p->id));
+        g_hash_table_insert(by_id, p->id, p);
+        ROW_SET_JSON(p, fixed_ips, json_array());
+        p->row.dirty = 0;
+    }
+    g_autofree char *text = json_text(ids);
+    g_autoptr(json_t) found = db_query(db, err, "port_addresses", "s", text);
+    size_t i;
+    json_t *one;
+    json_array_foreach(found, i, one) {
+        Port *p = g_hash_table_lookup(by_id, json_get_str(one, "port_id"));
+        json_array_append_new(p->fixed_ips, json_make("ss", "subnet_id", json_get_str(one, "subnet_id"), "ip_address", json_get_str(one, "address")));
+    }
+    return found != NULL;
+}
+
+const Resource port_resource = {
+    .one = "port", .many = "ports", .table = "port", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "port_visible",
+    .size = sizeof(Port), FIELDS(fields), .label = "Port",
+    .before_create = before_create, .before_update = before_update, .before_delete = before_delete, .after_load = after_load,
+};

@@ -1,0 +1,9 @@
+/* network/push.h -- asks one host's agent for one thing, as the rows have it now. */
+#pragma once
+#include "network/internal.h"
+
+typedef bool Push(Db *db, const char *host, const char *id, GError **err);
+Push push_network, push_group, push_port;
+/* rows: array of objects with "id". */
+bool push_each(Db *db, const char *host, const json_t *rows, Push *one, GError **err);
+bool push_absent(const char *host, const char *verb, const char *id, GError **err);

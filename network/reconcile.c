@@ -1,0 +1,139 @@
+/* network/reconcile.c -- compares what a host has with what the rows want there: at once after an agent comes, then periodically. */
+#include "core/id.h"
+#include "core/log.h"
+#include "network/push.h"
+#include <string.h>
+
+enum { LIST_S = 30 };
+
+/* One kind of thing: what the host says, what the rows want, and how to make or remove one. */
+typedef struct Kind {
+    const char *listed;          /* member of net.list's answer: 12-digit prefixes of ids */
+    const char *wanted;          /* statement: ids that should be on the host */
+    const char *known;           /* statement: is there a row with that prefix which may be there, wanted or not */
+    const char *absent;          /* verb */
+    Push *push;
+} Kind;
+/* In the order in which things refer to each other. */
+static const Kind kinds[] = {
+    { "networks", "host_networks", "network_by_prefix", "network.absent", push_network },
+    { "groups",   "host_groups",   "group_by_prefix",   "group.absent",   push_group },
+    { "ports",    "host_ports",    "port_by_prefix",    "port.absent",    push_port },
+};
+
+static bool has(const json_t *list, const char *prefix)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach((json_t *) list, i, one)
+        if (g_strcmp0(json_string_value(one), prefix) == 0)
+            return true;
+    return false;
+}
+
+/* Kernel names carry the first 12 digits only; any id that begins with them has those names. */
+static char *id_of_prefix(const char *p)
+{
+    return strlen(p) == 12 ? g_strdup_printf("%.8s-%.4s-0000-0000-000000000000", p, p + 8) : NULL;
+}
+
+/* Something is under way for the resource or for the server it belongs to: it will be right when that ends. */
+static bool busy(Db *db, const char *id)
+{
+    bool live = true;
+    return !op_live(db, id, &live, NULL) || live;
+}
+
+typedef void Found(const Kind *kind, const char *id, bool missing, void *data);
+
+/* Calls found for each thing that is missing (or, with all, wanted), and then for each stray. */
+static bool compare(Db *db, const char *host, bool all, Found *found, void *data, GError **err)
+{
+    g_autoptr(json_t) there = agent_call(host, "net.list", NULL, LIST_S, err);
+    for (gsize k = 0; there && k < G_N_ELEMENTS(kinds); k++) {
+        const json_t *listed = json_object_get(there, kinds[k].listed);
+        g_autoptr(json_t) wanted = db_query(db, err, kinds[k].wanted, "s", host);
+        size_t i;
+        json_t *row;
+        if (!wanted)
+            return false;
+        json_array_foreach(wanted, i, row) {
+            const char *id = json_get_str(row, "id");
+            if ((all || !has(listed, id_12(id).s)) && !busy(db, id))
+                found(&kinds[k], id, true, data);
+        }
+    }
+    for (gsize k = G_N_ELEMENTS(kinds); there && k-- > 0;) {
+        size_t i;
+        json_t *one;
+        json_array_foreach(json_object_get(there, kinds[k].listed), i, one) {
+            const char *prefix = json_string_value(one);
+            g_autofree char *id = prefix ? id_of_prefix(prefix) : NULL, *known = NULL;
+            if (!id || !db_query_str(db, NULL, &known, kinds[k].known, "ss", id, host) || known)
+                continue;
+            found(&kinds[k], id, false, data);
+        }
+    }
+    return there != NULL;
+}
+
+typedef struct Repair { Db *db; const char *host; } Repair;
+
+static void repair(const Kind *kind, const char *id, bool missing, void *data)
+{
+    const Repair *r = data;
+    g_autoptr(GError) err = NULL;
+    bool ok = missing ? kind->push(r->db, r->host, id, &err) : push_absent(r->host, kind->absent, id, &err);
+    if (!missing || !ok)
+        log_warn(ok ? "network.repaired" : "network.repair_failed", "host", r->host, "verb", missing ? kind->listed : kind->absent, "id", id, "error",
+                 err ? err->message : NULL, NULL);
+}
+
+/* The connection that was last compared in full, by host: an agent that came back may have lost anything. */
+static bool is_new_connection(const char *host)
+{
+    static GMutex lock;
+    static GHashTable *seen;         /* host → gint64 since */
+    g_autoptr(json_t) hosts = agents_status();
+    size_t i;
+    json_t *one;
+    gint64 since = 0;
+    json_array_foreach(hosts, i, one)
+        if (g_strcmp0(json_get_str(one, "host"), host) == 0)
+            since = json_get_int(one, "since", 0);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+    (void) locker;
+    if (!seen)
+        seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    const gint64 *last = g_hash_table_lookup(seen, host);
+    if (last && *last == since)
+        return false;
+    g_hash_table_insert(seen, g_strdup(host), g_memdup2(&since, sizeof since));
+    return true;
+}
+
+void network_sync(Db *db, const char *host)
+{
+    g_autoptr(GError) err = NULL;
+    Repair r = { db, host };
+    if (!compare(db, host, is_new_connection(host), repair, &r, &err))
+        log_warn("network.sync_failed", "host", host, "error", err->message, NULL);
+}
+
+typedef struct Doctor { const char *host; GPtrArray *findings; } Doctor;
+
+static void diagnose(const Kind *kind, const char *id, bool missing, void *data)
+{
+    const Doctor *d = data;
+    if (missing)
+        finding_add(d->findings, d->host, NULL, NULL, "%.*s %s should be on the host and is not", (int) strlen(kind->listed) - 1, kind->listed, id);
+    else
+        finding_add(d->findings, d->host, kind->absent, json_make("s", "id", id), "%.*s %.13s… is on the host without a row", (int) strlen(kind->listed) - 1,
+                    kind->listed, id);
+}
+
+bool network_doctor(Db *db, const char *host, GPtrArray *findings, GError **err)
+{
+    Doctor d = { host, findings };
+    return compare(db, host, false, diagnose, &d, err);
+}

@@ -1,0 +1,305 @@
+/* network/subnet.c -- subnets: an address range on a network, its pools, its gateway, and what its DHCP tells. */
+#include "core/dialect.h"
+#include "identity/identity.h"
+#include "network/internal.h"
+#include <string.h>
+
+enum { DNS_MAX = 5, ROUTES_MAX = 20 };
+static const gint64 versions[] = { 4, 6, 0 };
+static const char *const v6_modes[] = { "slaac", "dhcpv6-stateful", "dhcpv6-stateless", NULL };
+
+/* clang-format off */
+static const Field fields[] = {
+    STR (Subnet, id,               "id",               FILTER | SORT),
+    STR (Subnet, project_id,       "project_id",       CREATE | ADMIN | FILTER | SORT, .check = check_text),
+    STR (Subnet, name,             "name",             CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
+    COMPUTED("tenant_id", render_tenant),
+    STR (Subnet, network_id,       "network_id",       CREATE | REQUIRED | FILTER | SORT, .check = check_uuid),
+    STR (Subnet, description,      "description",      CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    INT (Subnet, ip_version,       "ip_version",       CREATE | FILTER | SORT, .check = check_int_of, .arg = versions),
+    STR (Subnet, cidr,             "cidr",             CREATE | FILTER | SORT, .check = check_cidr),
+    STR (Subnet, first_key,        "first_key",        HIDDEN),
+    STR (Subnet, last_key,         "last_key",         HIDDEN),
+    STR (Subnet, gateway_ip,       "gateway_ip",       CREATE | UPDATE | NULLABLE | FILTER, .check = check_ip),
+    BOOL(Subnet, enable_dhcp,      "enable_dhcp",      CREATE | UPDATE | FILTER | SORT, .dflt = "true"),
+    STR (Subnet, ipv6_ra_mode,     "ipv6_ra_mode",     CREATE | NULLABLE | FILTER, .check = check_enum, .arg = v6_modes, .dflt = "null"),
+    STR (Subnet, ipv6_address_mode, "ipv6_address_mode", CREATE | NULLABLE | FILTER, .check = check_enum, .arg = v6_modes, .dflt = "null"),
+    JSON(Subnet, allocation_pools, "allocation_pools", CREATE | UPDATE, .check = check_pools),
+    JSON(Subnet, dns_nameservers,  "dns_nameservers",  CREATE | UPDATE, .check = check_ip_list, .dflt = "[]"),
+    JSON(Subnet, host_routes,      "host_routes",      CREATE | UPDATE, .check = check_routes, .dflt = "[]"),
+    JSON(Subnet, service_types,    "service_types",    CREATE | UPDATE | ADMIN, .check = check_array, .dflt = "[]"),
+    STR (Subnet, subnetpool_id,    "subnetpool_id",    NULLABLE | FILTER, .check = check_uuid, .dflt = "null"),
+    BOOL(Subnet, dns_publish_fixed_ip, "dns_publish_fixed_ip", CREATE | UPDATE, .dflt = "false"),
+    CHILD(Subnet, tags,            "tags",             0, &network_tags),
+    INT (Subnet, revision_number,  "revision_number",  FILTER | SORT, .dflt = "1"),
+    TIME(Subnet, created_at,       "created_at",       FILTER | SORT),
+    TIME(Subnet, updated_at,       "updated_at",       FILTER | SORT),
+};
+/* clang-format on */
+
+Cidr subnet_cidr(const Subnet *s)
+{
+    Cidr c = { 0 };
+    cidr_parse(s->cidr, true, &c);
+    return c;
+}
+
+bool subnet_is_automatic(const Subnet *s)
+{
+    return s->ip_version == 6 && s->ipv6_address_mode && strcmp(s->ipv6_address_mode, "dhcpv6-stateful") != 0;
+}
+
+static bool pool_parse(const json_t *pool, Ip *first, Ip *last)
+{
+    const char *start = json_get_str(pool, "start"), *end = json_get_str(pool, "end");
+    return start && end && json_object_size(pool) == 2 && ip_parse(start, first) && ip_parse(end, last);
+}
+
+bool check_pools(const Field *f, const json_t *v, GError **err)
+{
+    size_t i;
+    json_t *pool;
+    Ip first, last;
+    if (!check_array(f, v, err))
+        return false;
+    json_array_foreach((json_t *) v, i, pool)
+        if (!pool_parse(pool, &first, &last))
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: Data contains not allowed key or bad address in pool %zu: start and end are needed.", f->json, i);
+    return true;
+}
+
+bool check_routes(const Field *f, const json_t *v, GError **err)
+{
+    size_t i;
+    json_t *route;
+    if (!check_array(f, v, err))
+        return false;
+    if (json_array_size(v) > ROUTES_MAX)
+        return nv_fail(err, NV_ERR_INVALID, "Unable to complete operation. The number of host routes exceeds the maximum %d.", ROUTES_MAX);
+    json_array_foreach((json_t *) v, i, route) {
+        const char *to = json_get_str(route, "destination"), *via = json_get_str(route, "nexthop");
+        Cidr c;
+        Ip ip;
+        if (!to || !via || json_object_size(route) != 2 || !cidr_parse(to, false, &c) || !ip_parse(via, &ip) || c.base.version != ip.version)
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu needs a destination (CIDR) and a nexthop (address) of one IP version.", f->json, i);
+        for (size_t k = 0; k < i; k++)
+            if (json_equal(route, json_array_get(v, k)))
+                return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: Duplicate hostroute '%s'.", f->json, to);
+    }
+    return true;
+}
+
+static bool modes_check(const Subnet *s, Cidr c, GError **err)
+{
+    const char *ra = s->ipv6_ra_mode, *mode = s->ipv6_address_mode;
+    if (!ra && !mode)
+        return true;
+    if (s->ip_version != 6)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: ipv6_ra_mode or ipv6_address_mode cannot be set on an IPv4 subnet.");
+    if (!s->enable_dhcp)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False.");
+    if (ra && mode && strcmp(ra, mode) != 0)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: ipv6_ra_mode set to '%s' with ipv6_address_mode set to '%s' is not valid. If both "
+                       "attributes are set, they must be the same value.", ra, mode);
+    if (strcmp(mode ? mode : ra, "dhcpv6-stateful") != 0 && c.prefix != 64)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid CIDR %s for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the prefix to be /64", s->cidr);
+    return true;
+}
+
+/* 0.0.0.0/8 … are no networks; multicast and loopback have no DHCP. */
+static bool range_check(const Subnet *s, Cidr c, GError **err)
+{
+    unsigned top = (unsigned) (c.base.n >> (c.base.version == 4 ? 24 : 120)) & 0xff;
+    int host_bits = (c.base.version == 4 ? 32 : 128) - c.prefix;
+    bool multicast = c.base.version == 4 ? top >= 224 && top < 240 : top == 0xff;
+    bool loopback = c.base.version == 4 ? top == 127 : c.base.n == 1;
+    if (c.prefix == 0)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: 0 is not allowed as CIDR prefix length.");
+    if (s->enable_dhcp && host_bits < 2)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Subnet has a prefix length that is incompatible with DHCP service enabled.");
+    if (s->enable_dhcp && (multicast || loopback))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: %s IP subnet is not supported if enable_dhcp is True.", multicast ? "Multicast" : "Loopback");
+    return true;
+}
+
+static bool gateway_check(const Subnet *s, Cidr c, GError **err)
+{
+    Ip gw;
+    if (!s->gateway_ip)
+        return true;
+    if (!ip_parse(s->gateway_ip, &gw) || gw.version != s->ip_version)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: gateway_ip '%s' does not match the ip_version '%d'.", s->gateway_ip, (int) s->ip_version);
+    bool link_local = gw.version == 6 && (guint64) (gw.n >> 118) == 0xfe80 >> 6;
+    bool wide = (gw.version == 4 ? 32 : 128) - c.prefix > 1;
+    bool edge = wide && (ip_compare(gw, cidr_first(c)) == 0 || (gw.version == 4 && ip_compare(gw, cidr_last(c)) == 0));
+    if (edge || (!cidr_contains(c, gw) && !link_local))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Gateway is not valid on subnet.");
+    return true;
+}
+
+static bool pools_check(const Subnet *s, Cidr c, GError **err)
+{
+    size_t n = json_array_size(s->allocation_pools);
+    Ip gw = { 0 };
+    bool has_gw = s->gateway_ip && ip_parse(s->gateway_ip, &gw);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *pool = json_array_get(s->allocation_pools, i);
+        const char *start = json_get_str(pool, "start"), *end = json_get_str(pool, "end");
+        Ip a, b, x, y;
+        if (!pool_parse(pool, &a, &b) || a.version != s->ip_version || b.version != s->ip_version || ip_compare(a, b) > 0)
+            return nv_fail(err, NV_ERR_INVALID, "The allocation pool %s-%s is not valid.", start, end);
+        if (!cidr_contains(c, a) || !cidr_contains(c, b) || (c.base.version == 4 && c.prefix < 31 && (ip_compare(a, cidr_first(c)) == 0 || ip_compare(b, cidr_last(c)) == 0)))
+            return nv_fail(err, NV_ERR_INVALID, "The allocation pool %s-%s spans beyond the subnet cidr %s.", start, end, s->cidr);
+        if (has_gw && ip_compare(gw, a) >= 0 && ip_compare(gw, b) <= 0)
+            return nv_fail(err, NV_ERR_CONFLICT, "Gateway ip %s conflicts with allocation pool %s-%s.", s->gateway_ip, start, end);
+        for (size_t k = 0; k < i; k++)
+            if (pool_parse(json_array_get(s->allocation_pools, k), &x, &y) && ip_compare(a, y) <= 0 && ip_compare(x, b) <= 0)
+                return nv_fail(err, NV_ERR_CONFLICT, "Found overlapping allocation pools: %s-%s for subnet %s.", start, end, s->cidr);
+    }
+    return true;
+}
+
+static bool servers_check(const Subnet *s, GError **err)
+{
+    size_t i;
+    json_t *dns;
+    if (json_array_size(s->dns_nameservers) > DNS_MAX)
+        return nv_fail(err, NV_ERR_INVALID, "Unable to complete operation for subnet. The number of DNS nameservers exceeds the limit %d.", DNS_MAX);
+    json_array_foreach(s->dns_nameservers, i, dns)
+        for (size_t k = 0; k < i; k++)
+            if (json_equal(dns, json_array_get(s->dns_nameservers, k)))
+                return nv_fail(err, NV_ERR_INVALID, "Invalid input for dns_nameservers. Reason: Duplicate nameserver '%s'.", json_string_value(dns));
+    json_array_foreach(s->host_routes, i, dns) {
+        Cidr c;
+        if (cidr_parse(json_get_str(dns, "destination"), false, &c) && c.base.version != s->ip_version)
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for host_routes. Reason: item %zu is not of the subnet's IP version.", i);
+    }
+    return true;
+}
+
+static bool all_checks(const Subnet *s, GError **err)
+{
+    Cidr c = subnet_cidr(s);
+    return modes_check(s, c, err) && range_check(s, c, err) && gateway_check(s, c, err) && pools_check(s, c, err) && servers_check(s, err);
+}
+
+/* The range: version, keys, and no overlap with the network's other subnets. */
+static bool range_settle(Db *db, Subnet *s, GError **err)
+{
+    char first[IP_KEY_SIZE], last[IP_KEY_SIZE];
+    Cidr c = subnet_cidr(s);
+    gint64 overlaps = 0;
+    if (!row_knows(&s->row, &s->ip_version))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: ip_version must be given.");
+    if (c.base.version != s->ip_version)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: cidr '%s' does not match the ip_version '%d'.", s->cidr, (int) s->ip_version);
+    ip_key(cidr_first(c), first);
+    ip_key(cidr_last(c), last);
+    ROW_SET_STR(s, first_key, first);
+    ROW_SET_STR(s, last_key, last);
+    char canonical[50];
+    cidr_format(c, canonical);
+    ROW_SET_STR(s, cidr, canonical);
+    if (!db_query_int(db, err, &overlaps, "subnet_overlaps", "siss", s->network_id, s->ip_version, first, last))
+        return false;
+    return !overlaps || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Requested subnet with cidr: %s for network: %s overlaps with another subnet.",
+                                s->cidr, s->network_id);
+}
+
+static void gateway_default(Subnet *s)
+{
+    Cidr c = subnet_cidr(s);
+    char buf[46];
+    if (row_knows(&s->row, &s->gateway_ip))
+        return;
+    ip_format(c.prefix >= (c.base.version == 4 ? 31 : 127) ? cidr_first(c) : ip_add(cidr_first(c), 1), buf);
+    ROW_SET_STR(s, gateway_ip, buf);
+}
+
+/* Ports that are there already get their address of a subnet whose addresses make themselves. */
+static bool give_automatic(Db *db, const Subnet *s, GError **err)
+{
+    if (!subnet_is_automatic(s))
+        return true;
+    g_autoptr(GPtrArray) ports = rows_where(db, &port_resource, err, "network_id", s->network_id, NULL);
+    g_autoptr(json_t) none = json_array();
+    for (guint i = 0; ports && i < ports->len; i++) {
+        const Port *p = ports->pdata[i];
+        guint8 mac[6];
+        if (g_str_has_prefix(p->device_owner, "network:"))
+            continue;
+        if (!mac_parse(p->mac_address, mac) || !ipam_take(db, s, p->id, ip_eui64(subnet_cidr(s), mac), err) || !sync_port(db, NULL, p->id, err))
+            return false;
+    }
+    return ports != NULL;
+}
+
+static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    Subnet *s = AS(Subnet, row);
+    g_autoptr(Network) n = network_find(db, ctx, s->network_id, err);
+    if (!n)
+        return false;
+    if (!network_is_owner(ctx, n))
+        return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_subnet is disallowed by policy");
+    if (!project_known(s->project_id, err) || !quota_check(db, s->project_id, "subnet", 1, err))
+        return false;
+    if (!s->cidr)
+        return nv_fail(err, NV_ERR_INVALID, "Bad subnets request: a subnetpool must be specified in the absence of a cidr.");
+    if (!range_settle(db, s, err))
+        return false;
+    gateway_default(s);
+    if (!row_knows(row, &s->allocation_pools))
+        ROW_SET_JSON(s, allocation_pools, ipam_default_pools(subnet_cidr(s), s->gateway_ip));
+    if (!all_checks(s, err))
+        return false;
+    /* The row is written here, not by the engine: addresses of the subnet refer to it. */
+    return row_insert(db, row, err) && give_automatic(db, s, err) && dhcp_port_settle(db, n, err) && sync_network(db, ctx, n->id, err);
+}
+
+static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
+{
+    Subnet *s = AS(Subnet, row);
+    const Subnet *old = AS(const Subnet, old_row);
+    if (!all_checks(s, err))
+        return false;
+    BUMP(s, old);
+    if (s->gateway_ip && g_strcmp0(s->gateway_ip, old->gateway_ip) != 0) {
+        gint64 taken = 0;
+        if (!db_query_int(db, err, &taken, "ipam_taken", "ss", s->id, s->gateway_ip))
+            return false;
+        if (taken)
+            return nv_fail(err, NV_ERR_CONFLICT, "Gateway ip %s is in use by a port of subnet %s.", s->gateway_ip, s->id);
+    }
+    g_autoptr(Network) n = network_find(db, NULL, s->network_id, err);
+    return n && row_update(db, row, err) && dhcp_port_settle(db, n, err) && sync_network(db, ctx, n->id, err);
+}
+
+static bool release_and_settle(Db *db, const Ctx *ctx, const Subnet *s, GError **err)
+{
+    g_autoptr(Network) n = network_find(db, NULL, s->network_id, err);
+    return n && db_exec(db, err, "subnet_release_own", "s", s->id) && db_exec(db, err, "dhcp_port_delete_empty", "s", n->id)
+        && sync_network(db, ctx, n->id, err);
+}
+
+static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    const Subnet *s = AS(const Subnet, row);
+    gint64 used = 0;
+    if (!db_query_int(db, err, &used, "subnet_in_use", "s", s->id))
+        return false;
+    if (used)
+        return nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", s->id);
+    return release_and_settle(db, ctx, s, err);
+}
+
+bool subnets_remove(Db *db, const char *network_id, GError **err)
+{
+    return db_exec(db, err, "network_release_all", "s", network_id) && db_exec(db, err, "network_subnets_delete", "s", network_id);
+}
+
+const Resource subnet_resource = {
+    .one = "subnet", .many = "subnets", .table = "subnet", .dialect = &dialect_neutron, .scope = SCOPE_NAMED,
+    .visible = "subnet_visible", .writable = "subnet_writable", .size = sizeof(Subnet), FIELDS(fields), .label = "Subnet",
+    .before_create = before_create, .before_update = before_update, .before_delete = before_delete,
+};
