@@ -1,8 +1,8 @@
-/* api/http.c -- HTTP over libmicrohttpd: I/O threads of our own drive it, workers run the handlers, and the gate refuses what it lets pass.
+/* api/http.c -- HTTP over libmicrohttpd: the pool's threads drive it and run the handlers; the gate refuses what it lets pass.
  *
- * Each I/O thread owns a daemon in external-epoll mode, so everything that touches a connection happens on one thread, without locks.
- * While a worker has a request its connection is suspended, which costs nothing; workers hand finished requests back through the
- * thread's list of events. */
+ * Each Io is a daemon in external-epoll mode with the connections it accepted, driven by one thread at a time: what touches a connection
+ * needs no locks.  While a handler has a request its connection is suspended, which costs nothing; finished requests come back through the
+ * Io's list of events. */
 #include "api/http.h"
 #include "api/conn.h"
 #include "api/gate.h"
@@ -15,9 +15,9 @@
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <netdb.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -70,12 +70,12 @@ typedef struct Added {
 } Added;
 
 struct Io {
+    PoolDriver driver;                       /* first */
     HttpServer *server;
     struct MHD_Daemon *daemon;
-    GThread *thread;
     Conns conns;
-    guint n_suspended;
-    int epoll_fd, wake_fd;
+    guint n_suspended, n_pushed;             /* pushed: to the pool in this round */
+    int wake_fd;
     atomic_bool sleeping;
     const Added *adding;                     /* the passed connection being added */
     GMutex lock;
@@ -92,6 +92,7 @@ struct HttpServer {
     Pool *pool;
     Passed *passed;
     Io *ios;
+    PoolDriver **drivers;
     guint n_ios, next_io;
     atomic_bool stopping;
     gint64 stop_at;
@@ -263,11 +264,12 @@ static void suspend(Conn *conn, Io *io)
 static enum MHD_Result dispatch(Req *req, PoolKind kind)
 {
     atomic_fetch_add(&req->refs, 1);
-    if (!pool_push(req->io->server->pool, &req->job, kind)) {
+    if (!pool_push(req->io->server->pool, &req->io->driver, &req->job, kind)) {
         atomic_fetch_sub(&req->refs, 1);
         atomic_fetch_add(&req->io->server->rules.shed, 1);
         return refuse(req, 503, "The server is overloaded.");
     }
+    req->io->n_pushed++;
     suspend(req->conn, req->io);
     return MHD_YES;
 }
@@ -486,6 +488,7 @@ static void *on_target(void *data, const char *target, struct MHD_Connection *mh
     req->io = io;
     req->conn = conn;
     conn->req = req;
+    io->conns.now = clock_mono_us();         /* the last round may have begun long ago */
     conn_enter(conn, CONN_HEAD);
     return req;
 }
@@ -590,7 +593,7 @@ static void take_added(Io *io)
     }
 }
 
-/* ── the I/O threads ──────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── driving ──────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void handle_event(Req *req, unsigned events)
 {
@@ -629,37 +632,29 @@ static void take_events(Io *io)
     }
 }
 
-static int poll_timeout(Io *io)
+/* Milliseconds until something is to be done without an event; -1: never. */
+static int poll_timeout(const Io *io)
 {
-    MHD_UNSIGNED_LONG_LONG ms;
-    if (MHD_get_timeout(io->daemon, &ms) == MHD_YES && ms == 0)
-        return 0;
     if (io->quiesced)
         return 20;
     if (io->conns.n_lingering)
-        return 100;
+        return 50;
     return io->conns.n ? (int) (CLAMP(io->conns.swept + SWEEP_US - io->conns.now, 0, SWEEP_US) / 1000 + 1) : -1;
 }
 
-static void wait_for_work(Io *io)
+/* One round: waits, and lets libmicrohttpd do everything that can be done now. */
+static void io_round(Io *io)
 {
-    struct pollfd fds[2 + LINGERING_MAX];
-    guint n = 2 + io->conns.n_lingering;
-    fds[0] = (struct pollfd){ .fd = io->epoll_fd, .events = POLLIN };
-    fds[1] = (struct pollfd){ .fd = io->wake_fd, .events = POLLIN };
-    for (guint i = 2; i < n; i++)
-        fds[i] = (struct pollfd){ .fd = io->conns.lingering[i - 2].fd, .events = POLLIN };
+    take_events(io);
+    take_added(io);
     int ms = poll_timeout(io);
     atomic_store(&io->sleeping, true);
     g_mutex_lock(&io->lock);
     if (io->events || io->added.length || (atomic_load(&io->server->stopping) && !io->quiesced))
         ms = 0;
     g_mutex_unlock(&io->lock);
-    poll(fds, n, ms);
+    MHD_run_wait(io->daemon, ms);
     atomic_store(&io->sleeping, false);
-    guint64 count;
-    if (fds[1].revents && read(io->wake_fd, &count, sizeof count) < 0)
-        log_warn("http.wake", "why", g_strerror(errno), NULL);
     io->conns.now = clock_mono_us();
 }
 
@@ -682,30 +677,28 @@ static bool wind_down(Io *io)
     return io->conns.n && now < stop_at + G_USEC_PER_SEC;
 }
 
-static gpointer io_loop(gpointer data)
+static bool io_drive(PoolDriver *driver)
 {
-    Io *io = data;
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);                /* sendfile raises it */
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    Io *io = (Io *) driver;
+    io->n_pushed = 0;
     do {
-        wait_for_work(io);
-        take_events(io);
-        take_added(io);
-        MHD_run(io->daemon);
+        io_round(io);
         if (io->conns.n_lingering)
             conns_drain(&io->conns);
         if (io->conns.now - io->conns.swept >= SWEEP_US)
             conns_sweep(&io->conns);
-    } while (!atomic_load(&io->server->stopping) || wind_down(io));
+        if (atomic_load(&io->server->stopping) && !wind_down(io))
+            break;
+    } while (!io->n_pushed);
+    if (io->n_pushed)
+        return true;
     /* A handler that does not return keeps its connection suspended, and libmicrohttpd aborts if stopped then: leave that to the exit. */
     if (io->n_suspended)
         log_warn("http.stop.busy", "requests", LOG_INT(io->n_suspended), NULL);
     else
         g_clear_pointer(&io->daemon, MHD_stop_daemon);
     conns_done(&io->conns);
-    return NULL;
+    return false;
 }
 
 /* ── start and stop ───────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -764,8 +757,11 @@ static bool io_start(HttpServer *s, Io *io, GError **err)
                                   MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
     if (!io->daemon || io->wake_fd < 0)
         return nv_fail(err, NV_ERR_INTERNAL, "libmicrohttpd did not start%s", s->rules.tls ? "; are certificate and key a good pair?" : "");
-    io->epoll_fd = MHD_get_daemon_info(io->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-    io->thread = g_thread_new("http-io", io_loop, io);
+    /* Our wake-up channel joins its epoll set, where events without data are skipped; edge-triggered, it need not be read. */
+    struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = NULL };
+    if (epoll_ctl(MHD_get_daemon_info(io->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, EPOLL_CTL_ADD, io->wake_fd, &ev) < 0)
+        return nv_fail_errno(err, NV_ERR_INTERNAL, "epoll_ctl");
+    io->driver.drive = io_drive;
     return true;
 }
 
@@ -813,6 +809,7 @@ static void server_free(HttpServer *s)
     g_free(s->tls_cert);
     g_free(s->tls_key);
     g_free(s->ios);
+    g_free(s->drivers);
     g_free(s);
 }
 
@@ -831,13 +828,22 @@ HttpServer *http_start(const HttpOptions *opt, GError **err)
     guint want = opt->passed_socket ? 1 : CLAMP(g_get_num_processors(), 2, 8);
     s->pool = pool_new((guint) opt->workers, (guint) s->opt.queue_max, run_job);
     s->ios = g_new0(Io, want);
-    while (ok && s->n_ios < want)
+    s->drivers = g_new0(PoolDriver *, want);
+    while (ok && s->n_ios < want) {
+        s->drivers[s->n_ios] = &s->ios[s->n_ios].driver;
         ok = io_start(s, &s->ios[s->n_ios++], err);
+    }
     if (ok && opt->passed_socket)
         ok = (s->passed = passed_start(opt->passed_socket, on_passed, s, err)) != NULL;
-    if (ok)
+    if (ok) {
+        signal(SIGPIPE, SIG_IGN);            /* sendfile raises it */
+        pool_start(s->pool, s->drivers, s->n_ios);
         return s;
-    http_stop(s);
+    }
+    for (guint i = 0; i < s->n_ios; i++)
+        g_clear_pointer(&s->ios[i].daemon, MHD_stop_daemon);
+    pool_free(s->pool);
+    server_free(s);
     return NULL;
 }
 
@@ -854,14 +860,10 @@ void http_stop(HttpServer *s)
     atomic_store(&s->stopping, true);
     for (guint i = 0; i < s->n_ios; i++)
         wake(&s->ios[i]);
-    bool busy = false;
-    for (guint i = 0; i < s->n_ios; i++) {
-        if (s->ios[i].thread)
-            g_thread_join(s->ios[i].thread);
-        busy = busy || s->ios[i].n_suspended;
-    }
-    if (busy)
-        return;                              /* handlers still run and use all this */
+    pool_wind_down(s->pool);
+    for (guint i = 0; i < s->n_ios; i++)
+        if (s->ios[i].n_suspended)
+            return;                          /* handlers still run and use all this */
     pool_free(s->pool);
     for (guint i = 0; i < s->n_ios; i++)
         take_events(&s->ios[i]);             /* of streamed requests whose connection was gone before */

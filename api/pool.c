@@ -1,26 +1,23 @@
-/* api/pool.c -- the worker threads. */
+/* api/pool.c -- the server's threads. */
 #include "api/pool.h"
 #include "core/clock.h"
 
-enum { STANDBY_US = 1000, LAZY_MAX = 4 };
-
-typedef struct JobQueue {
-    PoolJob *head, **tail;
-    guint length;
-} JobQueue;
+enum { STANDBY_US = 1000, STALE_US = 500 };
 
 struct Pool {
     void (*run)(PoolJob *job);
     GMutex lock;
-    GCond work;
-    JobQueue quick, slow;        /* slow: POOL_LONG */
-    guint queue_max, n_threads, idle, active, active_long;
-    bool standby;                /* an idle thread is looking at the clock */
+    GCond work, ended;
+    PoolQueue soon, slow;                    /* POOL_SOON, POOL_LONG */
+    guint queue_max, workers, n_threads, n_drivers;
+    guint idle, driving, active, active_long;        /* threads; active: running jobs, the long ones included */
+    bool standby;                            /* an idle thread looks at the clock */
     bool stopping;
+    PoolDriver *const *drivers;
     GThread **threads;
 };
 
-static void queue_push(JobQueue *q, PoolJob *job)
+static void queue_push(PoolQueue *q, PoolJob *job)
 {
     job->next = NULL;
     *q->tail = job;
@@ -28,7 +25,7 @@ static void queue_push(JobQueue *q, PoolJob *job)
     q->length++;
 }
 
-static PoolJob *queue_pop(JobQueue *q)
+static PoolJob *queue_pop(PoolQueue *q)
 {
     PoolJob *job = q->head;
     if (!job)
@@ -40,24 +37,43 @@ static PoolJob *queue_pop(JobQueue *q)
     return job;
 }
 
-static guint long_max(const Pool *p)
+static bool is_free(const PoolDriver *d)
 {
-    return MAX(1, p->n_threads / 2);
+    return d && !d->owned && !d->over;
 }
 
-/* The next job for this thread, or NULL if there is none that it may do. */
-static PoolJob *take(Pool *p, bool *ret_long)
+static PoolJob *take_job(Pool *p, PoolDriver *own, bool *ret_long)
 {
-    bool slow_first = p->slow.head && p->active_long < long_max(p) && (!p->quick.head || p->slow.head->queued_us < p->quick.head->queued_us);
-    *ret_long = slow_first;
-    return slow_first ? queue_pop(&p->slow) : queue_pop(&p->quick);
+    PoolJob *job;
+    *ret_long = false;
+    if (p->active >= p->workers)
+        return NULL;
+    if ((is_free(own) && (job = queue_pop(&own->lazy))) || (job = queue_pop(&p->soon)))
+        return job;
+    *ret_long = true;
+    return p->active_long < MAX(1, p->workers / 2) ? queue_pop(&p->slow) : NULL;
 }
 
-/* While others work, one idle thread wakes every millisecond: a lazily queued job must not wait behind a handler that blocks. */
+/* A driver that was left before `since`. */
+static PoolDriver *left_driver(const Pool *p, gint64 since)
+{
+    for (guint i = 0; i < p->n_drivers; i++)
+        if (is_free(p->drivers[i]) && p->drivers[i]->free_us <= since)
+            return p->drivers[i];
+    return NULL;
+}
+
+/* Is anything going on that may turn out slow? */
+static bool unsettled(const Pool *p)
+{
+    return p->active > p->active_long || p->soon.head || left_driver(p, G_MAXINT64);
+}
+
+/* While others work, one idle thread wakes every millisecond to take over what they left. */
 static void sleep_idle(Pool *p)
 {
     p->idle++;
-    if (p->active > p->active_long && !p->standby) {
+    if (!p->standby && unsettled(p)) {
         p->standby = true;
         g_cond_wait_until(&p->work, &p->lock, g_get_monotonic_time() + STANDBY_US);
         p->standby = false;
@@ -66,83 +82,134 @@ static void sleep_idle(Pool *p)
     p->idle--;
 }
 
-static gpointer worker(gpointer data)
+static void drive(Pool *p, PoolDriver *d)
+{
+    d->owned = true;
+    p->driving++;
+    if (p->soon.head && p->idle)
+        g_cond_signal(&p->work);             /* somebody else must do those */
+    g_mutex_unlock(&p->lock);
+    bool more = d->drive(d);
+    g_mutex_lock(&p->lock);
+    d->owned = false;
+    p->driving--;
+    d->over = !more;
+    d->free_us = d->urgent ? 0 : clock_mono_us();
+    d->urgent = false;
+    if (d->over)
+        g_cond_broadcast(&p->ended);
+}
+
+static void run_job(Pool *p, PoolJob *job, bool is_long)
+{
+    p->active++;
+    p->active_long += is_long;
+    /* Should this handler turn out slow, somebody must notice: one at the clock, or one who is just about to look around. */
+    if (p->idle && !p->standby && p->idle + p->driving + p->active == p->n_threads)
+        g_cond_signal(&p->work);
+    g_mutex_unlock(&p->lock);
+    p->run(job);
+    g_mutex_lock(&p->lock);
+    p->active--;
+    p->active_long -= is_long;
+}
+
+static gpointer thread_main(gpointer data)
 {
     Pool *p = data;
+    PoolDriver *own = NULL;                  /* what this thread drove last: its requests are this thread's to run */
+    PoolJob *job;
+    bool is_long;
     g_mutex_lock(&p->lock);
     for (;;) {
-        bool is_long;
-        PoolJob *job = take(p, &is_long);
-        if (!job) {
-            if (p->stopping)
-                break;
+        if ((job = take_job(p, own, &is_long)))
+            run_job(p, job, is_long);
+        else if (is_free(own) && !own->lazy.head)
+            drive(p, own);
+        else if ((own = left_driver(p, p->stopping ? G_MAXINT64 : clock_mono_us() - STALE_US))) {
+            if (p->active >= p->workers)     /* its jobs wait for a worker, but its connections must not */
+                drive(p, own);
+        } else if (p->stopping)
+            break;
+        else
             sleep_idle(p);
-            continue;
-        }
-        p->active++;
-        p->active_long += is_long;
-        /* The first to start working leaves nobody at the clock: whoever sleeps for good has to take that post. */
-        if (!is_long && p->active - p->active_long == 1 && p->idle && !p->standby)
-            g_cond_signal(&p->work);
-        g_mutex_unlock(&p->lock);
-        p->run(job);
-        g_mutex_lock(&p->lock);
-        p->active--;
-        p->active_long -= is_long;
-        if (is_long && p->slow.head)
-            g_cond_signal(&p->work);
     }
     g_cond_broadcast(&p->work);
     g_mutex_unlock(&p->lock);
     return NULL;
 }
 
-Pool *pool_new(guint threads, guint queue_max, void (*run)(PoolJob *job))
+Pool *pool_new(guint workers, guint queue_max, void (*run)(PoolJob *job))
 {
     Pool *p = g_new0(Pool, 1);
     p->run = run;
     p->queue_max = queue_max;
-    p->n_threads = MAX(2, threads);
-    p->quick.tail = &p->quick.head;
+    p->workers = MAX(1, workers);
+    p->soon.tail = &p->soon.head;
     p->slow.tail = &p->slow.head;
     g_mutex_init(&p->lock);
     g_cond_init(&p->work);
-    p->threads = g_new0(GThread *, p->n_threads);
-    for (guint i = 0; i < p->n_threads; i++)
-        p->threads[i] = g_thread_new("http-worker", worker, p);
+    g_cond_init(&p->ended);
     return p;
 }
 
-bool pool_push(Pool *p, PoolJob *job, PoolKind kind)
+void pool_start(Pool *p, PoolDriver *const *drivers, guint n_drivers)
 {
+    p->drivers = drivers;
+    p->n_drivers = n_drivers;
+    p->n_threads = p->workers + n_drivers;
+    for (guint i = 0; i < n_drivers; i++)
+        drivers[i]->lazy.tail = &drivers[i]->lazy.head;
+    p->threads = g_new0(GThread *, p->n_threads);
+    for (guint i = 0; i < p->n_threads; i++)
+        p->threads[i] = g_thread_new("http", thread_main, p);
+}
+
+bool pool_push(Pool *p, PoolDriver *driver, PoolJob *job, PoolKind kind)
+{
+    if (kind == POOL_LAZY) {
+        bool room = driver->lazy.length < p->queue_max;
+        if (room)
+            queue_push(&driver->lazy, job);
+        return room;
+    }
     g_mutex_lock(&p->lock);
-    JobQueue *q = kind == POOL_LONG ? &p->slow : &p->quick;
-    bool taken = !p->stopping && q->length < p->queue_max;
-    if (taken) {
-        job->queued_us = clock_mono_us();
+    PoolQueue *q = kind == POOL_LONG ? &p->slow : &p->soon;
+    bool room = q->length < p->queue_max;
+    if (room) {
         queue_push(q, job);
-        bool wake = p->idle && (kind != POOL_LAZY || p->active == p->active_long || q->length > LAZY_MAX);
-        if (wake)
+        driver->urgent = true;
+        if (p->idle)
             g_cond_signal(&p->work);
     }
     g_mutex_unlock(&p->lock);
-    return taken;
+    return room;
 }
 
 guint pool_queued(Pool *p)
 {
     g_mutex_lock(&p->lock);
-    guint n = p->quick.length + p->slow.length;
+    guint n = p->soon.length + p->slow.length;
+    for (guint i = 0; i < p->n_drivers; i++)
+        n += p->drivers[i]->owned ? 0 : p->drivers[i]->lazy.length;
     g_mutex_unlock(&p->lock);
     return n;
 }
 
-guint pool_busy(Pool *p)
+static bool all_over(const Pool *p)
+{
+    for (guint i = 0; i < p->n_drivers; i++)
+        if (!p->drivers[i]->over)
+            return false;
+    return true;
+}
+
+void pool_wind_down(Pool *p)
 {
     g_mutex_lock(&p->lock);
-    guint n = p->quick.length + p->slow.length + p->active;
+    while (p->n_threads && !all_over(p))
+        g_cond_wait(&p->ended, &p->lock);
     g_mutex_unlock(&p->lock);
-    return n;
 }
 
 void pool_free(Pool *p)
@@ -154,6 +221,7 @@ void pool_free(Pool *p)
     for (guint i = 0; i < p->n_threads; i++)
         g_thread_join(p->threads[i]);
     g_cond_clear(&p->work);
+    g_cond_clear(&p->ended);
     g_mutex_clear(&p->lock);
     g_free(p->threads);
     g_free(p);

@@ -1,4 +1,7 @@
-/* api/pool.h -- worker threads for requests, woken as few at a time as keeps the queue short. */
+/* api/pool.h -- the threads of the server: each drives I/O or runs a request, whichever is there, and hands over only what gets slow.
+ *
+ * A thread that has driven I/O runs the requests it found there itself, which saves two thread switches a request; the I/O it left is
+ * taken over by another thread as soon as that takes longer than half a millisecond, so that a handler that waits stalls nobody. */
 #pragma once
 #include <glib.h>
 #include <stdbool.h>
@@ -7,19 +10,35 @@ typedef struct Pool Pool;
 /* Embedded in the job. */
 typedef struct PoolJob {
     struct PoolJob *next;
-    gint64 queued_us;
 } PoolJob;
 
-/* SOON: the handler may wait (disk, agent), so it gets a thread of its own at once.  LAZY: a thread already at work is likely to come
- * by within microseconds, which is cheaper than waking another; a standby thread looks after those that wait for over a millisecond.
- * LONG: as SOON, but at most half of the threads do such jobs at a time (uploads as slow as their clients). */
-typedef enum { POOL_SOON, POOL_LAZY, POOL_LONG } PoolKind;
+typedef struct PoolQueue {
+    PoolJob *head, **tail;
+    guint length;
+} PoolQueue;
 
-Pool *pool_new(guint threads, guint queue_max, void (*run)(PoolJob *job));
-/* False: the queue is full or the pool is stopping; the job was not taken. */
-bool pool_push(Pool *pool, PoolJob *job, PoolKind kind);
+/* Embedded in what is driven; never by two threads at a time. */
+typedef struct PoolDriver PoolDriver;
+struct PoolDriver {
+    bool (*drive)(PoolDriver *driver);       /* blocks for I/O; returns true when it has pushed jobs, false when it is over for good */
+    /* the pool's: */
+    PoolQueue lazy;                          /* the driving thread's alone while owned, else under the lock */
+    bool owned, over;
+    bool urgent;                             /* pushed a job that may wait: others may take over at once */
+    gint64 free_us;                          /* when it was left */
+};
+
+/* SOON: the handler may wait (disk, agent), so other threads are called in at once.  LAZY: it is likely to be done within microseconds.
+ * LONG: as SOON, but at most half of the workers do such jobs at a time (uploads as slow as their clients). */
+typedef enum { POOL_LAZY, POOL_SOON, POOL_LONG } PoolKind;
+
+/* At most `workers` jobs run at a time; there is a thread more for each driver. */
+Pool *pool_new(guint workers, guint queue_max, void (*run)(PoolJob *job));
+void pool_start(Pool *pool, PoolDriver *const *drivers, guint n_drivers);
+/* False: the queue is full; the job was not taken.  Called by the thread that drives. */
+bool pool_push(Pool *pool, PoolDriver *driver, PoolJob *job, PoolKind kind);
 guint pool_queued(Pool *pool);
-/* Jobs that are queued or run now. */
-guint pool_busy(Pool *pool);
+/* Waits until all drivers are over, which they must have been told. */
+void pool_wind_down(Pool *pool);
 /* Ends the threads after what is queued; frees the pool.  Blocks until all handlers returned. */
 void pool_free(Pool *pool);
