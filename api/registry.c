@@ -25,6 +25,7 @@ const Service metadata_service = { "metadata", "", &dialect_nova, metadata_route
 const Resource *const resources[] = {
     &domain_resource, &project_resource, &user_resource, &group_resource, &role_resource,
     &region_resource, &service_resource, &endpoint_resource, &policy_resource,
+    &credential_resource, &registered_limit_resource, &project_limit_resource,
     &image_resource,
     &flavor_resource, &server_resource,
     &network_resource, &subnet_resource, &port_resource, &security_group_resource, &security_group_rule_resource,

@@ -254,7 +254,7 @@ static bool run(HttpRequest *req, Scene *scene, const Node *n, const Dialect *d,
     }
     if (c->route->rule != ANYONE && !identity_allows(ctx, c->route->rule, err))
         return false;
-    if (!parse_body(req, err))
+    if (!identity_permits(ctx, d->service_type, c->head ? "HEAD" : c->method, c->path, err) || !parse_body(req, err))
         return false;
     return c->route->run ? c->route->run(c, err) : resource_handle(c, err);
 }

@@ -44,6 +44,7 @@ typedef enum {
     RULE_UNSET,            /* a route without a rule does not start */
     ANYONE,                /* no token needed */
     AUTHENTICATED,         /* any valid token */
+    PRIMARY,               /* any valid token that stands for its whole user: not those of trusts and restricted application credentials */
     PROJECT_READER,        /* reader, member or admin on a project (administrators always) */
     PROJECT_MEMBER,
     SYSTEM_READER,         /* admin, or reader on the system */

@@ -8,6 +8,8 @@ enum { METHODS_MAX = 8 };
 static const struct { const char *name; AuthMethod *run; } methods[] = {
     { "password", auth_by_password },
     { "token", auth_by_token },
+    { "application_credential", auth_by_app_credential },
+    { "totp", auth_by_totp },
 };
 
 static void attempt_clear(Attempt *a)
@@ -77,44 +79,53 @@ json_t *attempt_find_user(Attempt *a, const json_t *user, const char *where, GEr
     return json_array_size(rows) ? json_incref(json_array_get(rows, 0)) : json_null();
 }
 
-static bool run_method(Attempt *a, const char *name, GError **err)
+static bool run_method(Attempt *a, guint i, GError **err)
 {
-    for (guint i = 0; i < G_N_ELEMENTS(methods); i++) {
-        if (strcmp(methods[i].name, name) != 0)
-            continue;
-        const json_t *given = json_object_get(a->identity, name);
-        if (!json_is_object(given))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/identity': expecting to find %s in identity", name);
-        if (!methods[i].run(a, given, err))
-            return false;
-        json_array_append_new(a->methods, json_string(name));
-        return true;
-    }
-    return auth_refuse(err);
+    const json_t *given = json_object_get(a->identity, methods[i].name);
+    if (!json_is_object(given))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/identity': expecting to find %s in identity", methods[i].name);
+    if (!methods[i].run(a, given, err))
+        return false;
+    json_array_append_new(a->methods, json_string(methods[i].name));
+    return true;
 }
 
-static bool run_methods(Attempt *a, GError **err)
+/* Bit i: methods[i] is named.  -1 with err. */
+static int named_methods(const json_t *names, GError **err)
 {
-    const json_t *names = json_object_get(a->identity, "methods");
     size_t i;
     json_t *name;
+    int set = 0;
     if (!json_is_array(names) || !json_array_size(names) || json_array_size(names) > METHODS_MAX)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/identity/methods': it must list 1 to %d methods", METHODS_MAX);
-    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-    json_array_foreach(names, i, name) {
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/identity/methods': it must list 1 to %d methods", METHODS_MAX), -1;
+    json_array_foreach((json_t *) names, i, name) {
+        guint k = 0;
         if (!json_is_string(name))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/identity/methods': item %zu is not a string", i);
-        if (g_hash_table_add(seen, (gpointer) json_string_value(name)) && !run_method(a, json_string_value(name), err))
-            return false;
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/identity/methods': item %zu is not a string", i), -1;
+        while (k < G_N_ELEMENTS(methods) && strcmp(methods[k].name, json_string_value(name)) != 0)
+            k++;
+        if (k == G_N_ELEMENTS(methods))
+            return auth_refuse(err), -1;
+        set |= 1 << k;
     }
-    return true;
+    return set;
+}
+
+/* In the table's order, whatever the caller's: a one-time code builds on what came before it. */
+static bool run_methods(Attempt *a, GError **err)
+{
+    int set = named_methods(json_object_get(a->identity, "methods"), err);
+    for (guint i = 0; set > 0 && i < G_N_ELEMENTS(methods); i++)
+        if ((set & 1 << i) && !run_method(a, i, err))
+            return false;
+    return set > 0;
 }
 
 /* Without a scope, the user's default project if he holds a role there. */
 static bool default_scope(Attempt *a, GError **err)
 {
     g_autofree char *project = NULL;
-    if (a->bound_project_id)
+    if (a->bound_project_id && !a->scope)
         a->project_id = g_strdup(a->bound_project_id);
     if (a->scope || a->project_id || a->domain_id || a->system || a->explicit_unscoped)
         return true;
@@ -162,7 +173,13 @@ bool auth_token_create(Call *c, GError **err)
     a.scope = json_object_get(auth, "scope");
     if (!json_is_object(a.identity))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth': 'identity' is a required property");
-    if (!check_backoff(c, err) || !run_methods(&a, err) || !scope_parse(&a, err) || !default_scope(&a, err) || !check_bound(&a, err))
+    g_autoptr(json_t) user = NULL, rules = NULL;
+    bool lacks;
+    if (!check_backoff(c, err) || !receipt_take(&a, err) || !run_methods(&a, err) || !mfa_lacks(&a, &lacks, &user, &rules, err))
+        return false;
+    if (lacks)
+        return receipt_reply(&a, user, rules);
+    if (!scope_parse(&a, err) || !default_scope(&a, err) || !check_bound(&a, err))
         return false;
     Grant grant = { .user_id = a.user_id, .project_id = a.project_id, .domain_id = a.domain_id, .system = a.system, .methods = a.methods,
                     .parent_audit_id = a.parent_audit_id, .expires_at = a.expires_at, .app_credential_id = a.app_credential_id,

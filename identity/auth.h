@@ -20,7 +20,10 @@ typedef struct Attempt {
 
 /* Each authenticates by its part of the body, sets user_id by attempt_user and what else it established. */
 typedef bool AuthMethod(Attempt *a, const json_t *given, GError **err);
-AuthMethod auth_by_password, auth_by_token;
+AuthMethod auth_by_password, auth_by_token, auth_by_app_credential, auth_by_totp;
+/* The code of a time step (RFC 6238); false: the secret is not base32. */
+enum { TOTP_CODE = 12 };
+bool totp_code(const char *secret, gint64 step, char ret_code[TOTP_CODE]);
 
 /* All methods of one attempt must mean the same user. */
 bool attempt_user(Attempt *a, const char *user_id, GError **err);
@@ -30,6 +33,14 @@ bool attempt_wrong(Attempt *a, GError **err);
 json_t *attempt_find_user(Attempt *a, const json_t *user, const char *where, GError **err);
 /* Reads auth.scope into the attempt. */
 bool scope_parse(Attempt *a, GError **err);
+/* The trust named in auth.scope: whose roles, on which project, under whose name. */
+bool scope_trust(Attempt *a, const json_t *trust, GError **err);
+/* What an earlier request of the same login has shown (mfa.c), from its receipt, if the request carries one. */
+bool receipt_take(Attempt *a, GError **err);
+/* Do the methods satisfy none of the user's multi-factor rules?  ret_user, ret_rules: new references, for the receipt. */
+bool mfa_lacks(Attempt *a, bool *ret_lacks, json_t **ret_user, json_t **ret_rules, GError **err);
+/* 401 with a receipt for what was shown so far.  Always true. */
+bool receipt_reply(Attempt *a, const json_t *user, const json_t *rules);
 /* Object member; absent: NULL.  Of another type: NULL with err. */
 json_t *auth_object(const json_t *in, const char *key, const char *where, GError **err);
 /* String member; absent: NULL.  Of another type: err is set. */

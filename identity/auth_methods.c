@@ -85,12 +85,14 @@ bool scope_parse(Attempt *a, GError **err)
     if (!a->scope)
         return true;
     const json_t *project = json_object_get(a->scope, "project"), *domain = json_object_get(a->scope, "domain");
-    const json_t *system = json_object_get(a->scope, "system");
+    const json_t *system = json_object_get(a->scope, "system"), *trust = json_object_get(a->scope, "OS-TRUST:trust");
     a->explicit_unscoped = json_object_get(a->scope, "unscoped") || g_strcmp0(json_string_value(a->scope), "unscoped") == 0;
     if (!a->explicit_unscoped && !json_is_object(a->scope))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/scope': it is not an object");
-    if (!!project + !!domain + !!system + !!a->explicit_unscoped != 1)
+    if (!!project + !!domain + !!system + !!trust + a->explicit_unscoped != 1)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/scope': exactly one of project, domain, system must be given");
+    if (trust)
+        return scope_trust(a, trust, err);
     if (project && !find_project(a, project, &a->project_id, err))
         return false;
     if (domain && !find_domain(a, domain, &a->domain_id, err))

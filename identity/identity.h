@@ -5,7 +5,7 @@
 
 extern const Route identity_routes[];
 extern const Resource domain_resource, project_resource, user_resource, group_resource, role_resource, region_resource, service_resource,
-    endpoint_resource, policy_resource;
+    endpoint_resource, policy_resource, credential_resource, registered_limit_resource, project_limit_resource;
 
 /* A validated token and what it stands for; owns the strings of a Ctx. */
 typedef struct Login Login;
@@ -18,6 +18,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Login, identity_login_free)
 void identity_ctx(const Login *login, Ctx *ctx);
 /* NV_ERR_UNAUTHORIZED when anonymous, NV_ERR_FORBIDDEN when known. */
 bool identity_allows(const Ctx *ctx, Rule rule, GError **err);
+
+/* What the access rules of an application credential leave of the API; path with the service's prefix.  NV_ERR_FORBIDDEN. */
+bool identity_permits(const Ctx *ctx, const char *service_type, const char *method, const char *path, GError **err);
 
 /* First start: domain default, projects admin and demo, users with generated passwords (written 0600 under paths.state as
  * admin-openrc, demo-openrc and clouds.yaml), roles admin, member, reader, region and catalog.  Does nothing on later starts. */

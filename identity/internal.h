@@ -156,6 +156,8 @@ const char *login_fact(const Login *login, const char *name);
 gint64 login_time(const Login *login, const char *name);
 /* Array of {"id", "name"}. */
 const json_t *login_roles(const Login *login);
+/* Access rules of the application credential, or NULL: no limits. */
+const json_t *login_rules(const Login *login);
 /* The caller's own login; NULL: anonymous. */
 const Login *login_of(const Ctx *ctx);
 /* Writes {"token": {…}} */
@@ -174,5 +176,8 @@ Handler group_users, group_user_check, group_user_add, group_user_remove;
 Handler role_list, implied_list, implied_show, implied_add, implied_remove, implied_all;
 Handler grant_add, grant_remove, grant_check, grant_list, assignments_list;
 Handler endpoint_create, endpoint_update, region_put;
+Handler app_credential_create, app_credential_list, app_credential_show, app_credential_delete, access_rule_list, access_rule_show, access_rule_delete;
+Handler trust_create, trust_list, trust_show, trust_delete, trust_roles, trust_role_show;
+Handler ec2_create, ec2_list, ec2_show, ec2_delete, limits_create, limits_model;
 /* Fails with the one message that every failed login gets. */
 bool auth_refuse(GError **err);

@@ -21,6 +21,8 @@ static bool holds(const Ctx *ctx, Rule rule)
     case AUTHENTICATED:
     case OWN_RULE:
         return true;
+    case PRIMARY:
+        return check_primary(ctx, NULL);
     case PROJECT_READER:
         return ctx->admin || project_role(ctx, "reader");
     case PROJECT_MEMBER:
@@ -44,4 +46,35 @@ bool identity_allows(const Ctx *ctx, Rule rule, GError **err)
     if (!ctx->user_id)
         return auth_refuse(err);
     return holds(ctx, rule) || nv_fail(err, NV_ERR_FORBIDDEN, "You are not authorized to perform the requested action.");
+}
+
+/* "*" and "{name}" stand for one segment, "**" for the rest. */
+static bool path_matches(const char *pattern, const char *path)
+{
+    g_auto(GStrv) want = g_strsplit(pattern, "/", -1), have = g_strsplit(path, "/", -1);
+    char **w = want, **h = have;
+    for (; *w; w++, h++) {
+        if (strcmp(*w, "**") == 0)
+            return true;
+        bool any = strcmp(*w, "*") == 0 || ((*w)[0] == '{' && g_str_has_suffix(*w, "}"));
+        if (!*h || (any ? !**h : strcmp(*w, *h) != 0))
+            return false;
+    }
+    return !*h;
+}
+
+bool identity_permits(const Ctx *ctx, const char *service_type, const char *method, const char *path, GError **err)
+{
+    const json_t *rules = ctx->token ? login_rules(login_of(ctx)) : NULL;
+    size_t i;
+    json_t *rule;
+    if (!rules)
+        return true;
+    /* Rules are written as the services see their paths: /v2.1/servers, without the prefix of the shared port. */
+    const char *own = strchr(path + 1, '/');
+    json_array_foreach((json_t *) rules, i, rule)
+        if (strcmp(json_get_str(rule, "service"), service_type) == 0 && strcmp(json_get_str(rule, "method"), method) == 0
+            && path_matches(json_get_str(rule, "path"), own ? own : "/"))
+            return true;
+    return nv_fail(err, NV_ERR_FORBIDDEN, "The application credential's access rules do not allow %s %s.", method, own ? own : "/");
 }

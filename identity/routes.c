@@ -87,6 +87,38 @@ const Route identity_routes[] = {
     DELETED("/v3/endpoints", &endpoint_resource, ADMIN_ONLY),
     READ ("/v3/policies", &policy_resource, SYSTEM_READER, SYSTEM_READER),
     WRITE("/v3/policies", &policy_resource, ADMIN_ONLY),
+
+    ROUTE("GET",    "/v3/users/{id}/application_credentials",       AUTHENTICATED, app_credential_list),
+    ROUTE("POST",   "/v3/users/{id}/application_credentials",       AUTHENTICATED, app_credential_create, .flags = SLOW),
+    ROUTE("GET",    "/v3/users/{id}/application_credentials/{app}", AUTHENTICATED, app_credential_show),
+    ROUTE("DELETE", "/v3/users/{id}/application_credentials/{app}", AUTHENTICATED, app_credential_delete),
+    ROUTE("GET",    "/v3/users/{id}/access_rules",                  AUTHENTICATED, access_rule_list),
+    ROUTE("GET",    "/v3/users/{id}/access_rules/{rule}",           AUTHENTICATED, access_rule_show),
+    ROUTE("DELETE", "/v3/users/{id}/access_rules/{rule}",           AUTHENTICATED, access_rule_delete),
+
+    READ ("/v3/credentials", &credential_resource, PRIMARY, PRIMARY),
+    WRITE("/v3/credentials", &credential_resource, PRIMARY),
+    ROUTE("GET",    "/v3/users/{id}/credentials/OS-EC2",          PRIMARY, ec2_list),
+    ROUTE("POST",   "/v3/users/{id}/credentials/OS-EC2",          PRIMARY, ec2_create),
+    ROUTE("GET",    "/v3/users/{id}/credentials/OS-EC2/{access}", PRIMARY, ec2_show),
+    ROUTE("DELETE", "/v3/users/{id}/credentials/OS-EC2/{access}", PRIMARY, ec2_delete),
+
+    ROUTE("GET",    "/v3/OS-TRUST/trusts",                   PRIMARY, trust_list),
+    ROUTE("POST",   "/v3/OS-TRUST/trusts",                   PRIMARY, trust_create),
+    ROUTE("GET",    "/v3/OS-TRUST/trusts/{id}",              PRIMARY, trust_show),
+    ROUTE("DELETE", "/v3/OS-TRUST/trusts/{id}",              PRIMARY, trust_delete),
+    ROUTE("GET",    "/v3/OS-TRUST/trusts/{id}/roles",        PRIMARY, trust_roles),
+    ROUTE("GET",    "/v3/OS-TRUST/trusts/{id}/roles/{role}", PRIMARY, trust_role_show),
+
+    READ ("/v3/registered_limits", &registered_limit_resource, AUTHENTICATED, AUTHENTICATED),
+    ROUTE("POST",   "/v3/registered_limits", ADMIN_ONLY, limits_create, .res = &registered_limit_resource),
+    CHANGED("/v3/registered_limits", &registered_limit_resource, ADMIN_ONLY),
+    DELETED("/v3/registered_limits", &registered_limit_resource, ADMIN_ONLY),
+    READ ("/v3/limits", &project_limit_resource, AUTHENTICATED, AUTHENTICATED),
+    ROUTE("GET",    "/v3/limits/model",      AUTHENTICATED, limits_model),
+    ROUTE("POST",   "/v3/limits",            ADMIN_ONLY, limits_create, .res = &project_limit_resource),
+    CHANGED("/v3/limits", &project_limit_resource, ADMIN_ONLY),
+    DELETED("/v3/limits", &project_limit_resource, ADMIN_ONLY),
     ROUTES_END
 };
 /* clang-format on */

@@ -15,6 +15,7 @@ struct Login {
     gint64 expires_at;
     char hash[HASH_TEXT];
     json_t *facts, *roles;
+    json_t *rules;                   /* access rules; NULL: everything is allowed */
     const char **role_names;         /* borrowed from roles; NULL-terminated */
     bool system, admin;
 };
@@ -41,6 +42,7 @@ void identity_login_free(Login *l)
         return;
     json_decref(l->facts);
     json_decref(l->roles);
+    json_decref(l->rules);
     g_free(l->role_names);
     g_free(l);
 }
@@ -78,6 +80,31 @@ const Login *login_of(const Ctx *ctx)
     return ctx->token;
 }
 
+/* Leaves of a user's roles those that the application credential or trust stands for. */
+static bool restrict_roles(Db *db, const json_t *facts, json_t *roles, GError **err)
+{
+    const char *app_credential = json_get_str(facts, "app_credential_id"), *trust = json_get_str(facts, "trust_id");
+    size_t i;
+    json_t *given;
+    if (!app_credential && !trust)
+        return true;
+    g_autoptr(json_t) rows = db_query(db, err, "delegated_roles", "ss", app_credential, trust);
+    if (!rows)
+        return false;
+    g_autoptr(GHashTable) allowed = g_hash_table_new(g_str_hash, g_str_equal);
+    json_array_foreach(rows, i, given)
+        g_hash_table_add(allowed, (gpointer) json_get_str(given, "role_id"));
+    for (i = json_array_size(roles); i > 0; i--)
+        if (!g_hash_table_contains(allowed, json_get_str(json_array_get(roles, i - 1), "id")))
+            json_array_remove(roles, i - 1);
+    return true;
+}
+
+const json_t *login_rules(const Login *l)
+{
+    return l->rules;
+}
+
 static void take_roles(Login *l, json_t *roles)
 {
     size_t i;
@@ -102,10 +129,12 @@ static Login *evaluate(Db *db, const char *hash, GError **err)
     const json_t *facts = json_array_get(rows, 0);
     if (!facts || json_get_int(facts, "expires_at", 0) <= clock_wall_us())
         return auth_refuse(err), NULL;
-    const char *user = json_get_str(facts, "user_id"), *project = json_get_str(facts, "project_id"), *domain = json_get_str(facts, "domain_id");
+    const char *user = json_get_str(facts, "role_user_id"), *project = json_get_str(facts, "project_id"), *domain = json_get_str(facts, "domain_id");
     bool scoped = project || domain || json_get_int(facts, "system", 0);
     g_autoptr(json_t) roles = scoped ? db_query(db, err, "effective_roles", "sss", user, project, domain) : json_array();
-    if (!roles)
+    bool limited = json_get_int(facts, "limited", 0);
+    g_autoptr(json_t) rules = limited ? db_query(db, err, "app_credential_rules", "s", json_get_str(facts, "app_credential_id")) : NULL;
+    if (!roles || (limited && !rules) || !restrict_roles(db, facts, roles, err))
         return NULL;
     if (scoped && !json_array_size(roles))
         return auth_refuse(err), NULL;
@@ -116,6 +145,7 @@ static Login *evaluate(Db *db, const char *hash, GError **err)
     l->expires_at = json_get_int(facts, "expires_at", 0);
     g_strlcpy(l->hash, hash, sizeof l->hash);
     l->facts = json_incref((json_t *) facts);
+    l->rules = g_steal_pointer(&rules);
     take_roles(l, g_steal_pointer(&roles));
     return l;
 }
@@ -217,6 +247,8 @@ Login *token_issue(Db *db, const Grant *grant, char **ret_token, GError **err)
     if (!txn.db || !insert(db, grant, hash, err))
         return NULL;
     g_autoptr(Login) l = evaluate(db, hash, err);
+    if (l && grant->trust_id && !db_exec(db, err, "trust_use", "s", grant->trust_id))
+        return NULL;
     if (!l || !txn_commit(&txn, err))
         return NULL;
     *ret_token = g_strdup(token);

@@ -55,6 +55,36 @@ static void put_scope(const Login *l, JsonW *w)
     }
 }
 
+/* What the token is less than its user. */
+static void put_delegation(const Login *l, JsonW *w)
+{
+    if (login_fact(l, "trust_id")) {
+        jw_key(w, "OS-TRUST:trust");
+        jw_object(w);
+        jw_kstr(w, "id", login_fact(l, "trust_id"));
+        jw_kbool(w, "impersonation", login_time(l, "impersonation"));
+        jw_key(w, "trustor_user");
+        jw_object(w);
+        jw_kstr(w, "id", login_fact(l, "trustor_user_id"));
+        jw_end_object(w);
+        jw_key(w, "trustee_user");
+        jw_object(w);
+        jw_kstr(w, "id", login_fact(l, "trustee_user_id"));
+        jw_end_object(w);
+        jw_end_object(w);
+    }
+    if (login_fact(l, "app_credential_id")) {
+        jw_key(w, "application_credential");
+        jw_object(w);
+        jw_kstr(w, "id", login_fact(l, "app_credential_id"));
+        jw_kstr(w, "name", login_fact(l, "app_credential_name"));
+        jw_kbool(w, "restricted", !login_time(l, "unrestricted"));
+        if (login_rules(l))
+            jw_kjson(w, "access_rules", login_rules(l));
+        jw_end_object(w);
+    }
+}
+
 static void put_roles(const Login *l, JsonW *w)
 {
     size_t i;
@@ -92,6 +122,7 @@ bool token_render(Db *db, const Login *l, bool catalog, JsonW *w, GError **err)
     put_time(w, "expires_at", login_time(l, "expires_at"));
     put_time(w, "issued_at", login_time(l, "issued_at"));
     put_scope(l, w);
+    put_delegation(l, w);
     if (is_scoped(l)) {
         put_roles(l, w);
         if (catalog) {

@@ -25,6 +25,8 @@ SELECT id FROM domain WHERE name = ?1;
 -- What a token stands for now.  No row: unknown, or something it rests on no longer holds.
 -- :name token_facts
 SELECT t.hash, t.methods, t.audit_id, t.parent_audit_id, t.issued_at, t.expires_at, t.system, t.app_credential_id, t.trust_id,
+       ac.name AS app_credential_name, ac.unrestricted, ac.limited,
+       tr.trustor_user_id, tr.trustee_user_id, tr.impersonation, ifnull(tr.trustor_user_id, u.id) AS role_user_id,
        u.id AS user_id, u.name AS user_name, u.domain_id AS user_domain_id, ud.name AS user_domain_name, u.password_expires_at,
        p.id AS project_id, p.name AS project_name, p.domain_id AS project_domain_id, pd.name AS project_domain_name,
        d.id AS domain_id, d.name AS domain_name
@@ -34,7 +36,11 @@ JOIN domain ud ON ud.id = u.domain_id AND ud.enabled = 1
 LEFT JOIN project p ON p.id = t.project_id AND p.enabled = 1
 LEFT JOIN domain pd ON pd.id = p.domain_id AND pd.enabled = 1
 LEFT JOIN domain d ON d.id = t.domain_id AND d.enabled = 1
-WHERE t.hash = ?1 AND (t.project_id IS NULL OR pd.id IS NOT NULL) AND (t.domain_id IS NULL OR d.id IS NOT NULL);
+LEFT JOIN app_credential ac ON ac.id = t.app_credential_id
+LEFT JOIN trust tr ON tr.id = t.trust_id
+WHERE t.hash = ?1 AND (t.project_id IS NULL OR pd.id IS NOT NULL) AND (t.domain_id IS NULL OR d.id IS NOT NULL)
+  AND (tr.id IS NULL OR 2 = (SELECT count(*) FROM user x JOIN domain xd ON xd.id = x.domain_id AND xd.enabled = 1
+                             WHERE x.enabled = 1 AND x.id IN (tr.trustor_user_id, tr.trustee_user_id)));
 
 -- :name token_insert
 INSERT INTO token (hash, user_id, project_id, domain_id, system, methods, audit_id, parent_audit_id, password_generation,
@@ -344,3 +350,89 @@ SELECT EXISTS (SELECT 1 FROM above WHERE id = ?1);
 -- :name region_users
 SELECT (SELECT count(*) FROM endpoint WHERE region_id = ?1) + (SELECT count(*) FROM region WHERE parent_region_id = ?1)
      + (SELECT count(*) FROM registered_limit WHERE region_id = ?1);
+
+-- Application credentials
+-- :name login_app_credential
+SELECT id, user_id, project_id, secret_hash, expires_at FROM app_credential
+WHERE CASE WHEN ?1 IS NOT NULL THEN id = ?1 ELSE user_id = ?2 AND name = ?3 END AND (expires_at IS NULL OR expires_at > now_us());
+
+-- Roles, with all they imply, of the application credential ?1 or the trust ?2.
+-- :name delegated_roles
+WITH RECURSIVE closure (role_id) AS (
+    SELECT role_id FROM app_credential_role WHERE app_credential_id = ?1
+    UNION SELECT role_id FROM trust_role WHERE trust_id = ?2
+    UNION SELECT i.implied_id FROM implied_role i JOIN closure c ON i.prior_id = c.role_id)
+SELECT role_id FROM closure;
+
+-- :name app_credential_insert
+INSERT INTO app_credential (id, user_id, project_id, name, description, secret_hash, unrestricted, limited, expires_at, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, nullif(?9, 0), now_us());
+
+-- :name app_credential_role_insert
+INSERT INTO app_credential_role (app_credential_id, role_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING;
+
+-- :name app_credential_rule_insert
+INSERT INTO app_credential_rule (app_credential_id, access_rule_id) SELECT ?1, id FROM access_rule WHERE id = ?2 AND user_id = ?3;
+
+-- :name app_credentials
+SELECT id, user_id, project_id, name, description, unrestricted, limited, expires_at FROM app_credential
+WHERE user_id = ?1 AND (?2 IS NULL OR id = ?2) AND (?3 IS NULL OR name = ?3) ORDER BY name;
+
+-- :name app_credential_roles
+SELECT r.id, r.name, r.domain_id FROM app_credential_role a JOIN role r ON r.id = a.role_id WHERE a.app_credential_id = ?1 ORDER BY r.name;
+
+-- :name app_credential_rules
+SELECT r.id, r.path, r.method, r.service FROM app_credential_rule a JOIN access_rule r ON r.id = a.access_rule_id
+WHERE a.app_credential_id = ?1 ORDER BY r.service, r.path, r.method;
+
+-- :name app_credential_delete
+DELETE FROM app_credential WHERE user_id = ?1 AND id = ?2;
+
+-- :name access_rules
+SELECT id, path, method, service FROM access_rule WHERE user_id = ?1 AND (?2 IS NULL OR id = ?2) ORDER BY service, path, method;
+
+-- :name access_rule_insert
+INSERT INTO access_rule (id, user_id, service, method, path) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING;
+
+-- :name access_rule_find
+SELECT id FROM access_rule WHERE user_id = ?1 AND service = ?2 AND method = ?3 AND path = ?4;
+
+-- :name access_rule_used
+SELECT EXISTS (SELECT 1 FROM app_credential_rule WHERE access_rule_id = ?1);
+
+-- :name access_rule_delete
+DELETE FROM access_rule WHERE user_id = ?1 AND id = ?2;
+
+-- :name totp_credentials
+SELECT id, blob FROM credential WHERE user_id = ?1 AND type = 'totp' ORDER BY id;
+
+-- :name totp_used
+UPDATE credential SET totp_step = ?2 WHERE id = ?1 AND totp_step < ?2;
+
+-- Trusts: ?1 id, or ?2 trustor and ?3 trustee.  An expired or used up trust is gone.
+-- :name trusts
+SELECT id, trustor_user_id, trustee_user_id, project_id, impersonation, expires_at, remaining_uses FROM trust
+WHERE (?1 IS NULL OR id = ?1) AND (?2 IS NULL OR trustor_user_id = ?2) AND (?3 IS NULL OR trustee_user_id = ?3)
+  AND (expires_at IS NULL OR expires_at > now_us()) AND (remaining_uses IS NULL OR remaining_uses > 0) ORDER BY created_at, id;
+
+-- :name trust_insert
+INSERT INTO trust (id, trustor_user_id, trustee_user_id, project_id, impersonation, expires_at, remaining_uses, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5, nullif(?6, 0), nullif(?7, -1), now_us());
+
+-- :name trust_use
+UPDATE trust SET remaining_uses = remaining_uses - 1 WHERE id = ?1 AND remaining_uses > 0;
+
+-- :name trust_role_insert
+INSERT INTO trust_role (trust_id, role_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING;
+
+-- :name trust_roles
+SELECT r.id, r.name, r.domain_id FROM trust_role t JOIN role r ON r.id = t.role_id WHERE t.trust_id = ?1 ORDER BY r.name;
+
+-- :name trust_role_exists
+SELECT EXISTS (SELECT 1 FROM trust_role WHERE trust_id = ?1 AND role_id = ?2);
+
+-- :name trust_delete
+DELETE FROM trust WHERE id = ?1;
+
+-- :name registered_limit_of
+SELECT id FROM registered_limit WHERE service_id = ?1 AND region_id IS ?2 AND resource_name = ?3;

@@ -1,5 +1,8 @@
 """tests/http/test_identity.py -- Keystone's API against the real serve: people, roles, scopes, the catalog, and who may what."""
+import base64
+import hmac
 import os
+import struct
 import sys
 import threading
 import time
@@ -441,6 +444,238 @@ class Personas(unittest.TestCase):
         self.assertEqual(me.patch("%s/users/%s" % (V3, self.user), body).status, 403)
         self.assertEqual(me.call("DELETE", "%s/users/%s" % (V3, self.user), body).status, 403)
         self.assertEqual(me.put("%s/projects/%s/users/%s/roles/%s" % (V3, self.project, me.user_id, roles["admin"])).status, 403)
+
+
+def totp(secret, step=0):
+    """RFC 6238, written anew."""
+    raw = base64.b32decode(secret)
+    mac = hmac.new(raw, struct.pack(">Q", int(time.time()) // 30 + step), "sha1").digest()
+    at = mac[-1] & 15
+    return "%06d" % ((struct.unpack(">I", mac[at:at + 4])[0] & 0x7fffffff) % 1000000)
+
+
+def auth(identity, scope=None, headers=None):
+    body = {"auth": {"identity": dict(identity, methods=list(identity))}}
+    if scope:
+        body["auth"]["scope"] = scope
+    return Client(cloud).post(V3 + "/auth/tokens", body, headers=headers)
+
+
+def with_token(r):
+    assert r.status == 201, r
+    c = Client(cloud, r.headers["x-subject-token"])
+    c.user_id = r.json["token"]["user"]["id"]
+    return c
+
+
+class ApplicationCredentials(unittest.TestCase):
+    def setUp(self):
+        self.t = cloud.new_tenant()
+        self.path = "%s/users/%s/application_credentials" % (V3, self.t.user_id)
+
+    def make(self, **body):
+        r = self.t.post(self.path, {"application_credential": dict({"name": name()}, **body)})
+        self.assertEqual(r.status, 201, r)
+        return r.json["application_credential"]
+
+    def login(self, ac, scope=None):
+        return auth({"application_credential": {"id": ac["id"], "secret": ac["secret"]}}, scope)
+
+    def test_life(self):
+        ac = self.make(roles=[{"name": "reader"}], description="d")
+        self.assertEqual([r["name"] for r in ac["roles"]], ["reader"])
+        self.assertEqual(ac["project_id"], self.t.project_id)
+        r = self.login(ac)
+        self.assertEqual([x["name"] for x in r.json["token"]["roles"]], ["reader"])
+        self.assertEqual(r.json["token"]["application_credential"]["restricted"], True)
+        c = with_token(r)
+        named = auth({"application_credential": {"name": ac["name"], "user": {"id": self.t.user_id}, "secret": ac["secret"]}})
+        self.assertEqual(named.status, 201)
+        self.assertNotIn("secret", self.t.get(self.path + "/" + ac["id"]).json["application_credential"])
+        self.assertEqual(len(self.t.get(self.path + "?name=" + ac["name"]).json["application_credentials"]), 1)
+        self.assertEqual(auth({"application_credential": {"id": ac["id"], "secret": "no"}}).status, 401)
+        self.assertEqual(self.t.delete(self.path + "/" + ac["id"]).status, 204)
+        self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+        self.assertEqual(self.login(ac).status, 401)
+
+    def test_it_never_becomes_more(self):
+        c = with_token(self.login(self.make()))
+        for method, path, body in (("POST", self.path, {"application_credential": {"name": "x"}}),
+                                   ("POST", V3 + "/credentials", {"credential": {"type": "x", "blob": "x"}}), ("GET", V3 + "/credentials", None),
+                                   ("POST", V3 + "/OS-TRUST/trusts", {"trust": {"trustor_user_id": self.t.user_id, "trustee_user_id": demo.user_id,
+                                                                                "impersonation": True, "project_id": self.t.project_id, "roles": [{"name": "member"}]}}),
+                                   ("POST", "%s/users/%s/credentials/OS-EC2" % (V3, self.t.user_id), {"tenant_id": self.t.project_id})):
+            self.assertEqual(c.call(method, path, body).status, 403, path)
+        other = make("project")
+        admin.put("%s/projects/%s/users/%s/roles/%s" % (V3, other["id"], self.t.user_id, roles["member"]))
+        self.assertEqual(auth({"token": {"id": c.token}}, {"project": {"id": other["id"]}}).status, 401)
+        again = auth({"token": {"id": c.token}}, {"project": {"id": self.t.project_id}})
+        self.assertEqual(again.json["token"]["application_credential"]["restricted"], True)
+        self.assertEqual(self.t.post(self.path, {"application_credential": {"name": "y", "roles": [{"name": "admin"}]}}).status, 400)
+        self.assertEqual(demo.post(self.path, {"application_credential": {"name": "y"}}).status, 403)
+        self.assertEqual(demo.get(self.path).status, 403)
+        free = with_token(self.login(self.make(unrestricted=True)))
+        self.assertEqual(free.post(self.path, {"application_credential": {"name": "z"}}).status, 201)
+
+    def test_it_is_never_more_than_its_user(self):
+        ac = self.make()
+        c = with_token(self.login(ac))
+        admin.delete("%s/projects/%s/users/%s/roles/%s" % (V3, self.t.project_id, self.t.user_id, roles["member"]))
+        self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+        self.assertEqual(self.login(ac).status, 401)
+
+    def test_expiry(self):
+        soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+        ac = self.make(expires_at=soon)
+        r = self.login(ac)
+        self.assertEqual(r.json["token"]["expires_at"][:19], soon[:19])
+        c = with_token(r)
+        time.sleep(2.1)
+        self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+        self.assertEqual(self.login(ac).status, 401)
+        self.assertEqual(self.t.post(self.path, {"application_credential": {"name": "x", "expires_at": soon}}).status, 400)
+
+    def test_access_rules(self):
+        ac = self.make(access_rules=[{"service": "image", "method": "GET", "path": "/v2/images"}, {"service": "identity", "method": "GET", "path": "/v3/users/*/projects"}])
+        c = with_token(self.login(ac))
+        self.assertEqual(c.get("/image/v2/images").status, 200)
+        self.assertEqual(c.get("%s/users/%s/projects" % (V3, self.t.user_id)).status, 200)
+        for path in ("/image/v2/images/" + str(uuid.uuid4()), V3 + "/auth/projects", "/image/v2/schemas/image"):
+            self.assertEqual(c.get(path).status, 403, path)
+        self.assertEqual(c.post("/image/v2/images", {"name": "x"}).status, 403)
+        rules = self.t.get("%s/users/%s/access_rules" % (V3, self.t.user_id)).json["access_rules"]
+        self.assertEqual(len(rules), 2)
+        one = "%s/users/%s/access_rules/%s" % (V3, self.t.user_id, rules[0]["id"])
+        self.assertEqual(self.t.get(one).json["access_rule"]["id"], rules[0]["id"])
+        self.assertEqual(self.t.delete(one).status, 403)
+        self.t.delete(self.path + "/" + ac["id"])
+        self.assertEqual(self.t.delete(one).status, 204)
+        self.assertEqual(self.t.post(self.path, {"application_credential": {"name": "x", "access_rules": [{"service": "image"}]}}).status, 400)
+
+
+class Trusts(unittest.TestCase):
+    def setUp(self):
+        self.a, self.b = cloud.new_tenant(), cloud.new_tenant()
+
+    def make(self, **body):
+        r = self.a.post(V3 + "/OS-TRUST/trusts", {"trust": dict({"trustor_user_id": self.a.user_id, "trustee_user_id": self.b.user_id, "impersonation": False,
+                                                                "project_id": self.a.project_id, "roles": [{"name": "reader"}]}, **body)})
+        self.assertEqual(r.status, 201, r)
+        return r.json["trust"]
+
+    def use(self, t):
+        return auth({"token": {"id": self.b.token}}, {"OS-TRUST:trust": {"id": t["id"]}})
+
+    def test_use(self):
+        for impersonation in (False, True):
+            t = self.make(impersonation=impersonation)
+            r = self.use(t)
+            token = r.json["token"]
+            self.assertEqual(token["user"]["id"], self.a.user_id if impersonation else self.b.user_id)
+            self.assertEqual([x["name"] for x in token["roles"]], ["reader"])
+            self.assertEqual(token["OS-TRUST:trust"]["trustor_user"]["id"], self.a.user_id)
+            c = with_token(r)
+            self.assertEqual(auth({"token": {"id": c.token}}, {"project": {"id": self.a.project_id}}).status, 403)
+            self.assertEqual(c.post("%s/users/%s/application_credentials" % (V3, token["user"]["id"]), {"application_credential": {"name": "x"}}).status, 403)
+            self.assertEqual(self.b.delete(V3 + "/OS-TRUST/trusts/" + t["id"]).status, 403)
+            self.assertEqual(self.a.delete(V3 + "/OS-TRUST/trusts/" + t["id"]).status, 204)
+            self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+
+    def test_limits(self):
+        t = self.make(remaining_uses=1)
+        self.assertEqual(self.use(t).status, 201)
+        self.assertNotEqual(self.use(t).status, 201)
+        t = self.make()
+        self.assertEqual(auth({"token": {"id": demo.token}}, {"OS-TRUST:trust": {"id": t["id"]}}).status, 403)
+        self.assertEqual(demo.get(V3 + "/OS-TRUST/trusts/" + t["id"]).status, 404)
+        self.assertEqual(demo.get(V3 + "/OS-TRUST/trusts").status, 403)
+        self.assertEqual(len(self.b.get("%s/OS-TRUST/trusts?trustee_user_id=%s" % (V3, self.b.user_id)).json["trusts"]), 1)
+        roles_path = "%s/OS-TRUST/trusts/%s/roles" % (V3, t["id"])
+        self.assertEqual([x["name"] for x in self.b.get(roles_path).json["roles"]], ["reader"])
+        self.assertEqual(self.b.get(roles_path + "/" + roles["member"]).status, 404)
+        bad = {"trustor_user_id": self.a.user_id, "trustee_user_id": self.b.user_id, "impersonation": True, "project_id": self.a.project_id, "roles": [{"name": "admin"}]}
+        self.assertEqual(self.a.post(V3 + "/OS-TRUST/trusts", {"trust": bad}).status, 404)
+        self.assertEqual(self.b.post(V3 + "/OS-TRUST/trusts", {"trust": dict(bad, roles=[{"name": "member"}])}).status, 403)
+        c = with_token(self.use(t))
+        admin.delete("%s/projects/%s/users/%s/roles/%s" % (V3, self.a.project_id, self.a.user_id, roles["member"]))
+        self.assertEqual(c.get(V3 + "/auth/projects").status, 401)
+
+
+class Factors(unittest.TestCase):
+    def test_password_and_code(self):
+        u = make("user", password="pw", options={"multi_factor_auth_enabled": True, "multi_factor_auth_rules": [["password", "totp"]]})
+        seed = base64.b32encode(os.urandom(20)).decode()
+        self.assertEqual(admin.post(V3 + "/credentials", {"credential": {"user_id": u["id"], "type": "totp", "blob": seed}}).status, 201)
+        pw = {"password": {"user": {"id": u["id"], "password": "pw"}}}
+        code = lambda step=0: {"totp": {"user": {"id": u["id"], "passcode": totp(seed, step)}}}  # noqa: E731
+        r = auth(pw)
+        self.assertEqual(r.status, 401)
+        self.assertEqual(r.json["required_auth_methods"], [["password", "totp"]])
+        self.assertEqual(r.json["receipt"]["methods"], ["password"])
+        receipt = {"Openstack-Auth-Receipt": r.headers["openstack-auth-receipt"]}
+        self.assertEqual(auth(code(-3), headers=receipt).status, 401)
+        self.assertEqual(auth(code(), headers={"Openstack-Auth-Receipt": "x" + receipt["Openstack-Auth-Receipt"]}).status, 401)
+        self.assertEqual(auth(code()).status, 401)           # a code alone is no login
+        done = auth(code(), headers=receipt)
+        self.assertEqual(done.status, 201, done)
+        self.assertEqual(sorted(done.json["token"]["methods"]), ["password", "totp"])
+        self.assertEqual(auth(dict(pw, **code())).status, 401)                               # each code works once
+        self.assertEqual(auth({"token": {"id": done.headers["x-subject-token"]}}).status, 201)
+
+
+class Secrets(unittest.TestCase):
+    def test_credentials_are_their_users(self):
+        t = cloud.new_tenant()
+        cr = t.post(V3 + "/credentials", {"credential": {"type": "cert", "blob": "abc"}}).json["credential"]
+        one = V3 + "/credentials/" + cr["id"]
+        self.assertEqual(cr["user_id"], t.user_id)
+        self.assertEqual(t.patch(one, {"credential": {"blob": "x"}}).json["credential"]["blob"], "x")
+        self.assertEqual(t.patch(one, {"credential": {"user_id": demo.user_id}}).status, 403)
+        self.assertEqual(demo.get(one).status, 404)
+        self.assertEqual(demo.patch(one, {"credential": {"blob": "y"}}).status, 404)
+        self.assertEqual(demo.delete(one).status, 404)
+        self.assertEqual(demo.post(V3 + "/credentials", {"credential": {"type": "x", "blob": "x", "user_id": t.user_id}}).status, 403)
+        self.assertEqual([x["id"] for x in t.get(V3 + "/credentials?type=cert").json["credentials"]], [cr["id"]])
+        self.assertEqual(t.post(V3 + "/credentials", {"credential": {"type": "ec2", "blob": "{}"}}).status, 400)
+        self.assertEqual(t.delete(one).status, 204)
+
+    def test_ec2(self):
+        t = cloud.new_tenant()
+        path = "%s/users/%s/credentials/OS-EC2" % (V3, t.user_id)
+        r = t.post(path, {"tenant_id": t.project_id})
+        self.assertEqual(r.status, 201, r)
+        pair = r.json["credential"]
+        self.assertEqual(t.get(path + "/" + pair["access"]).json["credential"]["secret"], pair["secret"])
+        self.assertEqual(len(t.get(path).json["credentials"]), 1)
+        self.assertEqual(demo.get(path).status, 403)
+        self.assertEqual(t.post(path, {"tenant_id": demo.project_id}).status, 403)
+        self.assertEqual(t.delete(path + "/" + pair["access"]).status, 204)
+        self.assertEqual(t.get(path + "/" + pair["access"]).status, 404)
+
+
+class Limits(unittest.TestCase):
+    def test_registered_and_limits(self):
+        service = admin.get(V3 + "/services?type=compute").json["services"][0]["id"]
+        n = name()
+        r = admin.post(V3 + "/registered_limits", {"registered_limits": [{"service_id": service, "resource_name": n, "default_limit": 5}]})
+        self.assertEqual(r.status, 201, r)
+        reg = r.json["registered_limits"][0]
+        mine = {"project_id": demo.project_id, "service_id": service, "resource_name": n, "resource_limit": 7}
+        lim = admin.post(V3 + "/limits", {"limits": [mine]})
+        self.assertEqual(lim.status, 201, lim)
+        lim = lim.json["limits"][0]
+        self.assertEqual(admin.post(V3 + "/limits", {"limits": [mine]}).status, 409)
+        self.assertEqual(admin.post(V3 + "/limits", {"limits": [dict(mine, resource_name="other")]}).status, 403)
+        self.assertEqual([x["resource_limit"] for x in demo.get(V3 + "/limits?resource_name=" + n).json["limits"]], [7])
+        t = cloud.new_tenant()
+        self.assertEqual(t.get(V3 + "/limits").json["limits"], [])
+        self.assertEqual(t.get(V3 + "/limits/" + lim["id"]).status, 404)
+        self.assertEqual(demo.patch(V3 + "/limits/" + lim["id"], {"limit": {"resource_limit": 99}}).status, 403)
+        self.assertEqual(admin.delete(V3 + "/registered_limits/" + reg["id"]).status, 403)
+        self.assertEqual(admin.patch(V3 + "/limits/" + lim["id"], {"limit": {"resource_limit": 8}}).json["limit"]["resource_limit"], 8)
+        self.assertEqual(admin.delete(V3 + "/limits/" + lim["id"]).status, 204)
+        self.assertEqual(admin.delete(V3 + "/registered_limits/" + reg["id"]).status, 204)
+        self.assertEqual(demo.get(V3 + "/limits/model").json["model"]["name"], "flat")
 
 
 class Backoff(unittest.TestCase):

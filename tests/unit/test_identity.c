@@ -2,7 +2,7 @@
 #include "core/clock.h"
 #include "core/conf.h"
 #include "db/internal.h"
-#include "identity/internal.h"
+#include "identity/auth.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -373,6 +373,20 @@ static void policy(void **state)
         }
 }
 
+/* RFC 6238, appendix B, of which the last six digits. */
+static void totp_vectors(void **state)
+{
+    (void) state;
+    static const struct { gint64 s; const char *code; } known[] = { { 59, "287082" }, { 1111111109, "081804" }, { 20000000000, "353130" } };
+    char code[TOTP_CODE];
+    for (guint i = 0; i < G_N_ELEMENTS(known); i++) {
+        assert_true(totp_code("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", known[i].s / 30, code));
+        assert_string_equal(code, known[i].code);
+    }
+    assert_false(totp_code("not base 32!", 1, code));
+    assert_false(totp_code("", 1, code));
+}
+
 static void quotas(void **state)
 {
     (void) state;
@@ -410,7 +424,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_of_a_project), cmocka_unit_test(scopes), cmocka_unit_test(refusals), cmocka_unit_test(rescoping_never_prolongs),
         cmocka_unit_test(revocation), cmocka_unit_test(dependent_revocation), cmocka_unit_test(backoff), cmocka_unit_test(passwords),
-        cmocka_unit_test(policy), cmocka_unit_test(quotas), cmocka_unit_test(second_start_changes_nothing),
+        cmocka_unit_test(policy), cmocka_unit_test(quotas), cmocka_unit_test(totp_vectors), cmocka_unit_test(second_start_changes_nothing),
     };
     return sodium_init() < 0 || cmocka_run_group_tests(tests, set_up, tear_down);
 }
