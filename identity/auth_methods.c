@@ -42,8 +42,15 @@ bool auth_by_token(Attempt *a, const json_t *given, GError **err)
     const char *token = json_get_str(given, "id");
     if (!token)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'auth/identity/token': 'id' is a required string");
-    g_autoptr(Login) l = identity_login(a->c->db, token, err);
-    if (!l || !attempt_user(a, login_fact(l, "user_id"), err))
+    g_autoptr(GError) why = NULL;
+    g_autoptr(Login) l = identity_login(a->c->db, token, &why);
+    if (!l && nv_error_code(why) == NV_ERR_UNAUTHORIZED)          /* as Keystone answers: the token is not found */
+        return nv_fail(err, NV_ERR_NOT_FOUND, "Could not find token.");
+    if (!l) {
+        g_propagate_error(err, g_steal_pointer(&why));
+        return false;
+    }
+    if (!attempt_user(a, login_fact(l, "user_id"), err))
         return false;
     if (login_fact(l, "trust_id"))
         return nv_fail(err, NV_ERR_FORBIDDEN, "A token made with a trust cannot be exchanged for another.");

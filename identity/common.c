@@ -198,15 +198,19 @@ bool identity_update(Call *c, GError **err)
     return row && reply_one(c, 200, row);
 }
 
-bool identity_delete(Call *c, GError **err)
+bool delete_row(Call *c, const Resource *res, const char *id, GError **err)
 {
-    const Resource *res = c->route->res;
     g_auto(Txn) txn = txn_begin(c->db, err);
-    g_autoptr(Row) row = txn.db ? row_get_for(c->db, res, c->ctx, c->params[0], true, err) : NULL;
+    g_autoptr(Row) row = txn.db ? row_get_for(c->db, res, c->ctx, id, true, err) : NULL;
     if (!row || (res->before_delete && !res->before_delete(c->db, c->ctx, row, err)) || !row_delete(c->db, row, err))
         return false;
     identity_changed();
-    return txn_commit(&txn, err) && call_reply_empty(c, 204);
+    return txn_commit(&txn, err);
+}
+
+bool identity_delete(Call *c, GError **err)
+{
+    return delete_row(c, c->route->res, c->params[0], err) && call_reply_empty(c, 204);
 }
 
 /* Options known for a kind: "b" boolean, "r" multi-factor rules. */

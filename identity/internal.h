@@ -95,6 +95,7 @@ bool is_flag(const Call *c, const char *name);
 /* One row made or changed with its hooks, in a transaction of its own or the caller's. */
 Row *create_row(Call *c, const Resource *res, const json_t *body, GError **err);
 Row *update_row(Call *c, const Resource *res, const char *id, const json_t *body, GError **err);
+bool delete_row(Call *c, const Resource *res, const char *id, GError **err);
 /* The same for the resource of the route. */
 Handler identity_create, identity_update, identity_delete;
 /* Puts the options just parsed over the old ones; null removes one; an unknown one is an error. */
@@ -170,7 +171,7 @@ bool ctx_has_role(const Ctx *ctx, const char *role);
 
 /* --- handlers ------------------------------------------------------------------------------------------------------------------- */
 Handler auth_token_create, auth_token_show, auth_token_revoke, auth_catalog, auth_projects, auth_domains, auth_system;
-Handler project_create, project_list, project_show, tags_list, tags_replace, tags_clear, tag_show, tag_add, tag_remove;
+Handler project_create, project_update, project_delete, project_list, project_show, tags_list, tags_replace, tags_clear, tag_show, tag_add, tag_remove;
 Handler user_create, user_update, user_password, user_groups, user_projects;
 Handler group_users, group_user_check, group_user_add, group_user_remove;
 Handler role_list, implied_list, implied_show, implied_add, implied_remove, implied_all;

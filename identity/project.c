@@ -155,6 +155,27 @@ bool project_create(Call *c, GError **err)
     return row && reply_domain(c, 201, row);
 }
 
+static bool is_domain_id(Call *c)
+{
+    g_autoptr(Row) domain = c->ctx->admin ? row_get(c->db, &domain_resource, c->params[0], NULL) : NULL;
+    return domain != NULL;
+}
+
+bool project_update(Call *c, GError **err)
+{
+    const json_t *body = call_body_object(c, "project", err);
+    const Resource *res = is_domain_id(c) ? &domain_resource : &project_resource;
+    g_autoptr(Row) row = body ? update_row(c, res, c->params[0], body, err) : NULL;
+    if (!row)
+        return false;
+    return res == &domain_resource ? reply_domain(c, 200, row) : reply_one(c, 200, row);
+}
+
+bool project_delete(Call *c, GError **err)
+{
+    return delete_row(c, is_domain_id(c) ? &domain_resource : &project_resource, c->params[0], err) && call_reply_empty(c, 204);
+}
+
 static GPtrArray *relatives(Call *c, const char *id, const char *fragment, GError **err)
 {
     GPtrArray *rows = rows_by_fragment(c, &project_resource, fragment, id, err);

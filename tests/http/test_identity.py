@@ -97,7 +97,7 @@ class Tokens(unittest.TestCase):
                              ({"identity": {"methods": ["password"], "password": {"user": {"name": "demo", "password": "x"}}}}, 400),
                              ({"identity": {"methods": ["password"], "password": {"user": {"id": "x", "password": ["x"]}}}}, 400),
                              ({"identity": {"methods": ["password"], "password": {"user": {"id": "x", "password": "y" * 5000}}}}, 400),
-                             ({"identity": {"methods": ["token"], "token": {"id": "' OR 1=1 --"}}}, 401)):
+                             ({"identity": {"methods": ["token"], "token": {"id": "' OR 1=1 --"}}}, 404)):
             r = Client(cloud).post(V3 + "/auth/tokens", {"auth": auth})
             self.assertEqual(r.status, status, (str(auth)[:80], r))
             self.assertIn("error", r.json)
