@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +21,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("NUVOLET_BUILD", os.path.join(ROOT, "build"))
 NUVOLET = os.environ.get("NUVOLET", os.path.join(BUILD, "nuvolet"))
 FAKE_AGENT = os.path.join(BUILD, "fake-agent")
+
+
+def free_port():
+    """A port that nobody listens on now; a restart of the service keeps it, and the catalog names it."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 class Reply:
@@ -104,7 +112,7 @@ class Cloud:
         self.options, self.env, self.agent_args = dict(options or {}), dict(env or {}), list(agent_args)
         self.unexpected = []
         self.agent = self.serve = None
-        self.port = 0
+        self.port = free_port()
         self.log = open(self.top + "/serve.log", "ab")
         self.agent_log = open(self.top + "/agent.log", "ab")
         os.mkdir(self.run)
@@ -127,7 +135,7 @@ class Cloud:
         os.chmod(self.run + "/agent.sock", 0o666)
 
     def settings(self):
-        s = {"paths.state": self.state, "paths.run": self.run, "api.port": "0", "log.level": "debug"}
+        s = {"paths.state": self.state, "paths.run": self.run, "api.port": str(self.port), "log.level": "debug"}
         if os.geteuid() == 0:
             s["serve.user"] = "nobody"
         s.update(self.options)
@@ -137,8 +145,6 @@ class Cloud:
         port_file = self.run + "/api.port"
         if os.path.exists(port_file):
             os.unlink(port_file)
-        if self.port:                                # a restart keeps its address
-            self.options["api.port"] = str(self.port)
         self.serve = subprocess.Popen([NUVOLET, "serve"] + self.settings(), env=dict(os.environ, **self.env, **(env or {})), stderr=self.log)
         self._until(lambda: os.path.exists(port_file) and self._ready(port_file), "serve")
 
@@ -148,8 +154,7 @@ class Cloud:
         text = open(port_file).read().strip()
         if not text:
             return False
-        self.port = int(text)
-        return True
+        return int(text) == self.port
 
     @staticmethod
     def _until(test, what, seconds=30):
