@@ -109,6 +109,7 @@ const Route root_routes[] = {
     ROUTE("GET", "/identity", ANYONE, version_identity),
     ROUTE("GET", "/identity/v3", ANYONE, version_identity_v3),
     ROUTE("GET", "/compute", ANYONE, version_compute),
+    ROUTE("GET", "/compute/v2", ANYONE, version_compute_v21),
     ROUTE("GET", "/compute/v2.1", ANYONE, version_compute_v21),
     ROUTE("GET", "/image", ANYONE, version_image),
     ROUTE("GET", "/image/versions", ANYONE, version_image),

@@ -5,17 +5,13 @@
 #include "image/image.h"
 #include "network/network.h"
 
-#pragma weak identity_routes
-#pragma weak image_routes
-#pragma weak compute_routes
-#pragma weak network_routes
-#pragma weak metadata_routes
 
 const Service services[] = {
     { "root",     "",              &dialect_keystone, root_routes },
     { "identity", "/identity",     &dialect_keystone, identity_routes },
     { "image",    "/image",        &dialect_glance,   image_routes },
     { "compute",  "/compute/v2.1", &dialect_nova,     compute_routes },
+    { "compute",  "/compute/v2",   &dialect_nova,     compute_routes },   /* what clients older than microversions ask for */
     { "network",  "/network",      &dialect_neutron,  network_routes },
     { NULL },
 };

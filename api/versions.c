@@ -27,19 +27,22 @@ static void media_type(JsonW *w, const char *type)
 /* One API version.  Optional members are left out where the real service has none. */
 typedef struct Version {
     const char *id, *status, *path, *updated, *media;
-    bool micro;                      /* "version" and "min_version" members */
+    enum { NO_RANGE, EMPTY_RANGE, MICROVERSIONS } range;         /* "version" and "min_version" members */
 } Version;
 
 static void version_members(JsonW *w, const Call *c, const Version *v)
 {
-    const Dialect *d = c->route ? &dialect_nova : NULL;
+    const Dialect *d = &dialect_nova;
     jw_object(w);
     jw_kstr(w, "id", v->id);
     jw_kstr(w, "status", v->status);
-    if (v->micro) {
+    if (v->range == MICROVERSIONS) {
         g_autofree char *max = g_strdup_printf("%d.%d", d->mv_major, d->mv_max), *min = g_strdup_printf("%d.%d", d->mv_major, d->mv_min);
         jw_kstr(w, "version", max);
         jw_kstr(w, "min_version", min);
+    } else if (v->range == EMPTY_RANGE) {
+        jw_kstr(w, "version", "");
+        jw_kstr(w, "min_version", "");
     }
     if (v->updated)
         jw_kstr(w, "updated", v->updated);
@@ -53,14 +56,15 @@ static void version_members(JsonW *w, const Call *c, const Version *v)
 }
 
 /* clang-format off */
-static const Version identity[] = { { "v3.14", "stable", "/identity/v3/", "2020-04-07T00:00:00Z", "application/vnd.openstack.identity-v3+json", false } };
-static const Version compute[]  = { { "v2.1", "CURRENT", "/compute/v2.1/", "2013-07-23T11:33:21Z", "application/vnd.openstack.compute+json;version=2.1", true } };
-static const Version image[]    = { { "v2.9", "CURRENT", "/image/v2/", NULL, NULL, false },
-                                    { "v2.7", "SUPPORTED", "/image/v2/", NULL, NULL, false }, { "v2.6", "SUPPORTED", "/image/v2/", NULL, NULL, false },
-                                    { "v2.5", "SUPPORTED", "/image/v2/", NULL, NULL, false }, { "v2.4", "SUPPORTED", "/image/v2/", NULL, NULL, false },
-                                    { "v2.3", "SUPPORTED", "/image/v2/", NULL, NULL, false }, { "v2.2", "SUPPORTED", "/image/v2/", NULL, NULL, false },
-                                    { "v2.1", "SUPPORTED", "/image/v2/", NULL, NULL, false }, { "v2.0", "SUPPORTED", "/image/v2/", NULL, NULL, false } };
-static const Version network[]  = { { "v2.0", "CURRENT", "/network/v2.0/", NULL, NULL, false } };
+static const Version identity[] = { { "v3.14", "stable", "/identity/v3/", "2020-04-07T00:00:00Z", "application/vnd.openstack.identity-v3+json", NO_RANGE } };
+static const Version compute[]  = { { "v2.0", "SUPPORTED", "/compute/v2/", "2011-01-21T11:33:21Z", "application/vnd.openstack.compute+json;version=2", EMPTY_RANGE },
+                                    { "v2.1", "CURRENT", "/compute/v2.1/", "2013-07-23T11:33:21Z", "application/vnd.openstack.compute+json;version=2.1", MICROVERSIONS } };
+static const Version image[]    = { { "v2.9", "CURRENT", "/image/v2/", NULL, NULL, NO_RANGE },
+                                    { "v2.7", "SUPPORTED", "/image/v2/", NULL, NULL, NO_RANGE }, { "v2.6", "SUPPORTED", "/image/v2/", NULL, NULL, NO_RANGE },
+                                    { "v2.5", "SUPPORTED", "/image/v2/", NULL, NULL, NO_RANGE }, { "v2.4", "SUPPORTED", "/image/v2/", NULL, NULL, NO_RANGE },
+                                    { "v2.3", "SUPPORTED", "/image/v2/", NULL, NULL, NO_RANGE }, { "v2.2", "SUPPORTED", "/image/v2/", NULL, NULL, NO_RANGE },
+                                    { "v2.1", "SUPPORTED", "/image/v2/", NULL, NULL, NO_RANGE }, { "v2.0", "SUPPORTED", "/image/v2/", NULL, NULL, NO_RANGE } };
+static const Version network[]  = { { "v2.0", "CURRENT", "/network/v2.0/", NULL, NULL, NO_RANGE } };
 /* clang-format on */
 
 static bool list_reply(Call *c, int status, const Version *v, size_t n)
@@ -119,7 +123,7 @@ bool version_compute(Call *c, GError **err)
 bool version_compute_v21(Call *c, GError **err)
 {
     (void) err;
-    return one_reply(c, &compute[0]);
+    return one_reply(c, &compute[g_str_has_suffix(c->route->path, "v2.1")]);
 }
 
 bool version_image(Call *c, GError **err)
@@ -171,7 +175,7 @@ bool version_root(Call *c, GError **err)
         return call_reply_empty(c, 302);
     }
     static const struct { const char *name; const Version *v; } all[] = {
-        { "identity", identity }, { "compute", compute }, { "image", image }, { "network", network },
+        { "identity", identity }, { "compute", &compute[1] }, { "image", image }, { "network", network },
     };
     JsonW w = call_begin(c, 200);
     jw_object(&w);
