@@ -51,7 +51,7 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
         return nv_fail(err, NV_ERR_FORBIDDEN, "The default domain cannot be deleted.");
     if (d->enabled)
         return nv_fail(err, NV_ERR_FORBIDDEN, "Cannot delete a domain that is enabled, please disable it first.");
-    if (!check_owns_nothing(db, NULL, d->id, err))
+    if (!check_owns_nothing(db, NULL, d->id, err) || !domain_forget(db, d->id, err))
         return false;
     for (guint i = 0; i < G_N_ELEMENTS(purge); i++)
         if (!db_exec(db, err, purge[i], "s", d->id))

@@ -117,7 +117,8 @@ bool check_not_above(Db *db, const Ctx *ctx, const char *user_id, const char *gr
 bool check_owns_nothing(Db *db, const char *project_id, const char *domain_id, GError **err);
 /* Removes what only had a meaning with the project or the user. */
 bool project_forget(Db *db, const char *project_id, GError **err);
-bool user_forget(Db *db, const char *user_id, GError **err);
+bool user_forget(Db *db, const char *user_id, GError **err);      /* NV_ERR_CONFLICT while servers of the user are left */
+bool domain_forget(Db *db, const char *domain_id, GError **err);
 /* NV_ERR_RATE with Retry-After while the caller's address has failed too often (auth.c). */
 bool check_backoff(Call *c, GError **err);
 

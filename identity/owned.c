@@ -1,28 +1,30 @@
 /* identity/owned.c -- what projects and users own elsewhere in the cloud: nothing is deleted from under it, nothing is left over. */
 #include "identity/internal.h"
 
-bool check_owns_nothing(Db *db, const char *project_id, const char *domain_id, GError **err)
+/* rows: array of {"kind", "n"}. */
+static bool refuse_if_any(const json_t *rows, const char *what, const char *id, GError **err)
 {
     size_t i;
     json_t *row;
-    g_autoptr(json_t) rows = db_query(db, err, "owned_things", "ss", project_id, domain_id);
-    g_autoptr(GString) what = g_string_new(NULL);
-    if (!rows)
-        return false;
-    json_array_foreach(rows, i, row) {
-        const char *kind = json_get_str(row, "kind");
+    g_autoptr(GString) list = g_string_new(NULL);
+    json_array_foreach((json_t *) rows, i, row) {
         gint64 n = json_get_int(row, "n", 0);
-        g_string_append_printf(what, "%s%" G_GINT64_FORMAT " %s%s", i ? ", " : "", n, kind, n == 1 ? "" : "s");
+        g_string_append_printf(list, "%s%" G_GINT64_FORMAT " %s%s", i ? ", " : "", n, json_get_str(row, "kind"), n == 1 ? "" : "s");
     }
-    if (!what->len)
-        return true;
-    return nv_fail(err, NV_ERR_CONFLICT, "The %s %s still owns %s; delete them first.", project_id ? "project" : "domain",
-                   project_id ? project_id : domain_id, what->str);
+    return !list->len || nv_fail(err, NV_ERR_CONFLICT, "The %s %s still owns %s; delete them first.", what, id, list->str);
+}
+
+bool check_owns_nothing(Db *db, const char *project_id, const char *domain_id, GError **err)
+{
+    g_autoptr(json_t) rows = db_query(db, err, "owned_things", "ss", project_id, domain_id);
+    return rows && refuse_if_any(rows, project_id ? "project" : "domain", project_id ? project_id : domain_id, err);
 }
 
 bool project_forget(Db *db, const char *project_id, GError **err)
 {
-    static const char *const statements[] = { "forget_default_project", "forget_project_quota" };
+    static const char *const statements[] = {
+        "forget_default_project", "forget_project_quota", "forget_security_groups", "forget_rbac", "forget_flavor_access", "forget_image_members",
+    };
     for (guint i = 0; i < G_N_ELEMENTS(statements); i++)
         if (!db_exec(db, err, statements[i], "s", project_id))
             return false;
@@ -31,9 +33,23 @@ bool project_forget(Db *db, const char *project_id, GError **err)
 
 bool user_forget(Db *db, const char *user_id, GError **err)
 {
-    static const char *const statements[] = { "forget_app_credential_rules" };
-    for (guint i = 0; i < G_N_ELEMENTS(statements); i++)
-        if (!db_exec(db, err, statements[i], "s", user_id))
+    g_autoptr(json_t) rows = db_query(db, err, "owned_by_user", "s", user_id);
+    return rows && refuse_if_any(rows, "user", user_id, err) && db_exec(db, err, "forget_app_credential_rules", "s", user_id)
+        && db_exec(db, err, "forget_keypairs", "s", user_id);
+}
+
+static bool each(Db *db, const char *query, const char *domain_id, bool (*forget)(Db *db, const char *id, GError **err), GError **err)
+{
+    size_t i;
+    json_t *row;
+    g_autoptr(json_t) rows = db_query(db, err, query, "s", domain_id);
+    json_array_foreach(rows, i, row)
+        if (!forget(db, json_get_str(row, "id"), err))
             return false;
-    return true;
+    return rows != NULL;
+}
+
+bool domain_forget(Db *db, const char *domain_id, GError **err)
+{
+    return each(db, "projects_of_domain", domain_id, project_forget, err) && each(db, "users_of_domain", domain_id, user_forget, err);
 }

@@ -223,10 +223,6 @@ UPDATE user SET default_project_id = NULL WHERE default_project_id = ?1;
 -- :name forget_project_quota
 DELETE FROM quota WHERE project_id = ?1;
 
--- What a project (?1), or all projects of a domain (?2), still have in the other services.
--- :name owned_things
-SELECT kind, n FROM (SELECT 'nothing' AS kind, 0 AS n WHERE ?1 = ?2) WHERE n > 0;
-
 -- Domains
 -- :name domain_purge_users
 DELETE FROM user WHERE domain_id = ?1;

@@ -678,6 +678,32 @@ class Limits(unittest.TestCase):
         self.assertEqual(demo.get(V3 + "/limits/model").json["model"]["name"], "flat")
 
 
+class Ownership(unittest.TestCase):
+    """Nothing is deleted from under what it owns, and nothing is left over."""
+
+    def test_project_and_domain(self):
+        d = make("domain")
+        p, u = make("project", domain_id=d["id"]), make("user", domain_id=d["id"], password="pw")
+        admin.put("%s/projects/%s/users/%s/roles/%s" % (V3, p["id"], u["id"], roles["member"]))
+        c = with_token(auth({"password": {"user": {"id": u["id"], "password": "pw"}}}, {"project": {"id": p["id"]}}))
+        network = c.post("/network/v2.0/networks", {"network": {"name": "n"}})
+        self.assertEqual(network.status, 201, network)
+        c.get("/network/v2.0/security-groups")               # makes the default group
+        self.assertEqual(c.post("/compute/v2.1/os-keypairs", {"keypair": {"name": "k", "type": "ssh"}},
+                                headers={"OpenStack-API-Version": "compute 2.1"}).status, 200)
+        r = admin.delete("%s/projects/%s" % (V3, p["id"]))
+        self.assertEqual(r.status, 409)
+        self.assertIn("1 network", r.message)
+        admin.patch("%s/domains/%s" % (V3, d["id"]), {"domain": {"enabled": False}})
+        r = admin.delete("%s/domains/%s" % (V3, d["id"]))
+        self.assertEqual(r.status, 409)
+        self.assertIn("1 network", r.message)
+        self.assertEqual(admin.delete("/network/v2.0/networks/" + network.json["network"]["id"]).status, 204)
+        self.assertEqual(admin.delete("%s/domains/%s" % (V3, d["id"])).status, 204)
+        groups = admin.get("/network/v2.0/security-groups?project_id=" + p["id"]).json["security_groups"]
+        self.assertEqual(groups, [])
+
+
 class Backoff(unittest.TestCase):
     def test_too_many_failures(self):
         c = Cloud(agent=False, options={"identity.failed_logins": "5"})

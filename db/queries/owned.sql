@@ -1,0 +1,41 @@
+-- db/queries/owned.sql -- what projects and users own in all domains: what stands in the way of deleting them, and what goes with them.
+
+-- What a project (?1), or all projects of a domain (?2), still have in the other services.
+-- :name owned_things
+WITH mine (id) AS (SELECT ?1 WHERE ?1 IS NOT NULL UNION ALL SELECT id FROM project WHERE domain_id = ?2)
+SELECT kind, n FROM (
+    SELECT 1 AS place, 'server' AS kind, (SELECT count(*) FROM server WHERE project_id IN mine) AS n
+    UNION ALL SELECT 2, 'image', (SELECT count(*) FROM image WHERE project_id IN mine)
+    UNION ALL SELECT 3, 'network', (SELECT count(*) FROM network WHERE project_id IN mine)
+    UNION ALL SELECT 4, 'subnet', (SELECT count(*) FROM subnet WHERE project_id IN mine)
+    UNION ALL SELECT 5, 'port', (SELECT count(*) FROM port WHERE project_id IN mine AND device_owner <> 'network:dhcp')
+    UNION ALL SELECT 6, 'security group', (SELECT count(*) FROM security_group WHERE project_id IN mine AND is_default = 0)
+    UNION ALL SELECT 7, 'subnet pool', (SELECT count(*) FROM subnetpool WHERE project_id IN mine)
+    UNION ALL SELECT 8, 'address scope', (SELECT count(*) FROM address_scope WHERE project_id IN mine)
+    UNION ALL SELECT 9, 'address group', (SELECT count(*) FROM address_group WHERE project_id IN mine))
+WHERE n > 0 ORDER BY place;
+
+-- :name owned_by_user
+SELECT 'server' AS kind, count(*) AS n FROM server WHERE user_id = ?1 HAVING count(*) > 0;
+
+-- The default security group came by itself and goes by itself.
+-- :name forget_security_groups
+DELETE FROM security_group WHERE project_id = ?1 AND is_default = 1;
+
+-- :name forget_rbac
+DELETE FROM rbac_policy WHERE project_id = ?1 OR target_tenant = ?1;
+
+-- :name forget_flavor_access
+DELETE FROM flavor_access WHERE project_id = ?1;
+
+-- :name forget_image_members
+DELETE FROM image_member WHERE member_id = ?1;
+
+-- :name forget_keypairs
+DELETE FROM keypair WHERE user_id = ?1;
+
+-- :name projects_of_domain
+SELECT id FROM project WHERE domain_id = ?1;
+
+-- :name users_of_domain
+SELECT id FROM user WHERE domain_id = ?1;
