@@ -189,13 +189,10 @@ static json_t *ask(const char *verb, json_t *args, GError **err)
         g_prefix_error(err, "the service does not answer (is it running, and are you root?): ");
         return NULL;
     }
-    g_autoptr(json_t) answer = wire_send(fd, frame, err) ? wire_receive(fd, err) : NULL;
+    g_autoptr(json_t) answer = wire_send(fd, frame, NULL) ? wire_receive(fd, NULL) : NULL;
     close(fd);
-    if (!answer) {
-        if (err && !*err)
-            nv_fail(err, NV_ERR_FORBIDDEN, "the service closed the connection: only root and its own user may ask");
-        return NULL;
-    }
+    if (!answer)
+        return nv_fail(err, NV_ERR_FORBIDDEN, "the service closed the connection: only root and its own user may ask"), NULL;
     json_t *ok = json_object_get(answer, "ok");
     if (!ok)
         return nv_fail(err, nv_error_from_name(json_get_str(answer, "error")), "%s", json_get_str(answer, "message")), NULL;

@@ -8,6 +8,7 @@
 
 enum {
     CONFIRM_US = 400 * 1000,         /* what is gone after this time was under way */
+    LOOKS_MAX = 5,
     SETTLE_MS = 15 * 1000,           /* repairs that are operations are waited for */
     REPAIR_TIMEOUT_S = 60,
     WORRYING_ATTEMPTS = 3,
@@ -70,20 +71,22 @@ static bool has(const GPtrArray *findings, const Finding *finding)
     return false;
 }
 
-/* Rows and hosts are read one after the other while the cloud works: only what is still there on a second look counts. */
-static GPtrArray *examine_twice(Db *db, GError **err)
+/* Rows and hosts are read one after the other while the cloud works: only what two looks in a row find counts. */
+static GPtrArray *examine_surely(Db *db, GError **err)
 {
-    g_autoptr(GPtrArray) first = examine(db, err);
-    if (!first || first->len == 0)
-        return g_steal_pointer(&first);
-    g_usleep(CONFIRM_US);
-    g_autoptr(GPtrArray) second = examine(db, err);
-    if (!second)
-        return NULL;
-    for (guint i = second->len; i-- > 0;)
-        if (!has(first, second->pdata[i]))
-            g_ptr_array_remove_index(second, i);
-    return g_steal_pointer(&second);
+    g_autoptr(GPtrArray) before = examine(db, err);
+    for (int look = 1; before && before->len && look < LOOKS_MAX; look++) {
+        g_usleep(CONFIRM_US);
+        g_autoptr(GPtrArray) now = examine(db, err);
+        bool same = true;
+        for (guint i = 0; now && i < now->len; i++)
+            same = same && has(before, now->pdata[i]);
+        g_clear_pointer(&before, g_ptr_array_unref);
+        before = g_steal_pointer(&now);
+        if (same)
+            break;
+    }
+    return g_steal_pointer(&before);
 }
 
 static const char *repair_text(const Finding *finding)
@@ -121,7 +124,7 @@ static json_t *report(const GPtrArray *findings, bool fix)
 
 json_t *doctor_run(Db *db, bool fix, GError **err)
 {
-    g_autoptr(GPtrArray) findings = examine_twice(db, err);
+    g_autoptr(GPtrArray) findings = examine_surely(db, err);
     if (!findings)
         return NULL;
     g_autoptr(json_t) list = report(findings, fix);
@@ -129,7 +132,7 @@ json_t *doctor_run(Db *db, bool fix, GError **err)
         return json_make("oi", "findings", json_incref(list), "left", (gint64) findings->len);
     g_usleep(CONFIRM_US);                        /* the syncs begin */
     ops_wait_idle(SETTLE_MS);
-    g_autoptr(GPtrArray) left = examine_twice(db, err);
+    g_autoptr(GPtrArray) left = examine_surely(db, err);
     if (!left)
         return NULL;
     return json_make("ooi", "findings", json_incref(list), "remaining", report(left, false), "left", (gint64) left->len);
