@@ -118,6 +118,6 @@ json_t *console_read(const json_t *args, GError **err)
     guint skip = 0;
     while (total > (gint64) all->len && skip < 3 && skip < all->len && (all->data[skip] & 0xc0) == 0x80)
         skip++;
-    g_autofree char *text = g_utf8_make_valid((const char *) all->data + skip, all->len - skip);
+    g_autofree char *text = all->len == 0 ? g_strdup("") : g_utf8_make_valid((const char *) all->data + skip, all->len - skip);
     return json_make("si", "output", text, "total", total + older);
 }

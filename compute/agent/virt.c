@@ -14,7 +14,11 @@ enum {
     KEEPALIVE_S = 5, KEEPALIVE_COUNT = 6,     /* a libvirtd that answers nothing for half a minute counts as gone */
     WAIT_S = 3,                               /* how long a verb waits for a connection */
     RETRY_FIRST_MS = 100, RETRY_MAX_MS = 2000,
+    LOOK_SOON_S = 1, LOOK_SOON_TIMES = 15,    /* after a connection: a libvirtd that starts is quiet about guests that end meanwhile */
+    LOOK_LATER_S = 30,                        /* else, in case an event got lost */
 };
+
+static GMutex telling;                        /* states are told in the order they are noted; taken before lock */
 
 static GMutex lock;                           /* guards what follows */
 static GCond changed;
@@ -47,6 +51,7 @@ bool virt_fail(GError **err, const char *doing)
     const virError *e = virGetLastError();
     if (!e || e->code == VIR_ERR_OK)
         return nv_fail(err, NV_ERR_INTERNAL, "%s: libvirt gave no reason", doing);
+    g_autofree char *why = g_strdup(e->message);     /* the next call into libvirt may clear it */
     if (is_away(e)) {
         g_mutex_lock(&lock);
         if (current && virConnectIsAlive(current) == 0) {
@@ -54,11 +59,11 @@ bool virt_fail(GError **err, const char *doing)
             g_cond_broadcast(&changed);
         }
         g_mutex_unlock(&lock);
-        return nv_fail(err, NV_ERR_AGENT, "%s: libvirt is away: %s", doing, e->message);
+        return nv_fail(err, NV_ERR_AGENT, "%s: libvirt is away: %s", doing, why);
     }
     bool busy = e->code == VIR_ERR_OPERATION_TIMEOUT || e->code == VIR_ERR_RESOURCE_BUSY || e->code == VIR_ERR_AGENT_UNRESPONSIVE;
-    bool full = e->message && strstr(e->message, "No space left on device");
-    return nv_fail(err, full ? NV_ERR_NO_SPACE : busy ? NV_ERR_AGENT : NV_ERR_HOST_FAULT, "%s: %s", doing, e->message);
+    bool full = why && strstr(why, "No space left on device");
+    return nv_fail(err, full ? NV_ERR_NO_SPACE : busy ? NV_ERR_AGENT : NV_ERR_HOST_FAULT, "%s: %s", doing, why);
 }
 
 /* ---- states and events ---- */
@@ -68,7 +73,7 @@ typedef struct Change { int what, detail; const char *state, *reason; } Change;
 /* detail -1: any; the first fitting row counts.  What is not here changes no state that a controller keeps. */
 static const Change lifecycle[] = {
     { VIR_DOMAIN_EVENT_STARTED,     -1,                                  "running", "started" },
-    { VIR_DOMAIN_EVENT_RESUMED,     -1,                                  "running", "resumed" },
+    { VIR_DOMAIN_EVENT_RESUMED,     -1,                                  "running", "started" },
     { VIR_DOMAIN_EVENT_SUSPENDED,   VIR_DOMAIN_EVENT_SUSPENDED_IOERROR,  "paused",  "an error of its disk" },
     { VIR_DOMAIN_EVENT_SUSPENDED,   -1,                                  "paused",  "paused" },
     { VIR_DOMAIN_EVENT_PMSUSPENDED, -1,                                  "paused",  "suspended by the guest" },
@@ -115,18 +120,22 @@ static bool note_state(const char *id, const char *state)
     bool news = !before || strcmp(before, state) != 0;
     if (news)
         g_hash_table_insert(told, g_strdup(id), (gpointer) state);
+    g_mutex_unlock(&lock);
+    return news;
+}
+
+static void note_change(void)
+{
+    g_mutex_lock(&lock);
     changes++;
     g_cond_broadcast(&changed);
     g_mutex_unlock(&lock);
-    return news;
 }
 
 static void forget_state(const char *id)
 {
     g_mutex_lock(&lock);
     g_hash_table_remove(told, id);
-    changes++;
-    g_cond_broadcast(&changed);
     g_mutex_unlock(&lock);
 }
 
@@ -146,6 +155,7 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr domain, int what, int d
     (void) data;
     if (virDomainGetUUIDString(domain, id) < 0 || !domxml_is_ours(virDomainGetName(domain), id))
         return 0;
+    g_mutex_lock(&telling);
     if (what == VIR_DOMAIN_EVENT_UNDEFINED)
         forget_state(id);
     for (size_t i = 0; i < G_N_ELEMENTS(lifecycle); i++) {
@@ -154,6 +164,8 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr domain, int what, int d
         tell(id, lifecycle[i].state, lifecycle[i].reason);
         break;
     }
+    note_change();
+    g_mutex_unlock(&telling);
     return 0;
 }
 
@@ -243,32 +255,55 @@ static virConnectPtr open_connection(void)
     return g_steal_pointer(&conn);
 }
 
-static void tell_found(const char *id, const char *state, void *first)
+static void collect(const char *id, const char *state, void *found)
 {
-    if (*(bool *) first)
-        note_state(id, state);
-    else
-        tell(id, state, "found after libvirt came back");
+    g_hash_table_insert(found, g_strdup(id), (gpointer) state);
+}
+
+/* Compares what was told with what is.  At the first time the controller asks by itself: nothing is told. */
+static void look(virConnectPtr conn, bool first)
+{
+    g_autoptr(GHashTable) found = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GError) error = NULL;
+    guint64 before = virt_changes();
+    if (!virt_each(conn, collect, found, &error)) {
+        log_warn("virt.list_failed", "error", error->message, NULL);
+        return;
+    }
+    g_mutex_lock(&telling);
+    GHashTableIter iter;
+    gpointer id, state;
+    g_hash_table_iter_init(&iter, found);
+    /* An event since then knows better than the list. */
+    while (virt_changes() == before && g_hash_table_iter_next(&iter, &id, &state)) {
+        if (first)
+            note_state(id, state);
+        else
+            tell(id, state, "found so by the agent");
+    }
+    g_mutex_unlock(&telling);
 }
 
 /* Until the connection is lost. */
 static void keep(virConnectPtr conn, bool first)
 {
-    g_autoptr(GError) error = NULL;
     g_mutex_lock(&lock);
     lost = false;
     current = conn;
     g_cond_broadcast(&changed);
     g_mutex_unlock(&lock);
     log_info("virt.connected", "uri", conf_str("compute.libvirt_uri"), NULL);
-    /* What happened while nobody listened.  At the first time the controller asks by itself. */
-    if (!virt_each(conn, tell_found, &first, &error))
-        log_warn("virt.list_failed", "error", error->message, NULL);
-    g_mutex_lock(&lock);
-    while (!lost && virConnectIsAlive(conn) != 0)
-        g_cond_wait(&changed, &lock);
-    current = NULL;
-    g_mutex_unlock(&lock);
+    bool gone = false;
+    for (int n = 0; !gone; n++) {
+        look(conn, first && n == 0);
+        gint64 next = clock_mono_us() + (n < LOOK_SOON_TIMES ? LOOK_SOON_S : LOOK_LATER_S) * G_USEC_PER_SEC;
+        g_mutex_lock(&lock);
+        while (!(gone = lost || virConnectIsAlive(conn) == 0) && g_cond_wait_until(&changed, &lock, next))
+            ;
+        if (gone)
+            current = NULL;
+        g_mutex_unlock(&lock);
+    }
     log_warn("virt.lost", "uri", conf_str("compute.libvirt_uri"), NULL);
     virConnectUnregisterCloseCallback(conn, on_close);
     virConnectClose(conn);

@@ -2,6 +2,8 @@
 import json
 import socket
 import struct
+import threading
+import time
 
 
 class WireError(Exception):
@@ -32,3 +34,39 @@ def _read(s, n):
             raise ConnectionResetError("the other side closed the connection")
         data += part
     return data
+
+
+class Events:
+    """A second connection that collects an agent's events: [(monotonic time, event, data)]."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.seen = []
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        try:
+            while True:
+                frame = json.loads(_read(self.socket, struct.unpack(">I", _read(self.socket, 4))[0]))
+                if "event" in frame:
+                    self.seen.append((time.monotonic(), frame["event"], frame["data"]))
+        except (OSError, ValueError):
+            pass
+
+    def wait(self, event, seconds, **members):
+        """The first event since the last clear() with these members of its data; raises after that many seconds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            for e in list(self.seen):
+                if e[1] == event and all(e[2].get(k) == v for k, v in members.items()):
+                    return e
+            if time.monotonic() > deadline:
+                raise TimeoutError("no event %s %r in %s s; seen: %r" % (event, members, seconds, [e[1:] for e in self.seen]))
+            time.sleep(0.02)
+
+    def clear(self):
+        self.seen.clear()
+
+    def close(self):
+        self.socket.close()
