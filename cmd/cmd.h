@@ -23,3 +23,5 @@ void clear_host(const Verb *const *tables);
 bool cmd_configure(int *argc, char **argv, GError **err);
 /* `ctl routes`: every route with its rule. */
 void routes_print(void);
+/* docs/POLICY.md */
+void policy_print(void);

@@ -204,7 +204,7 @@ static int usage(void)
     fputs("usage: nuvolet ctl COMMAND\n", stderr);
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(stderr, "  %-7s %s\n", commands[i].name, commands[i].help);
-    fputs("  schema  [RESOURCE] a resource's fields\n  routes  every call that is served, and who may make it\n  conf    [KEY] the configuration file with its defaults, or one value in force\n", stderr);
+    fputs("  schema  [RESOURCE] a resource's fields\n  routes  every call that is served, and who may make it\n  policy  the same as docs/POLICY.md\n  conf    [KEY] the configuration file with its defaults, or one value in force\n", stderr);
     return 2;
 }
 
@@ -265,6 +265,10 @@ int ctl_main(int argc, char **argv)
     }
     if (argc == 2 && g_str_equal(argv[1], "routes")) {
         routes_print();
+        return 0;
+    }
+    if (argc == 2 && g_str_equal(argv[1], "policy")) {
+        policy_print();
         return 0;
     }
     if (argc <= 3 && argc >= 2 && g_str_equal(argv[1], "conf"))

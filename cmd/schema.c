@@ -1,6 +1,7 @@
 /* cmd/schema.c -- `nuvolet ctl schema RESOURCE` and `nuvolet ctl routes`: fields and routes, straight from their tables. */
 #include "api/api.h"
 #include "cmd/cmd.h"
+#include "identity/identity.h"
 #include "core/dialect.h"
 #include <stdio.h>
 
@@ -50,13 +51,28 @@ bool schema_print(const char *name)
 
 static void print_route(const Service *service, const Route *r, void *data)
 {
-    static const char *const rules[] = {
-        [ANYONE] = "anyone", [AUTHENTICATED] = "authenticated", [PROJECT_READER] = "project-reader", [PROJECT_MEMBER] = "project-member",
-        [SYSTEM_READER] = "system-reader", [ADMIN_ONLY] = "admin", [OWN_RULE] = "by-target",
-    };
     (void) data;
     g_autofree char *path = g_strconcat(service->prefix, r->path, NULL);
-    printf("%-6s %-70s %-15s %s\n", r->method, path, rules[r->rule], r->res ? r->res->one : "");
+    printf("%-6s %-70s %-15s %s\n", r->method, path, identity_rule_name(r->rule), r->res ? r->res->one : "");
+}
+
+static void print_policy(const Service *service, const Route *r, void *data)
+{
+    const Service **last = data;
+    if (*last != service)
+        printf("\n## %s\n\n| call | who |\n|---|---|\n", service->name);
+    *last = service;
+    printf("| `%s %s%s` | %s |\n", r->method, service->prefix, r->path, identity_rule_name(r->rule));
+}
+
+void policy_print(void)
+{
+    const Service *last = NULL;
+    printf("# Who may call what\n\nMade by `nuvolet ctl policy` from the route tables; a test compares. Whatever the rule, a call only reaches rows that\n"
+           "its caller may see: another project's are 404.\n\n| who | means |\n|---|---|\n");
+    for (Rule rule = RULE_UNSET + 1; identity_rule_name(rule); rule++)
+        printf("| %s | %s |\n", identity_rule_name(rule), identity_rule_help(rule));
+    router_each(print_policy, &last);
 }
 
 void routes_print(void)

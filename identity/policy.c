@@ -7,6 +7,31 @@ bool ctx_has_role(const Ctx *ctx, const char *role)
     return g_strv_contains(ctx->roles, role);
 }
 
+/* clang-format off */
+static const struct { const char *name, *help; } names[] = {
+    [ANYONE]         = { "anyone",         "no token is needed" },
+    [AUTHENTICATED]  = { "authenticated",  "any valid token" },
+    [PRIMARY]        = { "primary",        "any valid token that stands for its whole user: not those of trusts and restricted application credentials" },
+    [PROJECT_READER] = { "project-reader", "reader, member or admin on the token's project; administrators" },
+    [PROJECT_MEMBER] = { "project-member", "member or admin on the token's project; administrators" },
+    [SYSTEM_READER]  = { "system-reader",  "reader on the system; administrators" },
+    [DOMAIN_READER]  = { "domain-reader",  "reader on the system, or on a domain and then within it; administrators" },
+    [DOMAIN_ADMIN]   = { "domain-admin",   "admin on a domain, within it and not over cloud administrators; administrators" },
+    [ADMIN_ONLY]     = { "admin",          "administrators: admin on a project or on the system" },
+    [OWN_RULE]       = { "by-target",      "any valid token; the call decides by the row it is about" },
+};
+/* clang-format on */
+
+const char *identity_rule_name(Rule rule)
+{
+    return (guint) rule < G_N_ELEMENTS(names) ? names[rule].name : NULL;
+}
+
+const char *identity_rule_help(Rule rule)
+{
+    return (guint) rule < G_N_ELEMENTS(names) ? names[rule].help : NULL;
+}
+
 static bool project_role(const Ctx *ctx, const char *role)
 {
     return ctx->project_id && ctx_has_role(ctx, role);

@@ -689,7 +689,7 @@ class Ownership(unittest.TestCase):
         network = c.post("/network/v2.0/networks", {"network": {"name": "n"}})
         self.assertEqual(network.status, 201, network)
         c.get("/network/v2.0/security-groups")               # makes the default group
-        self.assertEqual(c.post("/compute/v2.1/os-keypairs", {"keypair": {"name": "k", "type": "ssh"}},
+        self.assertEqual(c.post("/compute/v2.1/os-keypairs", {"keypair": {"name": "k"}},
                                 headers={"OpenStack-API-Version": "compute 2.1"}).status, 200)
         r = admin.delete("%s/projects/%s" % (V3, p["id"]))
         self.assertEqual(r.status, 409)
