@@ -90,7 +90,7 @@ Conn *conn_new(Conns *conns, int fd, const char *client, const char *network)
     c->check_at = c->since + SAMPLE_US;
     c->sampled = true;                       /* nothing was received yet: mark is right */
     link_first(c);
-    conns->n++;
+    atomic_fetch_add(&conns->n, 1);
     atomic_fetch_add(&conns->rules->n_conns, 1);
     return c;
 }
@@ -112,7 +112,7 @@ void conn_free(Conn *c)
     if (c->linger)
         start_lingering(c);
     unlink_conn(c);
-    c->conns->n--;
+    atomic_fetch_sub(&c->conns->n, 1);
     atomic_fetch_sub(&c->conns->rules->n_conns, 1);
     conn_source_add(c->conns->rules, c->source, -1);
     g_free(c->source);
@@ -148,7 +148,7 @@ bool conns_shed_idle(Conns *conns)
     for (Conn *c = conns->last; c && tries; c = c->prev, tries--)
         if (c->state == CONN_IDLE && !c->doomed) {
             atomic_fetch_add(&conns->rules->shed, 1);
-            conn_end(c, END_BOTH);
+            conn_end(c, false);
             return true;
         }
     return false;
@@ -193,13 +193,13 @@ void conn_refuse_raw(Conn *c, int status, const char *why)
     g_string_free(body, TRUE);
 }
 
-void conn_end(Conn *c, ConnEnd how)
+void conn_end(Conn *c, bool abort)
 {
     struct linger now = { .l_onoff = 1, .l_linger = 0 };
-    if (how == END_ABORT)
+    if (abort)
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     c->doomed = true;
-    shutdown(c->fd, how == END_INPUT ? SHUT_RD : SHUT_RDWR);
+    shutdown(c->fd, SHUT_RDWR);              /* both: libmicrohttpd does not look at a socket's input while its buffer is full */
 }
 
 /* ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -217,12 +217,12 @@ static bool tcp_bytes(int fd, guint64 *ret_in, guint64 *ret_out)
 }
 
 /* tell: nothing of a reply went out yet, so that a 408 may. */
-static void time_out(Conn *c, bool tell, ConnEnd how)
+static void time_out(Conn *c, bool tell, bool abort)
 {
     atomic_fetch_add(&c->conns->rules->timeouts, 1);
     if (tell)
         conn_refuse_raw(c, 408, "The request took too long.");
-    conn_end(c, how);
+    conn_end(c, abort);
 }
 
 static void sweep_idle(Conn *c, gint64 now)
@@ -239,7 +239,7 @@ static void sweep_idle(Conn *c, gint64 now)
     }
     c->check_at = now + SAMPLE_US;
     if (now - c->since > c->conns->rules->idle_s * G_USEC_PER_SEC)
-        time_out(c, false, END_BOTH);
+        time_out(c, false, false);
 }
 
 /* Has less than the minimum moved in the period that ends now? */
@@ -259,7 +259,7 @@ static void sweep_body(Conn *c, gint64 now, gint64 period)
         return;
     if (c->ring)
         ring_fail(c->ring, NV_ERR_INVALID, "the request body came too slowly");
-    time_out(c, true, END_INPUT);
+    time_out(c, true, false);
 }
 
 static void sweep_reply(Conn *c, gint64 now, gint64 period)
@@ -272,7 +272,7 @@ static void sweep_reply(Conn *c, gint64 now, gint64 period)
         c->mark = out;
         c->since = now;
     } else if (too_slow(c, out, now, c->held ? period : 12 * period))
-        time_out(c, false, END_ABORT);       /* a file costs nothing while it waits: its reader may pause longer */
+        time_out(c, false, true);       /* a file costs nothing while it waits: its reader may pause longer */
 }
 
 static void sweep_conn(Conn *c, gint64 now)
@@ -286,7 +286,7 @@ static void sweep_conn(Conn *c, gint64 now)
     else if (c->state == CONN_REPLY)
         sweep_reply(c, now, period);
     if (!c->doomed && c->head_since && c->state <= CONN_HEAD && now - c->head_since > r->head_s * G_USEC_PER_SEC)
-        time_out(c, true, END_INPUT);
+        time_out(c, true, false);
 }
 
 void conns_sweep(Conns *conns)

@@ -25,7 +25,7 @@ typedef struct Conn Conn;
 typedef struct Conns {
     ConnRules *rules;
     Conn *first, *last;                      /* most recently opened or used first */
-    guint n;
+    atomic_uint n;
     gint64 now, swept;                       /* now: kept by the owner */
     struct { int fd; gint64 until; gsize bytes; } lingering[LINGERING_MAX];
     guint n_lingering;
@@ -69,9 +69,8 @@ GString *conn_error_body(int status, const char *why);
  * ends the connection.  extra: header lines, each with its CR LF.  Nothing is sent over TLS. */
 void conn_send_raw(Conn *conn, int status, const char *extra, const GString *body);
 void conn_refuse_raw(Conn *conn, int status, const char *why);
-/* Shuts the socket down, whereupon libmicrohttpd closes it.  INPUT: what was written still goes out.  ABORT: nothing more goes out. */
-typedef enum { END_INPUT, END_BOTH, END_ABORT } ConnEnd;
-void conn_end(Conn *conn, ConnEnd how);
+/* Shuts the socket down, whereupon libmicrohttpd closes it.  abort: what was written and not sent yet is dropped. */
+void conn_end(Conn *conn, bool abort);
 
 /* Once a second: ends connections that exceed a deadline. */
 void conns_sweep(Conns *conns);

@@ -13,8 +13,10 @@
 #include "core/log.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,8 +27,10 @@
 enum {
     QUICK_LIMIT_US = 20000,                  /* a "quick" handler that takes longer turns quickness off for a second */
     RING_SIZE = 256 << 10,
-    SPILL_SIZE = 256 << 10, SPILL_ABOVE = 8 << 20,
+    UNSENT_MAX = 256 << 10,
+    SPILL_SIZE = 256 << 10, SPILL_ABOVE = 4 << 20,
     TINY_PIECES = 4096, TINY_SIZE = 16,      /* so many pieces of a body, and their average must not be below */
+    STILL_MAX = 20,
     STOP_US = 5 * G_USEC_PER_SEC,
 };
 
@@ -44,7 +48,7 @@ struct Req {
     Io *io;
     Conn *conn;                              /* I/O thread only; NULL: gone */
     Phase phase;
-    bool streamed, finished, close;
+    bool streamed, finished, close, replied;         /* replied: past libmicrohttpd */
     bool asked;                              /* worker only: it has begun to read the body */
     GateResult gate;
     GString *body;
@@ -74,9 +78,11 @@ struct Io {
     HttpServer *server;
     struct MHD_Daemon *daemon;
     Conns conns;
-    guint n_suspended, n_pushed;             /* pushed: to the pool in this round */
+    guint n_suspended, n_pushed, n_chunked;  /* pushed: to the pool in this round; chunked: bodies that are coming in */
+    guint n_calls, n_still;                  /* callbacks in all; rounds in a row without one */
     int wake_fd;
     atomic_bool sleeping;
+    atomic_uint shed_wanted;                 /* idle connections to end, as others are over the limit */
     const Added *adding;                     /* the passed connection being added */
     GMutex lock;
     Req *events, **events_tail;
@@ -167,8 +173,10 @@ static struct MHD_Response *text_response(Req *req, GString **text)
     HttpServer *s = req->io->server;
     gsize n = (*text)->len;
     int fd = n > SPILL_SIZE && atomic_load(&s->held) > SPILL_ABOVE ? spill(*text) : -1;
-    if (fd >= 0)
+    if (fd >= 0) {
+        g_string_free(g_steal_pointer(text), TRUE);
         return MHD_create_response_from_fd_at_offset64(n, fd, 0);
+    }
     req->held = n;
     atomic_fetch_add(&s->held, n);
     return MHD_create_response_from_buffer_with_free_callback(n, g_string_free(g_steal_pointer(text), FALSE), g_free);
@@ -238,6 +246,7 @@ static void reply_raw(Req *req)
     for (guint i = 0; c->headers && i + 1 < c->headers->len; i += 2)
         g_string_append_printf(extra, "%s: %s\r\n", (char *) c->headers->pdata[i], (char *) c->headers->pdata[i + 1]);
     conn_send_raw(req->conn, c->status, extra->str, c->out ? c->out : none);
+    req->replied = true;
 }
 
 /* ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -369,6 +378,7 @@ static enum MHD_Result begin_body(Req *req)
 {
     conn_enter(req->conn, CONN_BODY);
     req->phase = PHASE_BODY;
+    req->io->n_chunked += req->gate.chunked;
     if (req->streamed) {
         copy_headers(req);
         req->conn->ring = req->ring = ring_new(RING_SIZE);
@@ -401,8 +411,9 @@ static enum MHD_Result begin(Req *req, const char *method, const char *version)
     if (atomic_load(&s->stopping))
         return refuse(req, 503, "The server is shutting down.");
     fill_call(req);
-    req->body_max = (gint64) s->opt.max_body;
-    req->streamed = s->opt.streams && req->gate.method[0] == 'P' && s->opt.streams(req->gate.method, req->uri.path, &req->body_max);
+    gint64 stream_max = -1;
+    req->streamed = s->opt.streams && req->gate.method[0] == 'P' && s->opt.streams(req->gate.method, req->uri.path, &stream_max);
+    req->body_max = req->streamed ? stream_max : (gint64) s->opt.max_body;
     if (req->body_max >= 0 && req->gate.content_length > req->body_max)
         return refuse(req, 413, "The request body is too large.");
     return begin_body(req);
@@ -429,7 +440,8 @@ static enum MHD_Result take_body(Req *req, const char *data, size_t *size)
     else if (!req->finished)
         taken = ring_put(req->ring, data, n);
     else if (!conn->conns->rules->tls) {
-        reply_raw(req);
+        if (!req->replied)
+            reply_raw(req);
         return MHD_NO;
     }
     conn->body_seen += taken;
@@ -442,6 +454,8 @@ static enum MHD_Result take_body(Req *req, const char *data, size_t *size)
 /* Called anew after a resume, and at the end of the body. */
 static enum MHD_Result go_on(Req *req)
 {
+    if (req->replied)
+        return MHD_NO;
     if (req->finished) {
         /* Answered before the body was asked for: whether the client sends it or not is open, so the connection cannot be used again. */
         if (req->phase == PHASE_ASKED && (req->gate.chunked || req->gate.content_length > 0))
@@ -466,6 +480,7 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *mhd, const 
 {
     Req *req = *state;
     (void) data, (void) mhd, (void) url;
+    req->io->n_calls++;
     if (*upload_size)
         return take_body(req, upload, upload_size);
     return req->phase == PHASE_HEAD ? begin(req, method, version) : go_on(req);
@@ -502,6 +517,7 @@ static void on_completed(void *data, struct MHD_Connection *mhd, void **state, e
         return;
     Conn *conn = req->conn;
     *state = NULL;
+    io->n_chunked -= req->gate.chunked && req->phase != PHASE_HEAD;
     atomic_fetch_sub(&io->server->held, req->held);
     if (req->ring)
         ring_fail(req->ring, NV_ERR_INVALID, "the client went away before the end of the request body");
@@ -521,14 +537,27 @@ static size_t on_unescape(void *data, struct MHD_Connection *mhd, char *text)
 
 /* ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Over the limit: the I/O that has most connections gives one up. */
+static void make_room(HttpServer *s)
+{
+    Io *most = &s->ios[0];
+    for (guint i = 1; i < s->n_ios; i++)
+        if (atomic_load(&s->ios[i].conns.n) > atomic_load(&most->conns.n))
+            most = &s->ios[i];
+    atomic_fetch_add(&most->shed_wanted, 1);
+    wake(most);
+}
+
 static enum MHD_Result on_accept(void *data, const struct sockaddr *addr, socklen_t len)
 {
     Io *io = data;
     ConnRules *rules = &io->server->rules;
     char text[INET6_ADDRSTRLEN];
     (void) len;
-    if (atomic_load(&rules->n_conns) >= (guint) rules->max && !conns_shed_idle(&io->conns))
+    if (atomic_load(&rules->n_conns) >= (guint) (rules->max + MAX(64, rules->max / 8)))
         return MHD_NO;
+    if (atomic_load(&rules->n_conns) >= (guint) rules->max)
+        make_room(io->server);
     if (io->adding)
         return MHD_YES;
     conn_address_text(addr, text);
@@ -605,10 +634,8 @@ static void handle_event(Req *req, unsigned events)
         req->io->n_suspended--;
         conn_enter(conn, CONN_BODY);
         MHD_resume_connection(conn->mhd);
-    } else if (conn && req->finished && !conn->doomed && !conn->conns->rules->tls) {
-        reply_raw(req);
-        conn_end(conn, END_INPUT);
-    }
+    } else if (conn && req->finished && !conn->doomed && !conn->conns->rules->tls)
+        reply_raw(req);                      /* the next piece of the body, or the client, ends the connection */
     if (events & EVENT_FINISHED)
         req_unref(req);
 }
@@ -647,15 +674,22 @@ static void io_round(Io *io)
 {
     take_events(io);
     take_added(io);
+    for (guint n = atomic_exchange(&io->shed_wanted, 0); n > 0 && conns_shed_idle(&io->conns); n--)
+        ;
     int ms = poll_timeout(io);
     atomic_store(&io->sleeping, true);
     g_mutex_lock(&io->lock);
-    if (io->events || io->added.length || (atomic_load(&io->server->stopping) && !io->quiesced))
+    if (io->events || io->added.length || atomic_load(&io->shed_wanted) || (atomic_load(&io->server->stopping) && !io->quiesced))
         ms = 0;
     g_mutex_unlock(&io->lock);
+    guint calls = io->n_calls;
     MHD_run_wait(io->daemon, ms);
     atomic_store(&io->sleeping, false);
     io->conns.now = clock_mono_us();
+    /* libmicrohttpd polls without a pause while its buffer is full of a chunk's extensions, until the sweep ends that connection. */
+    io->n_still = io->n_calls == calls && io->n_chunked ? io->n_still + 1 : 0;
+    if (io->n_still > STILL_MAX)
+        g_usleep(1000);
 }
 
 /* Stopping: no new connections, idle ones are closed, the others may end.  False: it is over. */
@@ -672,7 +706,7 @@ static bool wind_down(Io *io)
         if (now > stop_at && c->ring)
             ring_fail(c->ring, NV_ERR_UNAVAILABLE, "the server is shutting down");
         if (!c->doomed && (c->state == CONN_IDLE || (now > stop_at && !c->suspended)))
-            conn_end(c, c->state == CONN_IDLE ? END_BOTH : END_ABORT);
+            conn_end(c, c->state != CONN_IDLE);
     }
     return io->conns.n && now < stop_at + G_USEC_PER_SEC;
 }
@@ -709,7 +743,7 @@ static bool listen_on(HttpServer *s, GError **err)
     struct sockaddr_storage bound;
     socklen_t len = sizeof bound;
     char port[8];
-    int one = 1;
+    int one = 1, unsent = UNSENT_MAX;
     g_snprintf(port, sizeof port, "%d", s->opt.port);
     int bad = getaddrinfo(s->opt.address ? s->opt.address : "127.0.0.1", port, &hints, &found);
     if (bad)
@@ -722,6 +756,8 @@ static bool listen_on(HttpServer *s, GError **err)
     if (!ok)
         return nv_fail_errno(err, NV_ERR_INVALID, "cannot listen on %s port %d", s->opt.address ? s->opt.address : "127.0.0.1", s->opt.port);
     s->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *) &bound)->sin6_port : ((struct sockaddr_in *) &bound)->sin_port);
+    /* Readers that do not read must not fill the kernel's memory for TCP: connections inherit this bound of what waits unsent. */
+    setsockopt(s->listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     return true;
 }
 
@@ -751,7 +787,7 @@ static bool io_start(HttpServer *s, Io *io, GError **err)
     g_queue_init(&io->added);
     io->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     io->daemon = MHD_start_daemon(flags, 0, on_accept, io, on_request, io,
-                                  MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->opt.head_max, MHD_OPTION_CONNECTION_LIMIT, (unsigned) s->rules.max + 1024,
+                                  MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->opt.head_max, MHD_OPTION_CONNECTION_LIMIT, 2 * (unsigned) s->rules.max + 1024,
                                   MHD_OPTION_URI_LOG_CALLBACK, on_target, io, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
                                   MHD_OPTION_NOTIFY_COMPLETED, on_completed, io, MHD_OPTION_NOTIFY_CONNECTION, on_connection, io,
                                   MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
@@ -837,6 +873,7 @@ HttpServer *http_start(const HttpOptions *opt, GError **err)
         ok = (s->passed = passed_start(opt->passed_socket, on_passed, s, err)) != NULL;
     if (ok) {
         signal(SIGPIPE, SIG_IGN);            /* sendfile raises it */
+        mallopt(M_MMAP_THRESHOLD, 1 << 20);  /* large replies go back to the kernel at once */
         pool_start(s->pool, s->drivers, s->n_ios);
         return s;
     }

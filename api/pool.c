@@ -86,6 +86,9 @@ static void drive(Pool *p, PoolDriver *d)
 {
     d->owned = true;
     p->driving++;
+    /* All workers were busy: what this driver had for itself is now for whoever gets free first. */
+    while (d->lazy.head)
+        queue_push(&p->soon, queue_pop(&d->lazy));
     if (p->soon.head && p->idle)
         g_cond_signal(&p->work);             /* somebody else must do those */
     g_mutex_unlock(&p->lock);
@@ -168,7 +171,7 @@ void pool_start(Pool *p, PoolDriver *const *drivers, guint n_drivers)
 bool pool_push(Pool *p, PoolDriver *driver, PoolJob *job, PoolKind kind)
 {
     if (kind == POOL_LAZY) {
-        bool room = driver->lazy.length < p->queue_max;
+        bool room = driver->lazy.length + p->soon.length < p->queue_max;
         if (room)
             queue_push(&driver->lazy, job);
         return room;

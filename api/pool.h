@@ -4,6 +4,7 @@
  * taken over by another thread as soon as that takes longer than half a millisecond, so that a handler that waits stalls nobody. */
 #pragma once
 #include <glib.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 typedef struct Pool Pool;
@@ -14,7 +15,7 @@ typedef struct PoolJob {
 
 typedef struct PoolQueue {
     PoolJob *head, **tail;
-    guint length;
+    atomic_uint length;
 } PoolQueue;
 
 /* Embedded in what is driven; never by two threads at a time. */

@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,7 @@ int main(int argc, char **argv)
         else
             return 2;
     }
+    mallopt(M_ARENA_MAX, 2);                     /* as serve does */
     server = http_start(&opt, &err);
     if (!server) {
         fprintf(stderr, "%s\n", err->message);
