@@ -14,7 +14,7 @@
 
 enum {
     SAMPLE_US = 3 * G_USEC_PER_SEC,          /* how often an idle connection is looked at */
-    RATE_MIN = 1024,
+    RATE_MIN = 1024, PATIENCE = 12,
     LINGER_US = 2 * G_USEC_PER_SEC, LINGER_BYTES = 8 << 20,
 };
 
@@ -271,8 +271,8 @@ static void sweep_reply(Conn *c, gint64 now, gint64 period)
         c->sampled = true;
         c->mark = out;
         c->since = now;
-    } else if (too_slow(c, out, now, c->held ? period : 12 * period))
-        time_out(c, false, true);       /* a file costs nothing while it waits: its reader may pause longer */
+    } else if (too_slow(c, out, now, c->patient ? PATIENCE * period : period))
+        time_out(c, false, true);
 }
 
 static void sweep_conn(Conn *c, gint64 now)

@@ -44,7 +44,7 @@ struct Conn {
     gint64 head_since;                       /* when the unfinished head began; 0: nothing of it seen */
     guint64 mark;                            /* bytes at the start of the period */
     guint64 body_seen;                       /* of the current request */
-    gsize held;                              /* bytes of the reply kept in memory */
+    bool patient;                            /* the reply costs nothing while it waits: its reader may pause */
     Ring *ring;                              /* borrowed: told when the body fails */
 };
 

@@ -7,21 +7,18 @@
 #include "api/conn.h"
 #include "api/gate.h"
 #include "api/passed.h"
-#include "api/pool.h"
-#include "api/uri.h"
+#include "api/req.h"
+#include "api/sock.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <microhttpd.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -32,39 +29,6 @@ enum {
     TINY_PIECES = 4096, TINY_SIZE = 16,      /* so many pieces of a body, and their average must not be below */
     STILL_MAX = 20,
     STOP_US = 5 * G_USEC_PER_SEC,
-};
-
-typedef struct Io Io;
-typedef struct Req Req;
-/* HEAD: not yet through the gate.  ASKED: streamed, the handler runs, but the body is not wanted yet. */
-typedef enum { PHASE_HEAD, PHASE_ASKED, PHASE_BODY, PHASE_WORK } Phase;
-typedef enum { EVENT_READ = 1 << 0, EVENT_FINISHED = 1 << 1 } Event;
-
-struct Req {
-    HttpRequest http;                        /* first: handlers get its address */
-    CallBody stream;
-    PoolJob job;
-    atomic_int refs;                         /* the connection's and the worker's */
-    Io *io;
-    Conn *conn;                              /* I/O thread only; NULL: gone */
-    Phase phase;
-    bool streamed, finished, close, replied;         /* replied: past libmicrohttpd */
-    bool asked;                              /* worker only: it has begun to read the body */
-    GateResult gate;
-    GString *body;
-    Ring *ring;
-    gint64 body_max;                         /* -1: any */
-    guint pieces;
-    char *header_copy;                       /* streamed: headers outlive the connection */
-    struct MHD_Response *reply;
-    gsize held;                              /* bytes of the reply in memory */
-    Req *next_event;                         /* with listed and events: under io->lock */
-    bool listed;
-    unsigned events;
-    char client[INET6_ADDRSTRLEN];
-    GateHead head;                           /* from here on not zeroed at birth */
-    Uri uri;
-    char target[];
 };
 
 /* A connection that came through passed_socket. */
@@ -118,21 +82,9 @@ static void req_unref(Req *req)
 {
     if (atomic_fetch_sub(&req->refs, 1) > 1)
         return;
-    Call *c = &req->http.call;
     if (req->reply)
         MHD_destroy_response(req->reply);
-    if (req->body)
-        g_string_free(req->body, TRUE);
-    if (req->ring)
-        ring_free(req->ring);
-    if (c->out)
-        g_string_free(c->out, TRUE);
-    if (c->headers)
-        g_ptr_array_unref(c->headers);
-    if (c->fd >= 0)
-        close(c->fd);
-    g_free(req->header_copy);
-    g_free(req);
+    req_free(req);
 }
 
 /* Any thread.  With EVENT_FINISHED the worker's reference goes along. */
@@ -153,26 +105,11 @@ static void post(Req *req, Event event)
 
 /* ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* When many large replies wait for slow readers they go to an unlinked file, where they cost disk cache instead of memory. */
-static int spill(const GString *text)
-{
-    int fd = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    for (gsize done = 0; fd >= 0 && done < text->len;) {
-        ssize_t n = write(fd, text->str + done, text->len - done);
-        if (n < 0) {
-            close(fd);
-            return -1;
-        }
-        done += (gsize) n;
-    }
-    return fd;
-}
-
 static struct MHD_Response *text_response(Req *req, GString **text)
 {
     HttpServer *s = req->io->server;
     gsize n = (*text)->len;
-    int fd = n > SPILL_SIZE && atomic_load(&s->held) > SPILL_ABOVE ? spill(*text) : -1;
+    int fd = n > SPILL_SIZE && atomic_load(&s->held) > SPILL_ABOVE ? sock_spill(*text) : -1;
     if (fd >= 0) {
         g_string_free(g_steal_pointer(text), TRUE);
         return MHD_create_response_from_fd_at_offset64(n, fd, 0);
@@ -193,6 +130,7 @@ static void make_reply(Req *req)
     bool bodiless = c->status == 204 || c->status == 304, typed = true;
     if (c->fd >= 0 && !bodiless) {
         req->reply = MHD_create_response_from_fd_at_offset64((guint64) c->fd_length, c->fd, (guint64) c->fd_offset);
+        req->patient = true;
         c->fd = -1;
     } else if (c->out && c->out->len && !bodiless)
         req->reply = text_response(req, &c->out);
@@ -219,7 +157,7 @@ static enum MHD_Result send_reply(Req *req)
     enum MHD_Result ok = MHD_queue_response(conn->mhd, (unsigned) status, req->reply);
     g_clear_pointer(&req->reply, MHD_destroy_response);
     atomic_fetch_add(&s->rules.by_class[CLAMP(status / 100, 0, 5)], 1);
-    conn->held = req->held;
+    conn->patient = req->patient;
     conn_enter(conn, CONN_REPLY);
     return ok;
 }
@@ -320,35 +258,6 @@ static gssize stream_read(CallBody *body, void *buf, gsize n, GError **err)
     return got;
 }
 
-static const char *header(const Call *call, const char *name)
-{
-    const Req *req = (const Req *) (const void *) call;
-    for (guint i = 0; i < req->head.n_headers; i++)
-        if ((name[0] | 32) == (req->head.headers[i].name[0] | 32) && g_ascii_strcasecmp(req->head.headers[i].name, name) == 0)
-            return req->head.headers[i].value;
-    return NULL;
-}
-
-/* The worker of a streamed request may outlive the connection and its memory. */
-static void copy_headers(Req *req)
-{
-    GString *all = g_string_new(NULL);
-    for (guint i = 0; i < req->head.n_headers; i++) {
-        g_string_append_len(all, req->head.headers[i].name, (gssize) strlen(req->head.headers[i].name) + 1);
-        g_string_append_len(all, req->head.headers[i].value, (gssize) strlen(req->head.headers[i].value) + 1);
-    }
-    if (req->http.host)
-        g_string_append(all, req->http.host);
-    const char *p = req->header_copy = g_string_free(all, FALSE);
-    for (guint i = 0; i < req->head.n_headers; i++) {
-        req->head.headers[i].name = p;
-        req->head.headers[i].value = p = p + strlen(p) + 1;
-        p += strlen(p) + 1;
-    }
-    if (req->http.host)
-        req->http.host = p;
-}
-
 static enum MHD_Result add_header(void *data, enum MHD_ValueKind kind, const char *name, const char *value)
 {
     GateHead *h = data;
@@ -359,28 +268,13 @@ static enum MHD_Result add_header(void *data, enum MHD_ValueKind kind, const cha
     return MHD_YES;
 }
 
-static void fill_call(Req *req)
-{
-    Call *c = &req->http.call;
-    c->method = req->gate.method;
-    c->head = req->gate.head;
-    c->path = req->uri.path;
-    c->query = req->uri.query;
-    c->n_query = req->uri.n_query;
-    c->header = header;
-    req->http.host = req->gate.host;
-    req->http.network_id = req->conn->network;
-    memcpy(req->client, req->conn->client, sizeof req->client);
-    c->client = req->client;
-}
-
 static enum MHD_Result begin_body(Req *req)
 {
     conn_enter(req->conn, CONN_BODY);
     req->phase = PHASE_BODY;
     req->io->n_chunked += req->gate.chunked;
     if (req->streamed) {
-        copy_headers(req);
+        req_copy_headers(req);
         req->conn->ring = req->ring = ring_new(RING_SIZE);
         req->stream.read = stream_read;
         req->http.call.in = &req->stream;
@@ -410,7 +304,7 @@ static enum MHD_Result begin(Req *req, const char *method, const char *version)
         return refuse(req, 400, why);
     if (atomic_load(&s->stopping))
         return refuse(req, 503, "The server is shutting down.");
-    fill_call(req);
+    req_fill_call(req);
     gint64 stream_max = -1;
     req->streamed = s->opt.streams && req->gate.method[0] == 'P' && s->opt.streams(req->gate.method, req->uri.path, &stream_max);
     req->body_max = req->streamed ? stream_max : (gint64) s->opt.max_body;
@@ -491,17 +385,7 @@ static void *on_target(void *data, const char *target, struct MHD_Connection *mh
 {
     Io *io = data;
     Conn *conn = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-    gsize n = target ? strlen(target) : 0;
-    Req *req = g_malloc(sizeof *req + n + 1);
-    memset(req, 0, offsetof(Req, head));
-    req->head.target = target;
-    req->head.target_len = n;
-    req->head.n_headers = 0;
-    memcpy(req->target, target ? target : "", n + 1);
-    atomic_init(&req->refs, 1);
-    req->http.call.fd = -1;
-    req->io = io;
-    req->conn = conn;
+    Req *req = req_new(io, conn, target ? target : "");
     conn->req = req;
     io->conns.now = clock_mono_us();         /* the last round may have begun long ago */
     conn_enter(conn, CONN_HEAD);
@@ -523,7 +407,7 @@ static void on_completed(void *data, struct MHD_Connection *mhd, void **state, e
         ring_fail(req->ring, NV_ERR_INVALID, "the client went away before the end of the request body");
     req->conn = NULL;
     conn->req = NULL;
-    conn->held = 0;
+    conn->patient = false;
     conn_enter(conn, CONN_IDLE);
     req_unref(req);
 }
@@ -737,30 +621,6 @@ static bool io_drive(PoolDriver *driver)
 
 /* ── start and stop ───────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static bool listen_on(HttpServer *s, GError **err)
-{
-    struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE, .ai_socktype = SOCK_STREAM }, *found = NULL;
-    struct sockaddr_storage bound;
-    socklen_t len = sizeof bound;
-    char port[8];
-    int one = 1, unsent = UNSENT_MAX;
-    g_snprintf(port, sizeof port, "%d", s->opt.port);
-    int bad = getaddrinfo(s->opt.address ? s->opt.address : "127.0.0.1", port, &hints, &found);
-    if (bad)
-        return nv_fail(err, NV_ERR_INVALID, "listen address %s: %s", s->opt.address, gai_strerror(bad));
-    s->listen_fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool ok = s->listen_fd >= 0 && setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-              bind(s->listen_fd, found->ai_addr, found->ai_addrlen) == 0 && listen(s->listen_fd, 4096) == 0 &&
-              getsockname(s->listen_fd, (struct sockaddr *) &bound, &len) == 0;
-    freeaddrinfo(found);
-    if (!ok)
-        return nv_fail_errno(err, NV_ERR_INVALID, "cannot listen on %s port %d", s->opt.address ? s->opt.address : "127.0.0.1", s->opt.port);
-    s->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *) &bound)->sin6_port : ((struct sockaddr_in *) &bound)->sin_port);
-    /* Readers that do not read must not fill the kernel's memory for TCP: connections inherit this bound of what waits unsent. */
-    setsockopt(s->listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
-    return true;
-}
-
 static bool io_start(HttpServer *s, Io *io, GError **err)
 {
     struct MHD_OptionItem more[6] = { { MHD_OPTION_END, 0, NULL } };
@@ -801,16 +661,6 @@ static bool io_start(HttpServer *s, Io *io, GError **err)
     return true;
 }
 
-static void raise_file_limit(int connections)
-{
-    struct rlimit files;
-    rlim_t want = (rlim_t) connections + 1024;
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= want)
-        return;
-    files.rlim_cur = MIN(want, files.rlim_max);
-    setrlimit(RLIMIT_NOFILE, &files);
-}
-
 static void set_rules(HttpServer *s)
 {
     HttpOptions *o = &s->opt;
@@ -820,17 +670,11 @@ static void set_rules(HttpServer *s)
     conn_rules_init(r);
     r->tls = o->tls_cert && o->tls_key;
     r->max = o->max_connections ? o->max_connections : 16384;
-    r->per_source = o->per_source ? o->per_source : o->passed_socket ? 8 : r->max;
+    r->per_source = o->per_source ? o->per_source : o->passed_socket ? 8 : 2 * r->max;
     r->idle_s = o->idle_s ? o->idle_s : 300;
     r->head_s = o->head_s ? o->head_s : 10;
     r->rate_s = o->rate_s ? o->rate_s : 10;
-    raise_file_limit(r->max);
-}
-
-static bool read_pem(const char *path, char **ret_text, GError **err)
-{
-    g_autoptr(GError) why = NULL;
-    return g_file_get_contents(path, ret_text, NULL, &why) || nv_fail(err, NV_ERR_INVALID, "%s", why->message);
+    sock_raise_limit(r->max);
 }
 
 static void server_free(HttpServer *s)
@@ -855,8 +699,8 @@ HttpServer *http_start(const HttpOptions *opt, GError **err)
     s->opt = *opt;
     s->listen_fd = -1;
     set_rules(s);
-    bool ok = (!s->rules.tls || (read_pem(opt->tls_cert, &s->tls_cert, err) && read_pem(opt->tls_key, &s->tls_key, err))) &&
-              (opt->passed_socket || listen_on(s, err));
+    bool ok = (!s->rules.tls || (sock_read_pem(opt->tls_cert, &s->tls_cert, err) && sock_read_pem(opt->tls_key, &s->tls_key, err))) &&
+              (opt->passed_socket || sock_listen(opt->address, opt->port, UNSENT_MAX, &s->listen_fd, &s->port, err));
     if (!ok) {
         server_free(s);
         return NULL;

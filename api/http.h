@@ -37,11 +37,11 @@ typedef struct HttpOptions {
     /* Zero means the default in brackets. */
     gsize head_max;                  /* memory of a connection: bounds request line and headers together [8 KiB; an idle connection keeps it] */
     int max_connections;             /* [16384]; beyond it the connection that was idle longest is closed */
-    int per_source;                  /* connections from one address [max_connections; 8 per (network, address) with passed_socket] */
+    int per_source;                  /* connections from one address [no limit; 8 per (network, address) with passed_socket] */
     int queue_max;                   /* requests waiting for a worker; more: 503 [512] */
     int idle_s;                      /* keep-alive without a request [300] */
     int head_s;                      /* from the first byte of a request to the end of its headers [10] */
-    int rate_s;                      /* bodies and replies must make 1 KiB a second on average over each such period [10] */
+    int rate_s;                      /* bodies and replies must make 1 KiB a second on average over each such period [10]; replies that are files, over 12 of them */
 } HttpOptions;
 
 /* NULL with err. */
