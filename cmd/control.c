@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/verb.h"
 #include "core/wire.h"
+#include "identity/identity.h"
 #include "ops/agent.h"
 #include <unistd.h>
 
@@ -59,6 +60,12 @@ static json_t *set_log(const json_t *args, GError **err)
     return json_object();
 }
 
+static json_t *identity(const json_t *args, GError **err)
+{
+    g_autofree char *text = identity_order(control_db, json_object_get(args, "words"), err);
+    return text ? json_make("s", "text", text) : NULL;
+}
+
 /* Tests inject faults at a moment of their choice; only in a process that was started for it. */
 static json_t *arm_faults(const json_t *args, GError **err)
 {
@@ -68,13 +75,14 @@ static json_t *arm_faults(const json_t *args, GError **err)
     return json_object();
 }
 
+static const VerbArg identity_args[] = { { "words", ARG_ARRAY, false }, { NULL, 0, false } };
 static const VerbArg fault_args[] = { { "spec", ARG_STR, false }, { NULL, 0, false } };
 static const VerbArg doctor_args[] = { { "fix", ARG_BOOL, true }, { NULL, 0, false } };
 static const VerbArg ops_args[] = { { "all", ARG_BOOL, true }, { NULL, 0, false } };
 static const VerbArg log_args[] = { { "level", ARG_STR, false }, { NULL, 0, false } };
 static const Verb verbs[] = {
     { "status", status, NULL }, { "doctor", doctor, doctor_args }, { "ops", operations, ops_args }, { "log", set_log, log_args },
-    { "fault", arm_faults, fault_args }, VERBS_END,
+    { "fault", arm_faults, fault_args }, { "identity", identity, identity_args }, VERBS_END,
 };
 static const Verb *const tables[] = { verbs, NULL };
 

@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/wire.h"
+#include "identity/identity.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -205,6 +206,8 @@ static int usage(void)
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(stderr, "  %-7s %s\n", commands[i].name, commands[i].help);
     fputs("  schema  [RESOURCE] a resource's fields\n  routes  every call that is served, and who may make it\n  policy  the same as docs/POLICY.md\n  conf    [KEY] the configuration file with its defaults, or one value in force\n", stderr);
+    for (guint i = 0; identity_order_help(i); i++)
+        fprintf(stderr, "  %s\n", identity_order_help(i));
     return 2;
 }
 
@@ -233,6 +236,21 @@ static int run_command(size_t i, int argc, char **argv)
         return commands[i].print(answer);
     fprintf(stderr, "nuvolet ctl: %s\n", err->message);
     return 2;
+}
+
+/* Users, projects, roles: the service does it and says what it did. */
+static int run_identity(int argc, char **argv)
+{
+    g_autoptr(GError) err = NULL;
+    json_t *words = json_array(), *args = json_make("o", "words", words);
+    for (int i = 1; i < argc; i++)
+        json_array_append_new(words, json_string(argv[i]));
+    g_autoptr(json_t) answer = ask("identity", args, &err);
+    if (answer)
+        fputs(json_get_str(answer, "text"), stdout);
+    else
+        fprintf(stderr, "nuvolet ctl: %s\n", err->message);
+    return answer ? 0 : 2;
 }
 
 /* The whole file with its comments, or one value in force. */
@@ -273,6 +291,8 @@ int ctl_main(int argc, char **argv)
     }
     if (argc <= 3 && argc >= 2 && g_str_equal(argv[1], "conf"))
         return run_conf(argv[2]);
+    if (argc >= 2 && identity_is_order(argv[1]))
+        return run_identity(argc, argv);
     for (size_t i = 0; argc >= 2 && i < G_N_ELEMENTS(commands); i++)
         if (g_str_equal(argv[1], commands[i].name))
             return run_command(i, argc, argv);

@@ -86,7 +86,7 @@ static bool make_assignments(Made *m, GError **err)
         && assign(m, m->user[1], m->project[1], NULL, member, err);
 }
 
-static char *public_url(void)
+char *identity_public_url(void)
 {
     g_autofree char *url = g_strdup(conf_str("api.public_url"));
     gsize n = strlen(url);
@@ -163,7 +163,7 @@ bool identity_bootstrap(Db *db, GError **err)
     g_auto(Made) m = { .db = db };
     if (!db_query_int(db, err, &fresh, "identity_is_new", "") || !fresh)
         return fresh == 0;
-    g_autofree char *base = public_url();
+    g_autofree char *base = identity_public_url();
     m.password[0] = password_new();
     m.password[1] = password_new();
     g_auto(Txn) txn = txn_begin(db, err);

@@ -29,6 +29,11 @@ bool identity_permits(const Ctx *ctx, const char *service_type, const char *meth
  * admin-openrc, demo-openrc and clouds.yaml), roles admin, member, reader, region and catalog.  Does nothing on later starts. */
 bool identity_bootstrap(Db *db, GError **err);
 
+/* `nuvolet ctl user …`: words as typed (["user", "password", "admin"]) → text to print, which the caller frees. */
+char *identity_order(Db *db, const json_t *words, GError **err);
+bool identity_is_order(const char *noun);
+const char *identity_order_help(guint i);      /* i-th line of the usage, or NULL */
+
 /* Limits of a project, counted by SQL over the rows, inside the caller's transaction.  resource is a row of identity/quota.c ("instances",
  * "cores", "ram", "networks", …).  NV_ERR_QUOTA says the limit, what is used and what was asked. */
 bool quota_check(Db *db, const char *project_id, const char *resource, gint64 add, GError **err);

@@ -170,6 +170,9 @@ bool catalog_render(Db *db, const char *project_id, const char *user_id, JsonW *
 /* --- policy (policy.c) ---------------------------------------------------------------------------------------------------------- */
 bool ctx_has_role(const Ctx *ctx, const char *role);
 
+/* Where clients reach the cloud: api.public_url, or made from address and port; no slash at the end.  Caller frees. */
+char *identity_public_url(void);
+
 /* --- handlers ------------------------------------------------------------------------------------------------------------------- */
 Handler auth_token_create, auth_token_show, auth_token_revoke, auth_catalog, auth_projects, auth_domains, auth_system;
 Handler project_create, project_update, project_delete, project_list, project_show, tags_list, tags_replace, tags_clear, tag_show, tag_add, tag_remove;

@@ -704,6 +704,41 @@ class Ownership(unittest.TestCase):
         self.assertEqual(groups, [])
 
 
+class Operator(unittest.TestCase):
+    """nuvolet ctl user|project|role: for who has lost every password."""
+
+    def test_a_lost_password(self):
+        c = Cloud(agent=False)
+        try:
+            old = c.login("admin")
+            text = c.ctl("user", "password", "admin")
+            self.assertEqual(text.returncode, 0, text.stderr)
+            password = text.stdout.split()[-1]
+            self.assertEqual(old.get(V3 + "/users").status, 401)
+            self.assertEqual(c.login("admin", password).get(V3 + "/users").status, 200)
+        finally:
+            c.stop()
+
+    def test_orders(self):
+        n = name()
+        made = cloud.ctl("user", "create", n)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertIn("id ", cloud.ctl("project", "create", n).stdout)
+        self.assertEqual(cloud.ctl("role", "add", n, "member", n).returncode, 0)
+        user = cloud.login(n, made.stdout.split()[-1], n)
+        self.assertEqual(len(user.get(V3 + "/auth/projects").json["projects"]), 1)
+        self.assertIn(n, cloud.ctl("user", "list").stdout)
+        self.assertIn("OS_USERNAME='%s'" % n, cloud.ctl("openrc", n, n).stdout)
+        self.assertIn('username: "%s"' % n, cloud.ctl("clouds", n, n).stdout)
+        self.assertEqual(cloud.ctl("role", "remove", n, "member", n).returncode, 0)
+        self.assertEqual(user.get(V3 + "/auth/projects").status, 401)
+        self.assertEqual(cloud.ctl("user", "disable", n).returncode, 0)
+        for bad in (("user",), ("user", "password"), ("user", "password", "nobody"), ("role", "add", n, "nothing", n), ("project", "frobnicate")):
+            r = cloud.ctl(*bad)
+            self.assertEqual(r.returncode, 2, bad)
+            self.assertTrue(r.stderr, bad)
+
+
 class Backoff(unittest.TestCase):
     def test_too_many_failures(self):
         c = Cloud(agent=False, options={"identity.failed_logins": "5"})
