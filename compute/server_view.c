@@ -202,7 +202,7 @@ static void put_usage_time(JsonW *w, const char *key, gint64 us)
 
 static void put_admin(const Server *s, const ServerView *v, JsonW *w)
 {
-    g_autofree char *domain = g_strdup_printf("instance-%.8s", s->id);
+    g_autofree char *domain = g_strdup_printf("nuvolet-%s", s->id);      /* as `virsh list` shows it */
     jw_kstr(w, "OS-EXT-SRV-ATTR:host", s->host);
     jw_kstr(w, "OS-EXT-SRV-ATTR:instance_name", domain);
     jw_kstr(w, "OS-EXT-SRV-ATTR:hypervisor_hostname", s->node);

@@ -74,7 +74,8 @@ static const Option options[] = {
     { "image.project_gib",     OPT_INT, "0",     0, 1048576, "Most that the images of one project may take on disk together; 0: no limit." },
 
     { "compute.libvirt_uri", OPT_STR, "qemu:///system", 0, 0, "Which libvirt: qemu:///system, a private one as qemu+unix:///system?socket=PATH, or test:///default for pretended guests." },
-    { "compute.virt_type", OPT_STR, "auto", 0, 0, "auto, kvm or qemu (full emulation, slow). auto runs a small test guest under KVM once after each boot of the host and uses KVM only if that works." },
+    { "compute.virt_type", OPT_STR, "auto", 0, 0, "auto, kvm or qemu (full emulation, slow). "
+      "auto runs a small test guest under KVM once after each boot of the host and uses KVM only if that works." },
     { "compute.qemu_user", OPT_STR, "libvirt-qemu", 0, 0, "User that libvirt runs QEMU as: guests' disks belong to it. Left as it is where there is no such user." },
     { "compute.resume_guests",  OPT_BOOL, "true", 0, 0, "Guests that ran when their host went down are started when it is back." },
     { "compute.shutdown_s",     OPT_INT, "60", 0, 3600, "Seconds that a guest has to shut down in a stop or a soft reboot before it is switched off." },
