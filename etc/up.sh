@@ -47,7 +47,7 @@ daemons() {
     start agent agent
     start serve serve
     wait_for 20 "The API" curl -fsS --max-time 2 "$(url)/healthcheck"
-    wait_for 60 "The agent" sh -c "'$bin' ctl status --json | jq -e '.hosts[0].up and .hosts[0].vcpus > 0'"
+    wait_for 60 "The agent" sh -c "'$bin' ctl status --json | jq -e '.agents[0].up and .hosts[0].vcpus > 0'"
 }
 
 # One API call as the demo user: api METHOD SERVICE/PATH [curl options]
