@@ -321,8 +321,10 @@ static bool has_flag(const char *method, const char *path, unsigned flag)
 
 bool router_streams(const char *method, const char *path, gint64 *ret_max)
 {
-    *ret_max = has_flag(method, path, STREAM_IN) ? -1 : *ret_max;
-    return *ret_max == -1;
+    bool streams = has_flag(method, path, STREAM_IN);
+    if (streams)
+        *ret_max = -1;
+    return streams;
 }
 
 /* Only what changes something is slow: reads need no look-up here. */
