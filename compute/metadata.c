@@ -256,8 +256,12 @@ char *metadata_ec2(const GuestData *g, const char *version, const char *path, gs
         return NULL;
     g_autoptr(json_t) tree = ec2_meta(g, v);
     const json_t *at = tree;
-    for (char **p = parts + 1; *p && at; p++)
-        at = **p && strcmp(*p, "_name") != 0 ? json_object_get(at, *p) : p[1] ? NULL : at;
+    for (char **p = parts + 1; *p && at; p++) {
+        if (**p)
+            at = strcmp(*p, "_name") != 0 ? json_object_get(at, *p) : NULL;
+        else if (p[1])                           /* a slash at the end is none, one in the middle is no name */
+            at = NULL;
+    }
     char *text = at ? ec2_text(at) : NULL;
     *ret_len = text ? strlen(text) : 0;
     return text;
