@@ -274,6 +274,7 @@ static void handle_in(HttpRequest *req, Node *root, const Dialect *d)
     scene.ctx.base_url = base_url;
     log_request_set(scene.request_id);
     c->db = router_db;
+    c->network = req->network_id;
     c->ctx = &scene.ctx;
     c->fd = -1;
     Node *n = match(root, segments, c->params, 0);

@@ -25,10 +25,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Loaded, loaded_done)
  * lets only one port use. */
 static char *asking_server(Call *c, GError **err)
 {
-    const char *network = c->header(c, "x-nuvolet-network");
-    if (!network || !c->client)
+    if (!c->network || !c->client)
         return nv_fail(err, NV_ERR_NOT_FOUND, "The resource could not be found."), NULL;
-    return network_server_at(c->db, network, c->client, err);
+    return network_server_at(c->db, c->network, c->client, err);
 }
 
 static bool load(Call *c, Loaded *l, GError **err)

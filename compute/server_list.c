@@ -234,6 +234,9 @@ static bool read_sort(const Call *c, Ask *a, GError **err)
     for (size_t i = 0; i < c->n_query; i++)
         if (strcmp(c->query[i].name, "sort_dir") == 0)
             g_ptr_array_add(dirs, c->query[i].value);
+    for (guint i = 0; i < dirs->len; i++)
+        if (strcmp(dirs->pdata[i], "asc") != 0 && strcmp(dirs->pdata[i], "desc") != 0)
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for query parameters sort_dir. Value: %.80s. It is not one of asc, desc", (char *) dirs->pdata[i]);
     for (size_t i = 0; i < c->n_query; i++) {
         if (strcmp(c->query[i].name, "sort_key") != 0)
             continue;
@@ -242,9 +245,9 @@ static bool read_sort(const Call *c, Ask *a, GError **err)
         for (guint k = 0; k < G_N_ELEMENTS(sortable); k++)
             if (strcmp(sortable[k].key, c->query[i].value) == 0)
                 json = sortable[k].json;
-        if (!json || (strcmp(dir, "asc") != 0 && strcmp(dir, "desc") != 0))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for query parameters %s. Value: %.80s. It is not one of the allowed values",
-                           json ? "sort_dir" : "sort_key", json ? dir : c->query[i].value);
+        if (!json)
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for query parameters sort_key. Value: %.80s. It is not one of the sort keys of servers",
+                           c->query[i].value);
         if (!c->ctx->admin && (strcmp(c->query[i].value, "host") == 0 || strcmp(c->query[i].value, "node") == 0))
             return nv_fail(err, NV_ERR_FORBIDDEN, "Only administrators can sort servers by host or node");
         ListSort s = { .json = json, .desc = strcmp(dir, "desc") == 0 };
