@@ -26,12 +26,12 @@ SELECT s.id FROM server s JOIN server_deleted d ON d.id = s.id;
 
 -- A failed create keeps no address.
 -- :name server_failed_with_port
-SELECT s.id, p.id AS port_id FROM server s JOIN port p ON p.device_id = s.id
+SELECT s.id, p.id AS port_id FROM server s JOIN port p ON p.server_id = s.id
 WHERE s.vm_state = 'error' AND s.host IS NULL AND s.task_state IS NULL;
 
 -- A port made for a server that is not there.
 -- :name server_port_orphaned
-SELECT p.id, p.device_id FROM port p WHERE p.device_owner LIKE 'compute:%' AND NOT EXISTS (SELECT 1 FROM server s WHERE s.id = p.device_id);
+SELECT p.id, p.server_id FROM port p WHERE p.server_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM server s WHERE s.id = p.server_id);
 -- :name address_outside_subnet
 SELECT a.port_id, a.address FROM ip_allocation a JOIN subnet s ON s.id = a.subnet_id WHERE a.key < s.first_key OR a.key > s.last_key OR a.network_id <> s.network_id;
 

@@ -136,9 +136,9 @@ INSERT INTO server_guest (server_id, password) VALUES (?1, ?2) ON CONFLICT (serv
 -- JSON lists of tags: :a3 all of them, :a4 any, :a5 not all, :a6 none; :a7 "1" locked, "0" not; :a8 names of task states.
 -- :fragment server_filter
 (:a1 = '' OR EXISTS (SELECT 1 FROM port p JOIN ip_allocation a ON a.port_id = p.id
-                     WHERE p.device_id = t.id AND instr(a.address, ':') = 0 AND regexp(:a1, a.address)))
+                     WHERE p.server_id = t.id AND instr(a.address, ':') = 0 AND regexp(:a1, a.address)))
 AND (:a2 = '' OR EXISTS (SELECT 1 FROM port p JOIN ip_allocation a ON a.port_id = p.id
-                         WHERE p.device_id = t.id AND instr(a.address, ':') > 0 AND regexp(:a2, a.address)))
+                         WHERE p.server_id = t.id AND instr(a.address, ':') > 0 AND regexp(:a2, a.address)))
 AND (:a3 = '' OR NOT EXISTS (SELECT 1 FROM json_each(:a3) w WHERE w.value NOT IN (SELECT value FROM json_each(t.tags))))
 AND (:a4 = '' OR EXISTS (SELECT 1 FROM json_each(:a4) w WHERE w.value IN (SELECT value FROM json_each(t.tags))))
 AND (:a5 = '' OR EXISTS (SELECT 1 FROM json_each(:a5) w WHERE w.value NOT IN (SELECT value FROM json_each(t.tags))))
