@@ -1,0 +1,161 @@
+/* network/agent/conntrack.c -- dumps the kernel's connections and deletes those that have one of the given addresses. */
+#include "network/agent/conntrack.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BUFFER = 64 << 10 };
+
+typedef struct Attr { guint16 type; guint16 len; const guint8 *data; } Attr;
+
+/* Steps through attributes; false at the end. */
+static bool next_attr(const guint8 **p, gsize *left, Attr *ret)
+{
+    struct nlattr a;
+    if (*left < sizeof a)
+        return false;
+    memcpy(&a, *p, sizeof a);
+    if (a.nla_len < sizeof a || a.nla_len > *left)
+        return false;
+    *ret = (Attr){ a.nla_type & NLA_TYPE_MASK, (guint16) (a.nla_len - sizeof a), *p + sizeof a };
+    gsize step = MIN(*left, (gsize) NLA_ALIGN(a.nla_len));
+    *p += step;
+    *left -= step;
+    return true;
+}
+
+static bool find_attr(const guint8 *p, gsize left, guint16 type, Attr *ret)
+{
+    while (next_attr(&p, &left, ret))
+        if (ret->type == type)
+            return true;
+    return false;
+}
+
+static Ip ip_of(const Attr *a)
+{
+    Ip ip = { .version = a->len == 4 ? 4 : 6 };
+    for (int i = 0; i < a->len && i < 16; i++)
+        ip.n = ip.n << 8 | a->data[i];
+    return ip;
+}
+
+/* The addresses of a tuple: source and destination. */
+static int tuple_ips(const guint8 *p, gsize left, guint16 which, Ip ret[2])
+{
+    Attr tuple, ips, a;
+    int n = 0;
+    if (!find_attr(p, left, which, &tuple) || !find_attr(tuple.data, tuple.len, CTA_TUPLE_IP, &ips))
+        return 0;
+    const guint8 *q = ips.data;
+    gsize rest = ips.len;
+    while (n < 2 && next_attr(&q, &rest, &a))
+        if (a.len == 4 || a.len == 16)
+            ret[n++] = ip_of(&a);
+    return n;
+}
+
+static bool is_wanted(const GArray *flows, int zone, const Ip *ips, int n)
+{
+    for (guint i = 0; i < flows->len; i++) {
+        const Flow *f = &g_array_index(flows, Flow, i);
+        for (int k = 0; f->zone == zone && k < n; k++)
+            if (ips[k].version == f->ip.version && ips[k].n == f->ip.n)
+                return true;
+    }
+    return false;
+}
+
+static void put_attr(GByteArray *msg, guint16 type, const void *data, guint16 len)
+{
+    static const guint8 zeros[4];
+    struct nlattr a = { (guint16) (sizeof a + len), type };
+    g_byte_array_append(msg, (const guint8 *) &a, sizeof a);
+    g_byte_array_append(msg, data, len);
+    g_byte_array_append(msg, zeros, (guint) (NLA_ALIGN(len) - len));
+}
+
+static GByteArray *message(int type, int flags, guint8 family)
+{
+    GByteArray *msg = g_byte_array_new();
+    struct nlmsghdr head = { .nlmsg_type = (guint16) (NFNL_SUBSYS_CTNETLINK << 8 | type), .nlmsg_flags = (guint16) (NLM_F_REQUEST | flags) };
+    struct nfgenmsg gen = { .nfgen_family = family };
+    g_byte_array_append(msg, (const guint8 *) &head, sizeof head);
+    g_byte_array_append(msg, (const guint8 *) &gen, sizeof gen);
+    return msg;
+}
+
+static bool send_message(int fd, GByteArray *msg)
+{
+    ((struct nlmsghdr *) (void *) msg->data)->nlmsg_len = msg->len;
+    bool ok = send(fd, msg->data, msg->len, 0) == (ssize_t) msg->len;
+    g_byte_array_unref(msg);
+    return ok;
+}
+
+/* If the connection is one to forget, its deletion is added to list. */
+static void consider(const struct nlmsghdr *nlh, const GArray *flows, GPtrArray *list)
+{
+    const struct nfgenmsg *gen = NLMSG_DATA(nlh);
+    const guint8 *p = (const guint8 *) gen + NLMSG_ALIGN(sizeof *gen);
+    if (nlh->nlmsg_len < NLMSG_HDRLEN + NLMSG_ALIGN(sizeof *gen))
+        return;
+    gsize left = nlh->nlmsg_len - NLMSG_HDRLEN - NLMSG_ALIGN(sizeof *gen);
+    Attr tuple, zone;
+    guint16 z = 0;
+    Ip ips[4];
+    if (find_attr(p, left, CTA_ZONE, &zone) && zone.len == 2)
+        z = (guint16) (zone.data[0] << 8 | zone.data[1]);
+    int n = tuple_ips(p, left, CTA_TUPLE_ORIG, ips);
+    n += tuple_ips(p, left, CTA_TUPLE_REPLY, ips + n);
+    if (!is_wanted(flows, z, ips, n) || !find_attr(p, left, CTA_TUPLE_ORIG, &tuple))
+        return;
+    GByteArray *msg = message(IPCTNL_MSG_CT_DELETE, 0, gen->nfgen_family);
+    guint16 net_zone = htons(z);
+    put_attr(msg, CTA_TUPLE_ORIG | NLA_F_NESTED, tuple.data, tuple.len);
+    put_attr(msg, CTA_ZONE, &net_zone, sizeof net_zone);
+    g_ptr_array_add(list, msg);
+}
+
+/* Reads the answer to a dump up to its end. */
+static bool read_dump(int fd, const GArray *flows, GPtrArray *list, GError **err)
+{
+    g_autofree char *buf = g_malloc(BUFFER);
+    for (;;) {
+        ssize_t got = recv(fd, buf, BUFFER, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return nv_fail_errno(err, NV_ERR_AGENT, "connection tracking");
+        int left = (int) got;
+        for (const struct nlmsghdr *h = (const void *) buf; NLMSG_OK(h, (unsigned) left); h = NLMSG_NEXT(h, left)) {
+            if (h->nlmsg_type == NLMSG_DONE)
+                return true;
+            if (h->nlmsg_type == NLMSG_ERROR)
+                return nv_fail(err, NV_ERR_AGENT, "connection tracking: the kernel refused the list");
+            consider(h, flows, list);
+        }
+    }
+}
+
+bool conntrack_flush(const GArray *flows, GError **err)
+{
+    if (!flows->len)
+        return true;
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+    if (fd < 0)
+        return nv_fail_errno(err, NV_ERR_AGENT, "connection tracking");
+    g_autoptr(GPtrArray) list = g_ptr_array_new();
+    bool ok = send_message(fd, message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC)) && read_dump(fd, flows, list, err);
+    for (guint i = 0; i < list->len; i++)
+        send_message(fd, list->pdata[i]);
+    close(fd);
+    if (!ok && err && !*err)
+        nv_fail(err, NV_ERR_AGENT, "connection tracking: cannot ask the kernel");
+    return ok;
+}

@@ -1,0 +1,12 @@
+/* network/agent/dhcp.h -- one dnsmasq a network, kept running. */
+#pragma once
+#include "network/agent/spec.h"
+
+bool dhcp_start(GError **err);
+/* Files as the spec says, and a dnsmasq that has read them.  fresh: its namespace is new, an old process is of no use. */
+bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err);
+bool dhcp_absent(const char *n, GError **err);
+/* True while the network's dnsmasq runs. */
+bool dhcp_running(const char *n);
+/* 12-digit names that have a directory of files. */
+GPtrArray *dhcp_list(void);

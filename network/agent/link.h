@@ -1,0 +1,33 @@
+/* network/agent/link.h -- kernel interfaces through netlink: bridges, taps, veth pairs, addresses, routes, forwarding entries. */
+#pragma once
+#include "core/error.h"
+#include "core/ip.h"
+
+/* All act in the network namespace of the calling thread, and asking twice is asking once. */
+typedef struct LinkInfo { int index, master, mtu; bool up; char name[16]; guint8 mac[6]; } LinkInfo;
+
+/* False without err set: there is no such interface. */
+bool link_get(const char *name, LinkInfo *ret_info, GError **err);
+/* LinkInfo of every interface whose name starts with prefix. */
+GArray *link_list(const char *prefix, GError **err);
+/* A bridge with that MAC, down when new: no STP, no multicast snooping, its IP packets go through the inet tables of nftables. */
+bool link_bridge_ensure(const char *name, const char *mac, gint64 mtu, GError **err);
+/* A persistent tap. */
+bool link_tap_ensure(const char *name, gint64 mtu, GError **err);
+/* Makes the pair name (here) and peer (in the namespace that netns_fd is), whatever was there under name goes first. */
+bool link_veth_make(const char *name, const char *peer, const char *peer_mac, gint64 mtu, int netns_fd, GError **err);
+bool link_absent(const char *name, GError **err);
+bool link_up(const char *name, bool up, GError **err);
+bool link_mtu(const char *name, gint64 mtu, GError **err);
+/* Puts the interface under a bridge. */
+bool link_enslave(const char *name, const char *bridge, GError **err);
+
+/* How a bridge treats one of its ports.  locked: frames from a MAC without a static entry on this port are dropped by the bridge itself. */
+typedef struct BridgePort { bool learning, flood, locked; } BridgePort;
+bool link_bridge_port(const char *name, const BridgePort *flags, GError **err);
+/* The static forwarding entries of a bridge's port are exactly these MACs (array of 6-byte entries). */
+bool link_fdb(const char *name, const GArray *macs, GError **err);
+/* The addresses of an interface are exactly these (array of Cidr with host bits), but for link-local IPv6 ones. */
+bool link_addresses(const char *name, const GArray *cidrs, GError **err);
+/* The default route of that IP version goes through gateway; NULL: there is none. */
+bool link_default_route(const char *name, int version, const Ip *gateway, GError **err);

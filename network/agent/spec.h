@@ -1,0 +1,67 @@
+/* network/agent/spec.h -- the arguments of network, group and port verbs as typed values: nothing of a tenant's text goes further. */
+#pragma once
+#include "core/id.h"
+#include "core/ip.h"
+#include "core/json.h"
+
+typedef struct Pair { Cidr cidr; char mac[18]; } Pair;   /* an allowed address pair */
+
+typedef struct PortSpec {
+    char id[37];
+    Id12 n, network;                 /* of the port, of its network */
+    IfName tap, bridge;
+    char mac[18];
+    gint64 mtu;
+    GArray *addresses;               /* Ip */
+    GArray *pairs;                   /* Pair */
+    GArray *groups;                  /* Id12 */
+    bool port_security, up;
+} PortSpec;
+
+typedef struct GroupRule {
+    bool ingress;
+    int version;                     /* 4 or 6 */
+    int protocol, port_min, port_max;    /* -1: not given; for ICMP: type and code */
+    bool has_cidr, has_group;
+    Cidr cidr;
+    Id12 group;
+} GroupRule;
+typedef struct GroupSpec {
+    Id12 n;
+    bool stateful;
+    GArray *rules;                   /* GroupRule */
+    GArray *members;                 /* Cidr, of both versions */
+} GroupSpec;
+
+typedef struct DhcpOption { char name[40]; char *value; int version; } DhcpOption;
+typedef struct DhcpPort { Id12 n; char mac[18]; char hostname[64]; GArray *ips; GArray *options; } DhcpPort;
+typedef struct DhcpRoute { Cidr destination; Ip nexthop; } DhcpRoute;
+typedef enum { RA_NONE, RA_SLAAC, RA_STATELESS, RA_STATEFUL } RaMode;
+typedef struct DhcpSubnet { Id12 n; Cidr cidr; bool has_gateway; Ip gateway; GArray *dns; GArray *routes; RaMode mode; } DhcpSubnet;
+typedef struct NetworkSpec {
+    char id[37];
+    Id12 n;
+    IfName bridge, veth;
+    NsName netns;
+    gint64 mtu;
+    int zone;
+    GArray *host_addresses;          /* Cidr with host bits */
+    GArray *nat;                     /* Cidr */
+    bool has_dhcp;
+    char dhcp_mac[18];
+    char domain[254];
+    GArray *dhcp_addresses;          /* Cidr with host bits */
+    GPtrArray *ports;                /* DhcpPort, in the order given */
+    GPtrArray *subnets;              /* DhcpSubnet */
+} NetworkSpec;
+
+/* NULL with NV_ERR_INVALID naming the member. */
+PortSpec *spec_port_parse(const json_t *args, GError **err);
+void spec_port_free(PortSpec *p);
+GroupSpec *spec_group_parse(const json_t *args, GError **err);
+void spec_group_free(GroupSpec *g);
+NetworkSpec *spec_network_parse(const json_t *args, GError **err);
+void spec_network_free(NetworkSpec *n);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PortSpec, spec_port_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GroupSpec, spec_group_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(NetworkSpec, spec_network_free)

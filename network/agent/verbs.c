@@ -1,0 +1,185 @@
+/* network/agent/verbs.c -- what the controller may ask of a host's network, and what is known to be wanted here. */
+#include "core/error.h"
+#include "core/fault.h"
+#include "core/log.h"
+#include "core/proc.h"
+#include "network/agent/agent.h"
+#include "network/agent/dhcp.h"
+#include "network/agent/link.h"
+#include "network/agent/metadata.h"
+#include "network/agent/netns.h"
+#include "network/agent/rules.h"
+#include "network/agent/wanted.h"
+#include "network/agent/watch.h"
+#include "network/agent/wiring.h"
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static json_t *answer(bool ok)
+{
+    return ok ? json_object() : NULL;
+}
+
+/* The 12 digits that every name is made of. */
+static Id12 name_of(const json_t *args)
+{
+    return id_12(json_get_str(args, "id"));
+}
+
+static bool write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static json_t *network_ensure(const json_t *args, GError **err)
+{
+    g_autoptr(NetworkSpec) spec = spec_network_parse(args, err);
+    if (!spec)
+        return NULL;
+    if (spec->host_addresses->len && !write_file("/proc/sys/net/ipv4/ip_forward", "1"))
+        return nv_fail_errno(err, NV_ERR_HOST_FAULT, "the host cannot be made a gateway: ip_forward"), NULL;
+    g_mutex_lock(wanted_lock());
+    bool ok = rules_network_ensure(spec, err) && fault_point("net.network_rules_done", err) && wiring_network_ensure(spec, err);
+    if (ok)
+        wanted_network_put(g_steal_pointer(&spec));
+    g_mutex_unlock(wanted_lock());
+    return answer(ok);
+}
+
+static json_t *network_absent(const json_t *args, GError **err)
+{
+    Id12 n = name_of(args);
+    g_mutex_lock(wanted_lock());
+    wanted_network_drop(n.s);
+    bool ok = wiring_network_absent(n.s, err) && rules_network_absent(n.s, err);
+    g_mutex_unlock(wanted_lock());
+    return answer(ok);
+}
+
+static json_t *group_ensure(const json_t *args, GError **err)
+{
+    g_autoptr(GroupSpec) spec = spec_group_parse(args, err);
+    return answer(spec && rules_group_ensure(g_steal_pointer(&spec), err));
+}
+
+static json_t *group_absent(const json_t *args, GError **err)
+{
+    return answer(rules_group_absent(name_of(args).s, err));
+}
+
+static json_t *port_ensure(const json_t *args, GError **err)
+{
+    g_autoptr(PortSpec) spec = spec_port_parse(args, err), rules = spec ? spec_port_parse(args, err) : NULL;
+    LinkInfo bridge;
+    if (!rules)
+        return NULL;
+    g_mutex_lock(wanted_lock());
+    /* A port whose network is not here yet is asked for again, after its network. */
+    bool ok = link_get(spec->bridge.s, &bridge, NULL) || nv_fail(err, NV_ERR_AGENT, "network %s is not on this host yet", spec->network.s);
+    ok = ok && rules_port_ensure(g_steal_pointer(&rules), err) && fault_point("net.port_rules_done", err) && wiring_port_ensure(spec, err);
+    if (ok)
+        wanted_port_put(g_steal_pointer(&spec));
+    g_mutex_unlock(wanted_lock());
+    return answer(ok);
+}
+
+static json_t *port_absent(const json_t *args, GError **err)
+{
+    Id12 n = name_of(args);
+    g_mutex_lock(wanted_lock());
+    wanted_port_drop(n.s);
+    /* The tap goes first: it is never there without its rules. */
+    bool ok = wiring_port_absent(n.s, err) && rules_port_absent(n.s, err);
+    g_mutex_unlock(wanted_lock());
+    return answer(ok);
+}
+
+static GHashTable *names_new(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+static bool add_links(GHashTable *names, const char *prefix, GError **err)
+{
+    g_autoptr(GArray) links = link_list(prefix, err);
+    for (guint i = 0; links && i < links->len; i++) {
+        const char *name = g_array_index(links, LinkInfo, i).name;
+        if (strlen(name) == 15)
+            g_hash_table_add(names, g_strdup(name + 3));
+    }
+    return links != NULL;
+}
+
+static void add_all(GHashTable *names, GPtrArray *list_stolen, gsize skip)
+{
+    g_autoptr(GPtrArray) list = list_stolen;
+    for (guint i = 0; i < list->len; i++)
+        g_hash_table_add(names, g_strdup((const char *) list->pdata[i] + skip));
+}
+
+static json_t *sorted(GHashTable *names)
+{
+    g_autoptr(GList) keys = g_list_sort(g_hash_table_get_keys(names), (GCompareFunc) strcmp);
+    json_t *list = json_array();
+    for (GList *k = keys; k; k = k->next)
+        json_array_append_new(list, json_string(k->data));
+    return list;
+}
+
+/* Pieces of what nobody asked for are told; what was asked for is told only when it is complete, so that it will be asked for again. */
+static json_t *net_list(const json_t *args, GError **err)
+{
+    g_autoptr(GHashTable) networks = names_new(), ports = names_new(), groups = names_new(), spaces = names_new(), taps = names_new();
+    (void) args;
+    if (!rules_list(ports, groups, err) || !add_links(networks, "nvb", err) || !add_links(networks, "nvd", err) || !add_links(taps, "nvt", err))
+        return NULL;
+    add_all(networks, dhcp_list(), 0);
+    add_all(networks, netns_list(), strlen("nuvolet-"));
+    add_all(spaces, netns_list(), strlen("nuvolet-"));
+    wanted_reduce(networks, ports, taps);
+    return json_make("oooo", "networks", sorted(networks), "ports", sorted(ports), "groups", sorted(groups), "namespaces", sorted(spaces));
+}
+
+#define ID { "id", ARG_ID, false }
+static const VerbArg id_only[] = { ID, { NULL, 0, false } };
+static const VerbArg network_args[] = {
+    ID, { "mtu", ARG_INT, false }, { "zone", ARG_INT, false }, { "host_addresses", ARG_ARRAY, false }, { "nat", ARG_ARRAY, false },
+    { "external_interface", ARG_STR, true }, { "dhcp", ARG_OBJECT, true }, { NULL, 0, false },
+};
+static const VerbArg group_args[] = {
+    ID, { "stateful", ARG_BOOL, false }, { "rules", ARG_ARRAY, false }, { "members4", ARG_ARRAY, false }, { "members6", ARG_ARRAY, false },
+    { NULL, 0, false },
+};
+static const VerbArg port_args[] = {
+    ID, { "network_id", ARG_ID, false }, { "mac", ARG_STR, false }, { "mtu", ARG_INT, false }, { "addresses", ARG_ARRAY, false },
+    { "pairs", ARG_ARRAY, false }, { "groups", ARG_ARRAY, false }, { "port_security", ARG_BOOL, false }, { "up", ARG_BOOL, false }, { NULL, 0, false },
+};
+static const VerbArg no_args[] = { { NULL, 0, false } };
+
+const Verb network_verbs[] = {
+    { "network.ensure", network_ensure, network_args }, { "network.absent", network_absent, id_only },
+    { "group.ensure", group_ensure, group_args },       { "group.absent", group_absent, id_only },
+    { "port.ensure", port_ensure, port_args },          { "port.absent", port_absent, id_only },
+    { "net.list", net_list, no_args },                  VERBS_END,
+};
+
+/* Bridged packets must pass the inet tables; each of our bridges asks for it, which needs the module. */
+static bool need_br_netfilter(GError **err)
+{
+    static const char *const modprobe[] = { "modprobe", "br_netfilter", NULL };
+    g_autoptr(GError) why = NULL;
+    if (access("/proc/sys/net/bridge", F_OK) == 0 || (proc_run(modprobe, NULL, NULL, &why) && access("/proc/sys/net/bridge", F_OK) == 0))
+        return true;
+    return nv_fail(err, NV_ERR_HOST_FAULT, "security groups need the kernel's br_netfilter: %s", why ? why->message : "it cannot be loaded");
+}
+
+bool network_agent_start(GError **err)
+{
+    wanted_start();
+    return need_br_netfilter(err) && rules_start(err) && dhcp_start(err) && metadata_start(err) && watch_start(err);
+}

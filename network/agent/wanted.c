@@ -1,0 +1,93 @@
+/* network/agent/wanted.c -- remembers specs, finds what is missing of them in the kernel, and makes it again. */
+#include "network/agent/wanted.h"
+#include "core/log.h"
+#include "network/agent/wiring.h"
+
+static GMutex lock;
+static GHashTable *networks, *ports;     /* n → spec; under lock */
+
+void wanted_start(void)
+{
+    networks = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) spec_network_free);
+    ports = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) spec_port_free);
+}
+
+GMutex *wanted_lock(void)
+{
+    return &lock;
+}
+
+void wanted_network_put(NetworkSpec *spec_stolen)
+{
+    g_hash_table_replace(networks, spec_stolen->n.s, spec_stolen);
+}
+
+void wanted_network_drop(const char *n)
+{
+    g_hash_table_remove(networks, n);
+}
+
+void wanted_port_put(PortSpec *spec_stolen)
+{
+    g_hash_table_replace(ports, spec_stolen->n.s, spec_stolen);
+}
+
+void wanted_port_drop(const char *n)
+{
+    g_hash_table_remove(ports, n);
+}
+
+void wanted_reduce(GHashTable *found_networks, GHashTable *found_ports, GHashTable *taps)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+    (void) locker;
+    GHashTableIter it;
+    gpointer key, value;
+    g_hash_table_iter_init(&it, networks);
+    while (g_hash_table_iter_next(&it, &key, &value))
+        if (!wiring_network_complete(value))
+            g_hash_table_remove(found_networks, key);
+    g_hash_table_iter_init(&it, ports);
+    while (g_hash_table_iter_next(&it, &key, &value))
+        if (!g_hash_table_contains(taps, key) || !wiring_port_complete(value))
+            g_hash_table_remove(found_ports, key);
+    g_hash_table_iter_init(&it, taps);
+    while (g_hash_table_iter_next(&it, &key, NULL))
+        if (!g_hash_table_contains(ports, key))
+            g_hash_table_add(found_ports, g_strdup(key));
+}
+
+static void note(const char *what, const char *id, GError *err)
+{
+    log_warn(err ? "net.repair_failed" : "net.repaired", "what", what, "id", id, "error", err ? err->message : NULL, NULL);
+}
+
+guint wanted_repair(void)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+    (void) locker;
+    GHashTableIter it;
+    gpointer value;
+    guint count = 0;
+    g_hash_table_iter_init(&it, networks);
+    while (g_hash_table_iter_next(&it, NULL, &value)) {
+        const NetworkSpec *n = value;
+        g_autoptr(GError) err = NULL;
+        if (wiring_network_complete(n))
+            continue;
+        count++;
+        wiring_network_ensure(n, &err);
+        note("network", n->id, err);
+    }
+    g_hash_table_iter_init(&it, ports);
+    while (g_hash_table_iter_next(&it, NULL, &value)) {
+        const PortSpec *p = value;
+        g_autoptr(GError) err = NULL;
+        if (wiring_port_complete(p))
+            continue;
+        count++;
+        wiring_port_ensure(p, &err);
+        note("port", p->id, err);
+    }
+    return count;
+}

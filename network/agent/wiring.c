@@ -1,0 +1,210 @@
+/* network/agent/wiring.c -- bridges, namespaces and taps from specs; what guests must not find in the host is switched off here. */
+#include "network/agent/wiring.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "network/agent/dhcp.h"
+#include "network/agent/dnsmasq.h"
+#include "network/agent/link.h"
+#include "network/agent/metadata.h"
+#include "network/agent/netns.h"
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+void wiring_sysctl(const char *family, const char *device, const char *name, const char *value)
+{
+    g_autofree char *path = g_strdup_printf("/proc/sys/net/%s/conf/%s/%s", family, device, name);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? write(fd, value, strlen(value)) : 0;
+    (void) n;
+    if (fd >= 0)
+        close(fd);
+}
+
+/* The MAC of the host on a network: derived, so that guests' ARP entries stay right when the bridge is made anew. */
+static void bridge_mac(const char *n, char mac[18])
+{
+    g_snprintf(mac, 18, "fa:16:3f:%.2s:%.2s:%.2s", n, n + 2, n + 4);
+}
+
+static bool bridge_ensure(const NetworkSpec *n, GError **err)
+{
+    char mac[18];
+    bridge_mac(n->n.s, mac);
+    const char *b = n->bridge.s;
+    bool gateway = n->host_addresses->len > 0;
+    if (!link_bridge_ensure(b, mac, n->mtu, err))
+        return false;
+    /* The host answers for its address on this network only, and for none where it has none. */
+    wiring_sysctl("ipv4", b, "arp_ignore", gateway ? "1" : "8");
+    wiring_sysctl("ipv4", b, "rp_filter", "1");
+    wiring_sysctl("ipv4", b, "accept_redirects", "0");
+    wiring_sysctl("ipv4", b, "send_redirects", "0");
+    wiring_sysctl("ipv6", b, "accept_ra", "0");
+    wiring_sysctl("ipv6", b, "disable_ipv6", "1");
+    for (guint i = 0; i < n->host_addresses->len; i++)
+        if (g_array_index(n->host_addresses, Cidr, i).base.version == 6)
+            wiring_sysctl("ipv6", b, "disable_ipv6", "0");
+    return link_up(b, true, err) && link_addresses(b, n->host_addresses, err);
+}
+
+/* --- inside the namespace --- */
+
+typedef struct Inside { const NetworkSpec *spec; bool found; } Inside;
+
+static bool look_inside(void *data, GError **err)
+{
+    Inside *in = data;
+    LinkInfo info;
+    guint8 mac[6];
+    (void) err;
+    in->found = link_get(DHCP_DEVICE, &info, NULL) && mac_parse(in->spec->dhcp_mac, mac) && memcmp(info.mac, mac, 6) == 0;
+    return true;
+}
+
+static const Ip *gateway_of(const NetworkSpec *n, int version)
+{
+    for (guint i = 0; i < n->subnets->len; i++) {
+        const DhcpSubnet *s = n->subnets->pdata[i];
+        if (s->has_gateway && s->cidr.base.version == version)
+            return &s->gateway;
+    }
+    return NULL;
+}
+
+static bool set_up_inside(void *data, GError **err)
+{
+    const NetworkSpec *n = ((Inside *) data)->spec;
+    g_autoptr(GArray) addresses = g_array_copy(n->dhcp_addresses);
+    Cidr metadata = { { 4, 0xa9fea9fe }, 32 };
+    g_array_append_val(addresses, metadata);
+    wiring_sysctl("ipv6", DHCP_DEVICE, "accept_ra", "0");
+    if (!link_up("lo", true, err) || !link_mtu(DHCP_DEVICE, n->mtu, err) || !link_addresses(DHCP_DEVICE, addresses, err) ||
+        !link_up(DHCP_DEVICE, true, err))
+        return false;
+    for (int version = 4; version <= 6; version += 2) {
+        g_autoptr(GError) why = NULL;
+        /* A gateway outside every subnet cannot be reached; replies within the network need none. */
+        if (!link_default_route(DHCP_DEVICE, version, gateway_of(n, version), &why))
+            log_debug("net.no_route", "network", n->id, "error", why->message, NULL);
+    }
+    return true;
+}
+
+/* ret_fresh: nothing of an earlier namespace is there. */
+static bool namespace_ensure(const NetworkSpec *n, bool *ret_fresh, GError **err)
+{
+    static const BridgePort flags = { .learning = true, .flood = true };
+    Inside in = { n, false };
+    LinkInfo host;
+    if (netns_exists(n->netns.s) && !netns_run(n->netns.s, look_inside, &in, err))
+        return false;
+    *ret_fresh = !in.found || !link_get(n->veth.s, &host, NULL);
+    if (*ret_fresh) {
+        if (!netns_ensure(n->netns.s, err))
+            return false;
+        int fd = netns_open(n->netns.s, err);
+        if (fd < 0)
+            return false;
+        bool made = link_veth_make(n->veth.s, DHCP_DEVICE, n->dhcp_mac, n->mtu, fd, err);
+        close(fd);
+        if (!made)
+            return false;
+    }
+    wiring_sysctl("ipv6", n->veth.s, "disable_ipv6", "1");
+    wiring_sysctl("ipv4", n->veth.s, "arp_ignore", "8");
+    return link_mtu(n->veth.s, n->mtu, err) && link_enslave(n->veth.s, n->bridge.s, err) && link_bridge_port(n->veth.s, &flags, err) &&
+           link_up(n->veth.s, true, err) && netns_run(n->netns.s, set_up_inside, &in, err);
+}
+
+static bool services_absent(const char *n, const char *veth, const char *netns, GError **err)
+{
+    metadata_absent(n);
+    return dhcp_absent(n, err) && link_absent(veth, err) && netns_absent(netns, err);
+}
+
+bool wiring_network_ensure(const NetworkSpec *n, GError **err)
+{
+    bool fresh = false;
+    if (!bridge_ensure(n, err))
+        return false;
+    if (!n->has_dhcp)
+        return services_absent(n->n.s, n->veth.s, n->netns.s, err);
+    return namespace_ensure(n, &fresh, err) && dhcp_ensure(n, fresh, err) && metadata_ensure(n, fresh, err);
+}
+
+bool wiring_network_absent(const char *n, GError **err)
+{
+    g_autofree char *veth = g_strdup_printf("nvd%s", n), *bridge = g_strdup_printf("nvb%s", n), *netns = g_strdup_printf("nuvolet-%s", n);
+    return services_absent(n, veth, netns, err) && link_absent(bridge, err);
+}
+
+bool wiring_network_complete(const NetworkSpec *n)
+{
+    LinkInfo bridge, veth;
+    Inside in = { n, false };
+    if (!link_get(n->bridge.s, &bridge, NULL) || !bridge.up)
+        return false;
+    if (!n->has_dhcp)
+        return true;
+    return link_get(n->veth.s, &veth, NULL) && veth.up && veth.master == bridge.index && netns_exists(n->netns.s) &&
+           netns_run(n->netns.s, look_inside, &in, NULL) && in.found && dhcp_running(n->n.s) && metadata_listening(n->n.s);
+}
+
+/* --- ports --- */
+
+static GArray *port_macs(const PortSpec *p, bool *ret_foreign)
+{
+    GArray *macs = g_array_new(FALSE, FALSE, 6);
+    guint8 mac[6];
+    if (mac_parse(p->mac, mac))
+        g_array_append_vals(macs, mac, 1);
+    *ret_foreign = false;
+    for (guint i = 0; i < p->pairs->len; i++)
+        if (strcmp(g_array_index(p->pairs, Pair, i).mac, p->mac) != 0)
+            *ret_foreign = true;
+    return macs;
+}
+
+/* The bridge knows where the port's MAC is and learns nothing: frames to others never reach this tap, and the MAC cannot be taken over.
+ * A port that may use other MACs, or any, has to be learned and flooded. */
+static bool tap_flags(const PortSpec *p, GError **err)
+{
+    bool foreign = false;
+    g_autoptr(GArray) macs = port_macs(p, &foreign);
+    bool open = foreign || !p->port_security;
+    BridgePort flags = { .learning = open, .flood = !p->port_security, .locked = !open };
+    BridgePort unlocked = { .learning = open, .flood = !p->port_security };
+    g_autoptr(GError) why = NULL;
+    if (!link_bridge_port(p->tap.s, &flags, &why) && !link_bridge_port(p->tap.s, &unlocked, err))
+        return false;
+    return link_fdb(p->tap.s, macs, err);
+}
+
+bool wiring_port_ensure(const PortSpec *p, GError **err)
+{
+    if (!link_tap_ensure(p->tap.s, p->mtu, err))
+        return false;
+    wiring_sysctl("ipv6", p->tap.s, "disable_ipv6", "1");
+    wiring_sysctl("ipv4", p->tap.s, "arp_ignore", "8");
+    return link_enslave(p->tap.s, p->bridge.s, err) && tap_flags(p, err) && link_up(p->tap.s, p->up, err);
+}
+
+bool wiring_port_absent(const char *n, GError **err)
+{
+    g_autofree char *tap = g_strdup_printf("nvt%s", n);
+    return link_absent(tap, err);
+}
+
+bool wiring_port_complete(const PortSpec *p)
+{
+    LinkInfo tap, bridge;
+    return link_get(p->tap.s, &tap, NULL) && link_get(p->bridge.s, &bridge, NULL) && tap.master == bridge.index && tap.up == p->up;
+}
+
+void wiring_close(void)
+{
+    g_autoptr(GArray) taps = link_list("nvt", NULL);
+    for (guint i = 0; taps && i < taps->len; i++)
+        link_up(g_array_index(taps, LinkInfo, i).name, false, NULL);
+}

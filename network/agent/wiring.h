@@ -1,0 +1,15 @@
+/* network/agent/wiring.h -- a network's bridge and namespace, a port's tap: made complete, or gone. */
+#pragma once
+#include "network/agent/spec.h"
+
+/* A sysctl of an interface: wiring_sysctl("ipv4", "nvb…", "arp_ignore", "1").  Missing files are no error. */
+void wiring_sysctl(const char *family, const char *device, const char *name, const char *value);
+bool wiring_network_ensure(const NetworkSpec *n, GError **err);
+bool wiring_network_absent(const char *n, GError **err);
+bool wiring_port_ensure(const PortSpec *p, GError **err);
+bool wiring_port_absent(const char *n, GError **err);
+/* True if nothing of it is missing. */
+bool wiring_network_complete(const NetworkSpec *n);
+bool wiring_port_complete(const PortSpec *p);
+/* All taps down: no packet passes while the rules are not in force. */
+void wiring_close(void);
