@@ -281,7 +281,6 @@ bool link_bridge_port(const char *name, const BridgePort *flags, GError **err)
     struct nlattr *port = nla_nest_start(msg, IFLA_PROTINFO | NLA_F_NESTED);
     nla_put_u8(msg, IFLA_BRPORT_LEARNING, flags->learning);
     nla_put_u8(msg, IFLA_BRPORT_UNICAST_FLOOD, flags->flood);
-    nla_put_u8(msg, IFLA_BRPORT_GUARD, 1);       /* no spanning tree from a guest */
     nla_put_u8(msg, IFLA_BRPORT_LOCKED, flags->locked);
     nla_nest_end(msg, port);
     return talk(msg, "bridge port", name, NULL, err);
