@@ -25,6 +25,8 @@ bool router_slow(const char *method, const char *path);
 void router_handle_metadata(HttpRequest *req, void *data);
 /* Calls fn for each route: documents and tests. */
 void router_each(void (*fn)(const Service *service, const Route *route, void *data), void *data);
+/* HttpOptions.quick: reads of one row, which answer faster than a hand-over to a worker takes. */
+bool router_quick(const char *method, const char *path);
 /* Sets the server whose counters /metrics shows. */
 void router_set_server(const HttpServer *server);
 

@@ -256,7 +256,11 @@ static bool run(HttpRequest *req, Scene *scene, const Node *n, const Dialect *d,
         return false;
     if (!identity_permits(ctx, d->service_type, c->head ? "HEAD" : c->method, c->path, err) || !parse_body(req, err))
         return false;
-    return c->route->run ? c->route->run(c, err) : resource_handle(c, err);
+    if (!(c->route->flags & (STREAM_IN | SLOW)))
+        db_snapshot_begin(c->db);
+    bool ok = c->route->run ? c->route->run(c, err) : resource_handle(c, err);
+    db_snapshot_end(c->db);
+    return ok;
 }
 
 static void handle_in(HttpRequest *req, Node *root, const Dialect *d)
@@ -318,6 +322,11 @@ static bool has_flag(const char *method, const char *path, unsigned flag)
             return true;
     }
     return false;
+}
+
+bool router_quick(const char *method, const char *path)
+{
+    return strcmp(method, "GET") == 0 && has_flag(method, path, QUICK);
 }
 
 bool router_streams(const char *method, const char *path, gint64 *ret_max)

@@ -100,7 +100,7 @@ static HttpServer *start_api(GError **err)
 {
     HttpOptions opt = {
         .address = conf_str("api.address"), .port = (int) conf_int("api.port"), .workers = (int) conf_int("api.workers"),
-        .max_body = (gsize) conf_int("api.max_body"), .handle = router_handle, .streams = router_streams, .slow = router_slow,
+        .max_body = (gsize) conf_int("api.max_body"), .handle = router_handle, .streams = router_streams, .quick = router_quick, .slow = router_slow,
         .tls_cert = conf_or_null("api.tls_cert"), .tls_key = conf_or_null("api.tls_key"),
     };
     return http_start(&opt, err);

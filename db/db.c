@@ -39,6 +39,7 @@ typedef struct Thread {
     Db *db;
     Conn *reader;
     bool in_txn;
+    bool wants_snapshot, has_snapshot;
     GArray *after;                   /* AfterCommit */
     int changes;
 } Thread;
@@ -184,13 +185,43 @@ void db_close(Db *db)
     g_free(db);
 }
 
+static bool run_plain(Conn *conn, const char *sql)
+{
+    g_autoptr(Stmt) st = conn_prepare(conn, sql, NULL);
+    return st && sqlite3_step(st) == SQLITE_DONE;
+}
+
+static void snapshot_drop(Thread *t)
+{
+    if (t->has_snapshot)
+        run_plain(t->reader, "COMMIT");
+    t->has_snapshot = false;
+}
+
+void db_snapshot_begin(Db *db)
+{
+    (void) db;
+    thread_self()->wants_snapshot = true;
+}
+
+void db_snapshot_end(Db *db)
+{
+    Thread *t = thread_self();
+    (void) db;
+    snapshot_drop(t);
+    t->wants_snapshot = false;
+}
+
 Conn *db_conn(Db *db, GError **err)
 {
     Thread *t = thread_self();
     if (t->in_txn)
         return &db->writer;
-    if (t->db == db && t->reader)
+    if (t->db == db && t->reader) {
+        if (t->wants_snapshot && !t->has_snapshot)
+            t->has_snapshot = run_plain(t->reader, "BEGIN");
         return t->reader;
+    }
     Conn *conn = g_new0(Conn, 1);
     if (!conn_open(conn, db->path, false, err)) {
         conn_close(conn);
@@ -215,6 +246,7 @@ Txn txn_begin(Db *db, GError **err)
     Thread *t = thread_self();
     if (t->in_txn)
         return (Txn){ .db = db, .joined = true };
+    snapshot_drop(t);
     g_atomic_int_inc(&db->waiting);
     g_mutex_lock(&db->write_lock);
     g_atomic_int_add(&db->waiting, -1);

@@ -19,6 +19,11 @@ void txn_end(Txn *txn);                                   /* rolls back unless c
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Txn, txn_end)
 /* True while the calling thread is inside a transaction; agents may not be waited for then. */
 bool txn_active(void);
+/* Between these two, what the calling thread reads is one snapshot (taken at its first read, given up when it begins a transaction): consistent, and
+ * one lock instead of one a statement.  Not for callers that wait long in between: a held snapshot keeps the log from being recycled. */
+void db_snapshot_begin(Db *db);
+void db_snapshot_end(Db *db);
+
 /* Runs fn(data) after the current transaction became durable (dropped on rollback); at once when there is none. */
 void txn_after_commit(void (*fn)(void *data), void *data);
 
