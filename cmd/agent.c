@@ -13,10 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#pragma weak compute_verbs
-#pragma weak network_verbs
-#pragma weak compute_agent_start
-#pragma weak network_agent_start
 static const Verb *const tables[] = { storage_verbs, compute_verbs, network_verbs, NULL };
 static bool (*const starters[])(GError **err) = { network_agent_start, storage_agent_start, compute_agent_start };
 
@@ -53,7 +49,7 @@ static gpointer serve_verbs(gpointer data)
 static bool start_parts(GError **err)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(starters); i++)
-        if (starters[i] && !starters[i](err))
+        if (!starters[i](err))
             return false;
     return true;
 }

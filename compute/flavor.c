@@ -249,7 +249,7 @@ bool flavor_delete(Call *c, GError **err)
 
 /* The usual ladder, and one small enough for a machine without hardware virtualization. */
 static const struct { const char *id, *name; gint64 memory_mb, vcpus, disk_gb; } defaults[] = {
-    { "0", "m1.nano", 64, 1, 1 },     { "1", "m1.tiny", 512, 1, 1 },     { "2", "m1.small", 2048, 1, 20 },
+    { "0", "m1.nano", 128, 1, 1 },     { "1", "m1.tiny", 512, 1, 1 },     { "2", "m1.small", 2048, 1, 20 },
     { "3", "m1.medium", 4096, 2, 40 }, { "4", "m1.large", 8192, 4, 80 }, { "5", "m1.xlarge", 16384, 8, 160 },
 };
 

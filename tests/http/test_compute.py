@@ -108,7 +108,7 @@ class Flavors(Base):
 
     def test_defaults(self):
         flavors = {f["name"]: f for f in self.demo.get(V + "/flavors/detail").json["flavors"]}
-        self.assertEqual(flavors["m1.nano"]["ram"], 64)
+        self.assertEqual(flavors["m1.nano"]["ram"], 128)
         self.assertEqual((flavors["m1.tiny"]["ram"], flavors["m1.tiny"]["disk"]), (512, 1))
         self.assertEqual(flavors["m1.tiny"]["rxtx_factor"], 1.0)
 
