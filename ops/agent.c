@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RECONNECT_FIRST_US = 20 * 1000, RECONNECT_LAST_US = G_USEC_PER_SEC };
+enum { RECONNECT_FIRST_US = 20 * 1000, RECONNECT_LAST_US = G_USEC_PER_SEC, AT_ONCE_US = 100 * 1000 };
 
 /* A call under way; on its caller's stack, found by number while it is in Host.calls. */
 typedef struct Waiter {
@@ -233,7 +233,7 @@ static gpointer keep_connected(gpointer data)
         set_up(host, fd);
         read_frames(host, fd);
         /* One that is closed at once, by an agent that does not accept us, is not tried again and again without a pause. */
-        wait = clock_mono_us() - begin > RECONNECT_LAST_US ? RECONNECT_FIRST_US : MIN(wait * 2, RECONNECT_LAST_US);
+        wait = clock_mono_us() - begin > AT_ONCE_US ? RECONNECT_FIRST_US : MIN(wait * 2, RECONNECT_LAST_US);
         set_away(host, wait > RECONNECT_FIRST_US ? "the agent closed the connection; does it run for another user?" : NULL);
     } while (pause_for(host, wait));
     return NULL;

@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import cloud as cloudlib  # noqa: E402
@@ -39,7 +40,6 @@ class Site:
 
     def __init__(self):
         self.cloud = cloudlib.Cloud(options={"hosts.sync_s": "3600", "log.level": "info"}, agent=False)
-        self.cloud.stop_serve = None
         self.names = 0
         self.prefix = "c%x" % id(self)
         self.trace = {"serve": self.cloud.top + "/serve.trace", "agent": self.cloud.top + "/agent.trace"}
@@ -92,6 +92,13 @@ class Site:
         agents = self.control("status")["agents"]
         hosts = self.control("status")["hosts"]
         return bool(hosts) and all(a["up"] for a in agents)
+
+    def is_idle(self):
+        """Nothing live; False too when `serve` is just dying."""
+        try:
+            return not self.control("ops")["operations"]
+        except (OSError, wire.WireError):
+            return False
 
     def control(self, verb, **args):
         return wire.call(self.cloud.run + "/control.sock", verb, **args)
@@ -519,7 +526,7 @@ def run_one(site, scenario, process, point, mode):
             hit = site.cloud.serve.poll() is not None or site.cloud.agent.poll() is not None
         else:
             hit = site.traced(process)[before:].count(name) >= int(point.rsplit("@", 1)[1])
-        if not hit and not site.control("ops")["operations"]:
+        if not hit and site.is_idle():
             break
         time.sleep(0.01)
     site.restart_dead()
@@ -566,7 +573,7 @@ def work(jobs, totals, sites):
         except Exception as e:                       # noqa: BLE001 -- anything else that goes wrong is a failure too
             text = "%s %s %s:%s: %s %s" % (name, process, point, mode, type(e).__name__, e)
             totals.add(injected=1)
-            totals.fail(text, e.kind if isinstance(e, Wrong) else "wrong")
+            totals.fail(text + ("" if isinstance(e, Wrong) else "\n" + traceback.format_exc()), e.kind if isinstance(e, Wrong) else "wrong")
             if site:
                 if os.environ.get("NUVOLET_KEEP"):
                     print(site.cloud.tail(3000))

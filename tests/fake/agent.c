@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *world = "", *host_name = "fake";      /* options; read-only once verbs are served */
@@ -423,6 +424,8 @@ int main(int argc, char **argv)
     if (fd >= 0) {
         log_info("fake.ready", "socket", argv[1], NULL);
         /* Tests run as root start `serve` as nobody. */
+        if (chmod(argv[1], 0666) < 0)
+            g_error("%s: chmod", argv[1]);
         const struct passwd *pw = getuid() == 0 ? getpwnam("nobody") : NULL;
         verb_serve(fd, tables, pw ? pw->pw_uid : getuid(), &error);
     }
