@@ -169,17 +169,22 @@ bool network_ports_plug(Db *db, const char *host, const char *server_id, GError 
         || !push_each(db, host, ports, push_port, err))
         return false;
     g_auto(Txn) txn = txn_begin(db, err);
-    return txn.db && db_exec(db, err, "ports_plugged", "sis", server_id, (gint64) 1, "ACTIVE") && txn_commit(&txn, err);
+    return txn.db && db_exec(db, err, "ports_active", "s", server_id) && txn_commit(&txn, err);
+}
+
+static bool mark_unplugged(Db *db, const char *server_id, GError **err)
+{
+    g_auto(Txn) txn = txn_begin(db, err);
+    return txn.db && db_exec(db, err, "ports_unplug", "s", server_id) && txn_commit(&txn, err);
 }
 
 bool network_ports_unplug(Db *db, const char *host, const char *server_id, GError **err)
 {
-    g_autoptr(json_t) ports = db_query(db, err, "server_ports", "s", server_id);
+    g_autoptr(json_t) ports = mark_unplugged(db, server_id, err) ? db_query(db, err, "server_ports", "s", server_id) : NULL;
     size_t i;
     json_t *port;
     json_array_foreach(ports, i, port)
         if (!push_absent(host, "port.absent", json_get_str(port, "id"), err))
             return false;
-    g_auto(Txn) txn = txn_begin(db, err);
-    return ports && txn.db && db_exec(db, err, "ports_plugged", "sis", server_id, (gint64) 0, "DOWN") && txn_commit(&txn, err);
+    return ports != NULL;
 }

@@ -55,9 +55,18 @@ bool push_group(Db *db, const char *host, const char *id, GError **err)
     return push(db, host, "group.ensure", id, desired_group_load, err);
 }
 
+/* Only while it belongs on a host: its removal may have been decided since the caller looked. */
+static json_t *plugged_port_load(Db *db, const char *id, GError **err)
+{
+    g_autofree char *host = NULL;
+    if (!db_query_str(db, err, &host, "port_host", "s", id))
+        return NULL;
+    return host ? desired_port_load(db, id, err) : (nv_fail(err, NV_ERR_NOT_FOUND, "port %s is not plugged", id), NULL);
+}
+
 bool push_port(Db *db, const char *host, const char *id, GError **err)
 {
-    return push(db, host, "port.ensure", id, desired_port_load, err);
+    return push(db, host, "port.ensure", id, plugged_port_load, err);
 }
 
 bool push_each(Db *db, const char *host, const json_t *rows, Push *one, GError **err)

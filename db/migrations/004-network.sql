@@ -87,7 +87,8 @@ CREATE INDEX subnet_project ON subnet (project_id);
 CREATE INDEX subnet_pool ON subnet (subnetpool_id);
 
 -- server_id: the server whose NIC it is; only the compute service sets it, device_id is what callers say.  owned: made for that server,
--- and goes with it.  plugged: the tap is on the host, with its rules.
+-- and goes with it.  plugged: the tap belongs on the host, with its rules; set before it is made and cleared before it is removed, so that
+-- whatever changes meanwhile is carried there, and nothing is made again behind a removal.
 CREATE TABLE port (
     id TEXT PRIMARY KEY,
     project_id TEXT NOT NULL,

@@ -180,11 +180,15 @@ SELECT id FROM (
 ) GROUP BY id ORDER BY max(turn), id;
 
 -- :name ports_bind
-UPDATE port SET host = ?2, revision_number = revision_number + 1, updated_at = now_us() WHERE server_id = ?1 AND host <> ?2;
+UPDATE port SET host = ?2, plugged = 1, revision_number = revision_number + 1, updated_at = now_us()
+WHERE server_id = ?1 AND (host <> ?2 OR plugged = 0);
 
--- :name ports_plugged
-UPDATE port SET plugged = ?2, status = CASE WHEN ?3 = 'ACTIVE' AND admin_state_up = 0 THEN 'DOWN' ELSE ?3 END, revision_number = revision_number + 1,
-    updated_at = now_us() WHERE server_id = ?1 AND plugged <> ?2;
+-- :name ports_active
+UPDATE port SET status = 'ACTIVE', revision_number = revision_number + 1, updated_at = now_us()
+WHERE server_id = ?1 AND plugged = 1 AND status <> 'ACTIVE' AND admin_state_up = 1;
+
+-- :name ports_unplug
+UPDATE port SET plugged = 0, status = 'DOWN', revision_number = revision_number + 1, updated_at = now_us() WHERE server_id = ?1 AND plugged = 1;
 
 -- :name ports_release_owned
 DELETE FROM port WHERE server_id = ?1 AND owned = 1;
