@@ -1,0 +1,118 @@
+"""tests/http/test_identity_client.py -- forty identity commands of the unmodified `openstack` client, in one session of it."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from lib.cloud import Cloud  # noqa: E402
+
+# Each line is one command; "?" expects an error, "> text" that the answer contains text.
+SESSION = """
+token issue -f json                                                > "project_id"
+catalog list -f json                                               > identity
+catalog show compute -f json                                       > compute
+domain create lab --description students -f json                   > "students"
+domain list -f json                                                > lab
+domain show lab -f json                                            > "enabled": true
+project create class --domain lab --description d --tag one -f json > "class"
+project create team --domain lab --parent class -f json            > "parent_id"
+project show class --domain lab --children -f json                 > subtree
+project set class --domain lab --description "all of them"
+project list --domain lab -f json                                  > team
+user create ada --domain lab --password secret --email ada@x.org -f json > ada@x.org
+user create bob --domain lab --password secret --project team --project-domain lab -f json > default_project_id
+user set ada --domain lab --description "the first"
+user list --domain lab -f json                                     > bob
+user show ada --domain lab -f json                                 > the first
+group create pupils --domain lab -f json                           > pupils
+group add user --group-domain lab --user-domain lab pupils ada bob
+group contains user --group-domain lab --user-domain lab pupils ada > ada in group pupils
+user list --group pupils --domain lab -f json                      > ada
+group list --user ada --user-domain lab -f json                    > pupils
+role create tutor -f json                                          > tutor
+role create helper -f json                                         > helper
+implied role create tutor --implied-role helper -f json            > implies
+implied role list -f json                                          > helper
+role add --project class --project-domain lab --group pupils --group-domain lab member
+role add --project team --project-domain lab --user ada --user-domain lab tutor
+role add --domain lab --user ada --user-domain lab admin
+role add --system all --user bob --user-domain lab reader
+role add --project class --project-domain lab --user bob --user-domain lab --inherited reader
+role assignment list --names -f json                               > tutor
+role assignment list --effective --user ada --user-domain lab --names -f json > helper
+role remove --system all --user bob --user-domain lab reader
+region create east --description far -f json                       > far
+service create --name extra --description e load-balancer -f json  > load-balancer
+endpoint create --region east extra public http://x.example/v1 -f json > http://x.example/v1
+endpoint list --service extra -f json                              > east
+registered limit create --service extra --default-limit 5 --region east widgets -f json > widgets
+limit create --project demo --service extra --region east --resource-limit 9 widgets -f json > 9
+limit list -f json                                                 > widgets
+application credential create robot --role member -f json          > secret
+application credential list -f json                                > robot
+application credential delete robot
+ec2 credentials create -f json                                     > access
+credential list -f json                                            > ec2
+user password set --original-password nonsense --password other    ?
+project delete class --domain lab                                  ?
+group remove user --group-domain lab --user-domain lab pupils bob
+implied role delete tutor --implied-role helper
+role delete tutor helper
+user delete --domain lab ada bob
+group delete --domain lab pupils
+project delete team --domain lab
+domain set lab --disable
+domain delete lab
+domain show lab                                                    ?
+"""
+
+# One process for all commands: starting the client takes longer than the session.
+DRIVER = """
+import contextlib, io, json, shlex, sys
+from openstackclient import shell
+results = []
+for line in sys.stdin.read().splitlines():
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            rc = shell.main(shlex.split(line))
+        except SystemExit as e:
+            rc = e.code
+    results.append([rc, out.getvalue(), err.getvalue()])
+print("RESULTS" + json.dumps(results))
+"""
+
+
+@unittest.skipUnless(shutil.which("openstack"), "python3-openstackclient is not installed")
+class Session(unittest.TestCase):
+    def test_session(self):
+        cloud = Cloud(agent=False, options={"identity.failed_logins": "1000"})
+        try:
+            env = {k: v for k, v in os.environ.items() if not k.startswith("OS_")}
+            with open(cloud.state + "/admin-openrc") as f:
+                env.update(re.findall(r"^export (\w+)=(.*)$", f.read(), re.M))
+            env["OS_AUTH_URL"] = "http://127.0.0.1:%d/identity/v3" % cloud.port
+            steps = [re.match(r"(.*?)(?:\s+(>|\?)(?:\s(.*))?)?$", line).groups() for line in SESSION.strip().splitlines()]
+            # One client for all: starting it takes longer than the session.
+            script = "\n".join("%s" % s[0].strip() for s in steps)
+            r = subprocess.run(["/usr/bin/python3", "-W", "ignore", "-c", DRIVER], input=script, capture_output=True, text=True, env=env, timeout=600)
+            self.assertIn("RESULTS", r.stdout, r.stderr[-2000:])
+            results = json.loads(r.stdout.rpartition("RESULTS")[2])
+            self.assertEqual(len(results), len(steps))
+            wrong = []
+            for (command, sign, text), (rc, out, err) in zip(steps, results):
+                ok = (rc != 0) if sign == "?" else (rc == 0 and (not text or text in out + err))
+                if not ok:
+                    wrong.append("%s -> %s\n%s%s" % (command, rc, out[-300:], err[-600:]))
+            self.assertEqual(wrong, [], "\n".join(wrong))
+            self.assertGreaterEqual(len(steps), 40)
+        finally:
+            cloud.stop()
+
+
+if __name__ == "__main__":
+    unittest.main()
