@@ -2,12 +2,12 @@
 #include "image/image.h"
 #include "image/inspect.h"
 #include "core/json.h"
+#include "core/jsonw.h"
 #include "core/log.h"
 #include "core/proc.h"
 #include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,11 +44,17 @@ int image_inspect_main(const char *format)
     Inspected found = { 0 };
     g_autoptr(GError) why = NULL;
     bool ok = inspect_file(STDIN_FILENO, (guint64) st.st_size, format, &found, &why);
-    g_autoptr(json_t) answer = ok ? json_make("si", "format", found.format, "virtual_size", found.virtual_size)
-                                  : json_make("s", "refused", why->message);
-    g_autofree char *text = json_text(answer);
-    printf("%s\n", text);
-    return fflush(stdout) ? 1 : 0;
+    /* A writer that only appends: jansson's tables would open /dev/urandom for a seed. */
+    g_autoptr(GString) answer = g_string_new(NULL);
+    JsonW w = JSONW(answer);
+    jw_object(&w);
+    if (ok) {
+        jw_kstr(&w, "format", found.format);
+        jw_kint(&w, "virtual_size", found.virtual_size);
+    } else
+        jw_kstr(&w, "refused", why->message);
+    jw_end_object(&w);
+    return write(STDOUT_FILENO, answer->str, answer->len) == (gssize) answer->len ? 0 : 1;
 }
 
 bool inspect_in_child(int fd, const char *declared, char **ret_format, gint64 *ret_virtual_size, GError **err)
