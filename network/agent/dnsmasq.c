@@ -46,6 +46,12 @@ char *dnsmasq_conf(const NetworkSpec *n, const char *dir, const char *user)
                            LEASES_MAX, dir, dir, dir);
     for (guint i = 0; i < n->subnets->len; i++)
         put_range(out, n->subnets->pdata[i]);
+    /* Not by set: in the hosts file: dnsmasq 2.90 dies of it at SIGHUP once such a host has a lease. */
+    for (guint i = 0; i < n->ports->len; i++) {
+        const DhcpPort *p = n->ports->pdata[i];
+        if (p->options->len)
+            g_string_append_printf(out, "dhcp-mac=set:p%s,%s\n", p->n.s, p->mac);
+    }
     /* We answer for addresses only: the way out is the router's to announce. */
     if (wants_ra(n))
         g_string_append(out, "enable-ra\nra-param=" DHCP_DEVICE ",0,0\n");
@@ -66,7 +72,7 @@ char *dnsmasq_hosts(const NetworkSpec *n)
     for (guint i = 0; i < n->ports->len; i++) {
         const DhcpPort *p = n->ports->pdata[i];
         for (guint k = 0; k < p->ips->len; k++) {
-            g_string_append_printf(out, "%s,set:p%s,", p->mac, p->n.s);
+            g_string_append_printf(out, "%s,", p->mac);
             put_ip(out, g_array_index(p->ips, Ip, k));
             if (*p->hostname)
                 g_string_append_printf(out, ",%s", p->hostname);

@@ -1,0 +1,629 @@
+#!/usr/bin/python3
+"""tests/integration/test_net_agent.py -- the agent's network verbs on a machine of its own: real bridges, rules and dnsmasq, pretended guests."""
+import array
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+if os.environ.get("NUVOLET_MACHINE") != "1":
+    if os.geteuid() != 0:
+        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root")
+        sys.exit(0)
+    os.environ["NUVOLET_MACHINE"] = "1"
+    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
+sys.path.insert(0, ROOT + "/tests/lib")
+from guest import Guest, arp, bootp, ether, icmp6, ip4, ip6, mac_bytes, sh, udp  # noqa: E402
+from wire import WireError, call  # noqa: E402
+
+RUN = "/run/nuvolet"
+NUVOLET = os.environ.get("NUVOLET", ROOT + "/build/nuvolet")
+CONNECT = sys.executable + ' -c "import socket; socket.create_connection((\\"%s\\", %d), 1)"'
+EVERYONE = "ff:ff:ff:ff:ff:ff"
+
+
+def uid(n):
+    return "%08x-%04x-4000-8000-%012x" % (0xa0000000 + n, n, n)
+
+
+def until(what, seconds, condition):
+    end = time.time() + seconds
+    while time.time() < end:
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("not within %g s: %s" % (seconds, what))
+
+
+def rule(direction="ingress", protocol=None, low=None, high=None, cidr=None, group=None, version=4):
+    return {"id": uid(999), "direction": direction, "ethertype": version, "protocol": protocol, "port_min": low, "port_max": high, "cidr": cidr,
+            "remote_group": group}
+
+
+OUT = [rule("egress"), rule("egress", version=6)]
+
+
+class Port:
+    def __init__(self, n, network, ip, groups=(), security=True, pairs=(), name=None, ip6s=()):
+        self.id, self.network, self.ip, self.groups, self.security = uid(n), network, ip, list(groups), security
+        self.mac = "fa:16:3e:00:%02x:%02x" % (n >> 8, n & 255)
+        self.pairs, self.name, self.ips = [{"ip": p, "mac": self.mac} for p in pairs], name or "vm%d" % n, [ip, *ip6s]
+        self.tap = "nvt" + self.id.replace("-", "")[:12]
+        self.local = "fe80::f816:3eff:fe00:%x" % n
+
+    def args(self):
+        return dict(id=self.id, network_id=self.network, mac=self.mac, mtu=1450, addresses=self.ips, pairs=self.pairs, groups=self.groups,
+                    port_security=self.security, up=True)
+
+
+class Network:
+    def __init__(self, n, gateway_is_host=False, prefix="10.0.0"):
+        self.id, self.n, self.host, self.prefix, self.ports = uid(n), n, gateway_is_host, prefix, []
+        self.short = self.id.replace("-", "")[:12]
+        self.bridge, self.netns = "nvb" + self.short, "nuvolet-" + self.short
+
+    def args(self):
+        p = self.prefix
+        return dict(id=self.id, mtu=1450, zone=0 if self.host else self.n, host_addresses=[p + ".1/24"] if self.host else [],
+                    nat=[p + ".0/24"] if self.host else [], external_interface=None, dhcp={
+                        "mac": "fa:16:3e:ff:00:%02x" % (self.n & 255), "addresses": [p + ".2/24"], "domain": "openstacklocal",
+                        "ports": [{"id": q.id, "mac": q.mac, "hostname": q.name, "ips": q.ips} for q in self.ports],
+                        "subnets": [{"id": self.id, "cidr": p + ".0/24", "version": 4, "gateway": p + ".1", "dns": [],
+                                     "routes": [{"destination": "192.0.2.0/24", "nexthop": p + ".9"}], "mode": None}]})
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        sh("mkdir -p %s && chmod 711 %s" % (RUN, RUN))
+        cls.log = open("/run/nuvolet/agent.log", "ab")
+        cls.agent = None
+        cls.start_agent()
+        cls.guests, cls.next = [], 100
+
+    @classmethod
+    def start_agent(cls):
+        if os.path.exists(RUN + "/agent.sock"):
+            os.unlink(RUN + "/agent.sock")
+        cls.agent = subprocess.Popen([NUVOLET, "agent", "--set", "log.level=debug"], stderr=cls.log)
+        until("the agent", 30, lambda: os.path.exists(RUN + "/agent.sock"))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.agent.kill()
+        cls.agent.wait()
+
+    def setUp(self):
+        self.made, self.guests = [], []
+
+    def tearDown(self):
+        """After every test, what it asked for is removed, and nothing of ours may be left."""
+        for g in self.guests:
+            g.close()
+        for verb, id_ in reversed(self.made):
+            self.verb(verb, id=id_)
+        left = sh("ip -br link | grep nv[btd]; ls /run/netns | grep nuvolet; ls %s/dhcp; nft list ruleset | grep -E \"[gse][0-9pnige]*_[0-9a-f]{12}\"; true" % RUN).stdout
+        self.assertEqual(left, "")
+        self.assertEqual(self.verb("net.list"), {"networks": [], "ports": [], "groups": [], "namespaces": []})
+
+    def verb(self, name, **args):
+        return call(RUN + "/agent.sock", name, **args)
+
+    def network(self, n, **kw):
+        net = Network(n, **kw)
+        self.ensure_network(net)
+        self.made.append(("network.absent", net.id))
+        return net
+
+    def ensure_network(self, net):
+        self.verb("network.ensure", **net.args())
+
+    def group(self, n, rules, members=(), stateful=True):
+        self.verb("group.ensure", id=uid(n), stateful=stateful, rules=list(rules), members4=[m for m in members if ":" not in m],
+                  members6=[m for m in members if ":" in m])
+        if ("group.absent", uid(n)) not in self.made:
+            self.made.append(("group.absent", uid(n)))
+        return uid(n)
+
+    def port(self, n, net, ip, groups=(), guest=True, **kw):
+        """A port in force with its guest, which has its address already."""
+        p = Port(n, net.id, ip, groups, **kw)
+        net.ports.append(p)
+        self.ensure_network(net)
+        self.verb("port.ensure", **p.args())
+        self.made.append(("port.absent", p.id))
+        if not guest:
+            return p, None
+        g = Guest("g%d" % n, p.tap, p.mac)
+        self.guests.append(g)
+        for a in p.ips:
+            g.run("ip addr add %s dev eth0%s" % (a + ("/64" if ":" in a else "/24"), " nodad" if ":" in a else ""))
+        return p, g
+
+    def connects(self, g, address, port):
+        return g.run(CONNECT % (address, port), check=False).returncode == 0
+
+    def listen(self, g, port):
+        code = ("import socket,threading\ns=socket.socket();s.setsockopt(1,2,1);s.bind((\"\",%d));s.listen(8)\n"
+                "def echo(c):\n  try:\n    while True:\n      d=c.recv(999)\n      if not d: return\n      c.sendall(d)\n  except OSError: pass\n"
+                "print(1,flush=True)\nwhile True: threading.Thread(target=echo,args=(s.accept()[0],),daemon=True).start()" % port)
+        p = g.start(sys.executable, "-c", code, stdout=subprocess.PIPE)
+        p.stdout.readline()
+        self.addCleanup(lambda: (p.kill(), p.wait(), p.stdout.close()))
+
+
+class Service(Case):
+    def test_dhcp_gives_address_routes_and_names(self):
+        net = self.network(1)
+        group = self.group(50, OUT)
+        p, g = self.port(1, net, "10.0.0.11", [group], name="web")
+        q, h = self.port(2, net, "10.0.0.12", [group], name="db")
+        for guest, port in ((g, p), (h, q)):
+            guest.run("ip addr flush dev eth0")
+            r = guest.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -O staticroutes -O mtu -O domain -s %s/tests/lib/udhcpc" % ROOT)
+            text = r.stdout + r.stderr
+            self.assertIn("ip=" + port.ip, text)
+            self.assertIn("router=10.0.0.1", text)
+            self.assertIn("mtu=1450", text)
+            self.assertIn("dns=10.0.0.2", text)
+            self.assertIn("staticroutes=169.254.169.254/32 10.0.0.2 192.0.2.0/24 10.0.0.9 0.0.0.0/0 10.0.0.1", text)
+        self.assertIn("10.0.0.12", g.run("busybox nslookup db.openstacklocal 10.0.0.2").stdout)
+        self.assertIn("web", g.run("busybox nslookup 10.0.0.11 10.0.0.2").stdout)
+        refused = g.run("busybox nslookup www.example.com 10.0.0.2", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+
+    def test_an_address_moves_to_another_port_without_a_restart(self):
+        net = self.network(1)
+        group = self.group(50, OUT)
+        p, g = self.port(1, net, "10.0.0.11", [group])
+        g.run("ip addr flush dev eth0; busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT)
+        pid = open("%s/dhcp/%s/pid" % (RUN, net.short)).read()
+        self.verb("port.absent", id=p.id)
+        net.ports.remove(p)
+        q, h = self.port(2, net, "10.0.0.11", [group])
+        h.run("ip addr flush dev eth0")
+        self.assertIn("ip=10.0.0.11", h.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
+        self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
+
+    def test_dnsmasq_comes_back(self):
+        net = self.network(1)
+        path = "%s/dhcp/%s/pid" % (RUN, net.short)
+        until("the first start", 5, lambda: os.path.exists(path))
+        for _ in range(2):
+            pid = int(open(path).read())
+            os.kill(pid, signal.SIGKILL)
+            until("dnsmasq is back", 2, lambda: open(path).read().strip() not in ("", str(pid)))
+        self.assertNotIn("Uid:\t0\t", open("/proc/%s/status" % open(path).read().strip()).read())
+
+    def test_metadata_connections_are_passed_with_the_right_names(self):
+        net, other = self.network(1), self.network(2)
+        p, g = self.port(1, net, "10.0.0.11", [self.group(50, [])])
+        q, h = self.port(2, other, "10.0.0.11", [self.group(50, [])])
+        got = []
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(RUN + "/metadata.sock")
+        server.listen(4)
+
+        def serve():
+            conn, _ = server.accept()
+            while True:
+                data, anc, _, _ = conn.recvmsg(4096, 256)
+                if not data:
+                    return
+                fds = array.array("i")
+                fds.frombytes(anc[0][2])
+                got.append(json.loads(data))
+                with socket.socket(fileno=fds[0]) as s:
+                    s.setblocking(True)
+                    s.recv(4096)
+                    s.sendall(b"HTTP/1.0 200 OK\r\n\r\nhello " + got[-1]["network"].encode())
+        threading.Thread(target=serve, daemon=True).start()
+        for guest, port, n in ((g, p, net), (h, q, other)):
+            guest.run("ip route add 169.254.169.254 via 10.0.0.2")
+            r = guest.run("wget -q -T 5 -t 1 -O - http://169.254.169.254/latest/ || busybox wget -q -T 5 -O - http://169.254.169.254/latest/")
+            self.assertEqual(r.stdout, "hello " + n.id)
+            self.assertEqual(got[-1], {"network": n.id, "address": "10.0.0.11"})
+        server.close()
+        os.unlink(RUN + "/metadata.sock")
+
+    def test_repeating_changes_nothing(self):
+        net = self.network(1)
+        group = self.group(50, OUT, ["10.0.0.11"])
+        p, _ = self.port(1, net, "10.0.0.11", [group], pairs=["10.0.0.50", "10.9.0.0/16"])
+        until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))
+        before = sh("nft -s list ruleset; ip -br link; cat %s/dhcp/*/pid" % RUN).stdout
+        monitor = subprocess.Popen(["nft", "monitor"], stdout=subprocess.PIPE, text=True)
+        time.sleep(0.3)
+        self.ensure_network(net)
+        self.group(50, OUT, ["10.0.0.11"])
+        self.verb("port.ensure", **p.args())
+        time.sleep(0.3)
+        monitor.terminate()
+        self.assertEqual(monitor.communicate()[0], "")
+        self.assertEqual(before, sh("nft -s list ruleset; ip -br link; cat %s/dhcp/*/pid" % RUN).stdout)
+
+
+class Groups(Case):
+    def test_what_is_not_allowed_does_not_arrive(self):
+        net = self.network(1)
+        out, web = self.group(50, OUT), self.group(51, [rule(protocol=6, low=80, high=81, cidr="10.0.0.11/32")])
+        _, g = self.port(1, net, "10.0.0.11", [out])
+        _, h = self.port(2, net, "10.0.0.12", [out, web])
+        _, i = self.port(3, net, "10.0.0.13", [out])
+        for port in (80, 81, 82):
+            self.listen(h, port)
+        self.assertTrue(self.connects(g, "10.0.0.12", 80))
+        self.assertTrue(self.connects(g, "10.0.0.12", 81))
+        self.assertFalse(self.connects(g, "10.0.0.12", 82))
+        self.assertFalse(self.connects(i, "10.0.0.12", 80))
+        self.assertFalse(g.pings("10.0.0.12"))
+        self.group(51, [rule(protocol=1, low=8, high=0)])
+        self.assertTrue(g.pings("10.0.0.12"))
+        self.assertFalse(self.connects(g, "10.0.0.12", 80))
+
+    def test_remote_group_follows_its_members(self):
+        net = self.network(1)
+        friends = self.group(52, OUT, ["10.0.0.11"])
+        mine = self.group(51, OUT + [rule(group=friends)])
+        _, g = self.port(1, net, "10.0.0.11", [friends])
+        _, h = self.port(2, net, "10.0.0.12", [mine])
+        _, i = self.port(3, net, "10.0.0.13", [friends])
+        self.assertTrue(g.pings("10.0.0.12"))
+        self.assertFalse(i.pings("10.0.0.12"))
+        self.group(52, OUT, ["10.0.0.11", "10.0.0.13"])
+        self.assertTrue(i.pings("10.0.0.12"))
+
+    def test_egress_is_closed_without_rules(self):
+        net = self.network(1)
+        _, g = self.port(1, net, "10.0.0.11", [self.group(50, [])])
+        _, h = self.port(2, net, "10.0.0.12", [self.group(51, OUT + [rule()])])
+        self.assertFalse(g.pings("10.0.0.12"))
+        self.group(50, [rule("egress", protocol=1)])
+        self.assertTrue(g.pings("10.0.0.12"))
+
+    def test_a_removed_rule_ends_what_it_had_allowed(self):
+        net = self.network(1)
+        group = self.group(50, OUT + [rule(protocol=6)])
+        _, g = self.port(1, net, "10.0.0.11", [group])
+        _, h = self.port(2, net, "10.0.0.12", [group])
+        self.listen(h, 80)
+        code = ("import socket,sys\ns=socket.create_connection((\"10.0.0.12\",80),3);s.settimeout(2)\n"
+                "for line in sys.stdin:\n  s.sendall(line.encode())\n  try: print(s.recv(99).decode(),end=\"\",flush=True)\n  except OSError: print(\"dead\",flush=True)")
+        c = g.start(sys.executable, "-c", code, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+        def say(word):
+            c.stdin.write(word + "\n")
+            c.stdin.flush()
+            return c.stdout.readline().strip()
+        self.assertEqual(say("one"), "one")
+        self.group(50, OUT + [rule(protocol=6), rule(protocol=17)])
+        self.assertEqual(say("two"), "two")
+        self.group(50, OUT + [rule(protocol=17)])
+        self.assertEqual(say("three"), "dead")
+        c.kill()
+        c.communicate()
+
+    def test_stateless_group_needs_both_directions(self):
+        net = self.network(1)
+        free = self.group(51, OUT + [rule()])
+        group = self.group(50, OUT, stateful=False)
+        _, g = self.port(1, net, "10.0.0.11", [group])
+        _, h = self.port(2, net, "10.0.0.12", [free])
+        self.assertFalse(g.pings("10.0.0.12"))
+        self.group(50, OUT + [rule(protocol=1)], stateful=False)
+        self.assertTrue(g.pings("10.0.0.12"))
+        self.group(50, OUT, stateful=True)
+        self.assertTrue(g.pings("10.0.0.12"))
+
+    def test_ipv6(self):
+        net = self.network(1)
+        group = self.group(50, OUT + [rule(protocol=58, version=6)])
+        p, g = self.port(1, net, "10.0.0.11", [group], ip6s=["2001:db8::11"])
+        q, h = self.port(2, net, "10.0.0.12", [group], ip6s=["2001:db8::12"])
+        self.assertTrue(g.pings("2001:db8::12"))
+        until("the link-local addresses are usable", 5, lambda: g.pings(q.local + "%eth0"))
+        self.listen(h, 80)
+        self.assertFalse(self.connects(g, "2001:db8::12", 80))
+        g.run("ip addr add 2001:db8::66/64 dev eth0 nodad")
+        self.assertNotEqual(g.run("ping -n -q -c 1 -W 1 -I 2001:db8::66 2001:db8::12", check=False).returncode, 0)
+
+    def test_two_tenants_with_the_same_addresses(self):
+        one, two = self.network(1), self.network(2)
+        group = self.group(50, OUT + [rule()])
+        _, a1 = self.port(1, one, "10.0.0.11", [group])
+        _, a2 = self.port(2, one, "10.0.0.12", [group])
+        _, b1 = self.port(3, two, "10.0.0.11", [group])
+        _, b2 = self.port(4, two, "10.0.0.12", [group])
+        for g in (a2, b2):
+            self.listen(g, 80)
+        before = len(b2.seen)
+        self.assertTrue(self.connects(a1, "10.0.0.12", 80))
+        self.assertTrue(a1.pings("10.0.0.12", 3))
+        self.assertEqual([f for f in b2.seen[before:] if f[12:14] in (b"\x08\0", b"\x08\x06")], [])
+        self.assertTrue(b1.pings("10.0.0.12"))
+
+    def test_unicast_of_others_is_not_seen(self):
+        net = self.network(1)
+        group = self.group(50, OUT + [rule()])
+        p, g = self.port(1, net, "10.0.0.11", [group])
+        q, h = self.port(2, net, "10.0.0.12", [group])
+        r, i = self.port(3, net, "10.0.0.13", [group])
+        self.assertTrue(g.pings("10.0.0.12", 3))
+        g.send(ether(p.mac, "fa:16:3e:77:77:77", 0x800, ip4(p.ip, "10.0.0.99", 17, udp(1, 2, b"unknown"))))
+        time.sleep(0.3)
+        foreign = [f for f in i.seen if not f[0] & 1 and f[:6] != mac_bytes(r.mac)]
+        self.assertEqual(foreign, [])
+
+
+class Spoofing(Case):
+    MARK = b"NUVOLET-SPOOF"
+
+    def pair(self, **kw):
+        net = self.network(1)
+        group = self.group(50, OUT + [rule(), rule(version=6)])
+        p, g = self.port(1, net, "10.0.0.11", [group], **kw)
+        q, h = self.port(2, net, "10.0.0.12", [group])
+        for x in (g, h):
+            x.run("ip link set eth0 down; ip link set eth0 up; ip addr replace %s/24 dev eth0" % (p.ip if x is g else q.ip))
+        self.assertTrue(g.pings(q.ip))
+        time.sleep(0.5)
+        return net, p, g, q, h
+
+    def frames(self, net, p, q):
+        """Frames that must not arrive, by name."""
+        m, all6, other = p.mac, "33:33:00:00:00:01", "fa:16:3e:99:99:99"
+        mark, any4 = self.MARK, "10.0.0.255"
+        data = udp(1000, 2000, mark)
+        ns_target = bytes(4) + b"\xfe\x80" + bytes(6) + mac_bytes(q.mac)[:0] + b"\xf8\x16\x3e\xff\xfe\x00\x00\x02"
+        na = b"\x20\0\0\0" + ns_target[4:] + b"\x02\x01" + mac_bytes(m)
+        ra = bytes(12) + b"\x01\x01" + mac_bytes(m) + mark
+        arp_other = arp(2, m, q.ip, EVERYONE, p.ip) + mark
+        l, every = p.local, "ff02::1"
+        router = icmp6(l, every, 134, ra)
+        snap = b"\xaa\xaa\x03\0\0\0"
+        frag = lambda kind, payload, off=0, more=0: bytes([kind, 0]) + (off << 3 | more).to_bytes(2, "big") + b"\0\0\0\7" + payload
+        nothing = b"\x01\x04\0\0\0\0"
+        f = {
+            "MAC of another": ether(other, EVERYONE, 0x800, ip4(p.ip, any4, 17, data)),
+            "MAC of the peer": ether(q.mac, EVERYONE, 0x800, ip4(p.ip, any4, 17, data)),
+            "MAC zero": ether("00:00:00:00:00:00", EVERYONE, 0x800, ip4(p.ip, any4, 17, data)),
+            "MAC multicast": ether("01:00:5e:00:00:05", EVERYONE, 0x800, ip4(p.ip, any4, 17, data)),
+            "MAC broadcast": ether(EVERYONE, EVERYONE, 0x800, ip4(p.ip, any4, 17, data)),
+            "ARP for another": ether(m, EVERYONE, 0x806, arp_other),
+            "ARP for the gateway": ether(m, EVERYONE, 0x806, arp(2, m, "10.0.0.1", EVERYONE, "10.0.0.12") + mark),
+            "ARP with another MAC inside": ether(m, EVERYONE, 0x806, arp(2, other, p.ip, EVERYONE, q.ip) + mark),
+            "ARP probe for another": ether(m, EVERYONE, 0x806, arp(1, m, "0.0.0.0", "00:00:00:00:00:00", q.ip) + mark),
+            "NA for another": ether(m, all6, 0x86dd, ip6(l, every, 58, icmp6(l, every, 136, na + mark))),
+            "NS of DAD for another": ether(m, all6, 0x86dd, ip6("::", every, 58, icmp6("::", every, 135, ns_target + mark))),
+            "RA": ether(m, all6, 0x86dd, ip6(l, every, 58, router)),
+            "redirect": ether(m, all6, 0x86dd, ip6(l, every, 58, icmp6(l, every, 137, bytes(36) + mark))),
+            "IPv6 of another": ether(m, all6, 0x86dd, ip6("fe80::2", every, 17, data)),
+            "RA behind hop-by-hop": ether(m, all6, 0x86dd, ip6(l, every, 0, b"\x3a\0" + nothing + router)),
+            "RA behind destination options": ether(m, all6, 0x86dd, ip6(l, every, 60, b"\x3a\0" + nothing + router)),
+            "RA behind eight headers": ether(m, all6, 0x86dd, ip6(l, every, 60, (b"\x3c\0" + nothing) * 7 + b"\x3a\0" + nothing + router)),
+            "RA in an atomic fragment": ether(m, all6, 0x86dd, ip6(l, every, 44, frag(58, router))),
+            "NA in an atomic fragment": ether(m, all6, 0x86dd, ip6(l, every, 44, frag(58, icmp6(l, every, 136, na + mark)))),
+            "RA in SNAP": ether(m, all6, 8 + 40 + len(router), snap + b"\x86\xdd" + ip6(l, every, 58, router)),
+            "ARP in SNAP": ether(m, EVERYONE, 8 + len(arp_other), snap + b"\x08\x06" + arp_other),
+            "ARP in SNAP of a wrong length": ether(m, EVERYONE, 3, snap + b"\x08\x06" + arp_other),
+            "RA in VLAN 0": ether(m, all6, 0x8100, b"\0\0\x86\xdd" + ip6(l, every, 58, router)),
+            "RA in VLAN 0 twice": ether(m, all6, 0x8100, b"\0\0\x81\0\0\0\x86\xdd" + ip6(l, every, 58, router)),
+            "ARP in 802.1ad": ether(m, EVERYONE, 0x88a8, b"\0\0\x08\x06" + arp_other),
+            "IP in VLAN 5": ether(m, EVERYONE, 0x8100, b"\0\5\x08\0" + ip4(p.ip, any4, 17, data)),
+            "PPPoE": ether(m, EVERYONE, 0x8863, b"\x11\x09\0\0\0\0" + mark),
+            "own ethertype": ether(m, EVERYONE, 0x88b5, mark),
+            "DHCP server": ether(m, EVERYONE, 0x800, ip4(p.ip, "255.255.255.255", 17, udp(67, 68, bootp(2, 2, q.mac, server=p.ip) + mark))),
+            "DHCPv6 server": ether(m, all6, 0x86dd, ip6(l, every, 17, udp(547, 546, mark))),
+            "DHCP for another's MAC": ether(m, EVERYONE, 0x800, ip4("0.0.0.0", "255.255.255.255", 17, udp(68, 67, bootp(1, 1, other) + mark))),
+            "DHCP as a relay": ether(m, EVERYONE, 0x800, ip4("0.0.0.0", "255.255.255.255", 17, udp(68, 67, bootp(1, 1, m, giaddr=q.ip) + mark))),
+            "source route": ether(m, q.mac, 0x800, ip4(p.ip, q.ip, 17, data, options=b"\x83\x07\x04" + bytes([10, 0, 0, 12]) + b"\0")),
+            "strict source route": ether(m, q.mac, 0x800, ip4(p.ip, q.ip, 17, data, options=b"\x89\x07\x04" + bytes([10, 0, 0, 12]) + b"\0")),
+        }
+        for source in (q.ip, "10.0.0.1", "127.0.0.1", "169.254.169.254", "0.0.0.0", "255.255.255.255", "8.8.8.8"):
+            f["IPv4 of " + source] = ether(m, EVERYONE, 0x800, ip4(source, any4, 17, data))
+        return f
+
+    def arrived(self, h, frame):
+        """Whether the frame's payload came, however it is wrapped."""
+        n = len(h.seen)
+        return lambda: any(self.MARK in f for f in h.seen[n:])
+
+    def test_nothing_spoofed_arrives(self):
+        net, p, g, q, h = self.pair()
+        good = ether(p.mac, EVERYONE, 0x800, ip4(p.ip, "10.0.0.255", 17, udp(1000, 2000, self.MARK)))
+        came = self.arrived(h, good)
+        g.send(good)
+        until("an honest frame arrives", 2, came)
+        fdb = sh("bridge fdb show br " + net.bridge).stdout
+        leaked = []
+        for name, frame in self.frames(net, p, q).items():
+            came = self.arrived(h, frame)
+            for _ in range(3):
+                g.send(frame)
+            time.sleep(0.05)
+            if came():
+                leaked.append(name)
+        # An RA split over two fragments: neither may come, whole or in parts.
+        l, every = p.local, "ff02::1"
+        router = icmp6(l, every, 134, bytes(12) + b"\x01\x01" + mac_bytes(p.mac) + self.MARK * 20)
+        came = self.arrived(h, router)
+        for off, more, part in ((0, 1, router[:64]), (8, 0, router[64:])):
+            g.send(ether(p.mac, "33:33:00:00:00:01", 0x86dd, ip6(l, every, 44, bytes([58, 0]) + (off << 3 | more).to_bytes(2, "big") + b"\0\0\1\7" + part)))
+        # A DHCP offer whose ports are in the second fragment.
+        offer = udp(67, 68, bootp(2, 2, q.mac, server=p.ip) + self.MARK)
+        for off, more, part in ((0, True, offer[:8]), (1, False, offer[8:])):
+            g.send(ether(p.mac, EVERYONE, 0x800, ip4(p.ip, "255.255.255.255", 17, part, off, more, 77)))
+        time.sleep(0.5)
+        if came():
+            leaked.append("fragments")
+        self.assertEqual(leaked, [])
+        self.assertEqual(fdb, sh("bridge fdb show br " + net.bridge).stdout)
+        self.assertTrue(g.pings(q.ip))
+
+    def test_the_test_can_fail(self):
+        """The same frames from a port without port security do arrive."""
+        net, p, g, q, h = self.pair(security=False)
+        arrived = []
+        for name, frame in self.frames(net, p, q).items():
+            came = self.arrived(h, frame)
+            for _ in range(3):
+                g.send(frame)
+            time.sleep(0.05)
+            if came():
+                arrived.append(name)
+        for name in ("MAC of another", "ARP for another", "NA for another", "IPv4 of 10.0.0.1", "own ethertype", "RA in SNAP", "ARP in 802.1ad"):
+            self.assertIn(name, arrived)
+
+    def test_allowed_pair_is_allowed_and_no_more(self):
+        net, p, g, q, h = self.pair(pairs=["10.0.0.50", "10.7.0.0/16"])
+        for source, wanted in (("10.0.0.50", True), ("10.7.3.4", True), ("10.8.3.4", False), ("10.0.0.51", False)):
+            frame = ether(p.mac, EVERYONE, 0x800, ip4(source, "10.0.0.255", 17, udp(1000, 2000, self.MARK)))
+            came = self.arrived(h, frame)
+            g.send(frame)
+            time.sleep(0.3)
+            self.assertEqual(came(), wanted, source)
+
+    def test_tap_that_nobody_declared_sends_nothing(self):
+        net, p, g, q, h = self.pair()
+        sh("ip tuntap add nvtffffffffffff mode tap; ip link set nvtffffffffffff master %s up" % net.bridge)
+        rogue = Guest("rogue", "nvtffffffffffff", "fa:16:3e:66:66:66")
+        rogue.run("ip addr add 10.0.0.66/24 dev eth0")
+        self.assertFalse(rogue.pings(q.ip))
+        self.assertFalse(h.pings("10.0.0.66"))
+        rogue.close()
+        self.assertIn("ffffffffffff", self.verb("net.list")["ports"])
+        sh("ip link del nvtffffffffffff")
+
+    def test_guests_do_not_find_the_host(self):
+        net, p, g, q, h = self.pair()
+        sh("ip link add outside type veth peer name outside2; ip addr add 192.168.77.1/24 dev outside; ip link set outside up; ip link set outside2 up")
+        self.addCleanup(lambda: sh("ip link del outside"))
+        self.addCleanup(lambda: sh("echo 0 > /proc/sys/net/ipv4/ip_forward"))
+        sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
+        g.run("ip route add 192.168.77.0/24 dev eth0")
+        self.assertFalse(g.pings("192.168.77.1"))
+        g.run("ip neigh replace 192.168.77.1 lladdr %s dev eth0" % sh("cat /sys/class/net/%s/address" % net.bridge).stdout.strip())
+        self.assertFalse(g.pings("192.168.77.1"))
+
+
+class Gateway(Case):
+    def test_host_is_the_gateway(self):
+        net = self.network(1, gateway_is_host=True, prefix="172.24.4")
+        out, ssh = self.group(50, OUT), self.group(51, [rule(protocol=6, low=22, high=22)])
+        _, g = self.port(1, net, "172.24.4.11", [out, ssh])
+        _, h = self.port(2, net, "172.24.4.12", [out])
+        g.run("ip route add default via 172.24.4.1")
+        self.listen(g, 22)
+        self.listen(g, 23)
+        here = lambda port: sh(CONNECT % ("172.24.4.11", port), check=False).returncode == 0
+        self.assertTrue(here(22))
+        self.assertFalse(here(23))
+        self.assertTrue(g.pings("172.24.4.1"))
+        self.assertFalse(sh("ping -c 1 -W 1 172.24.4.11", check=False).returncode == 0)
+        # The way out, with the host's address in place of the guest's.
+        sh("ip netns add outside; ip link add out0 type veth peer name eth0 netns outside; ip addr add 198.51.100.1/24 dev out0; ip link set out0 up")
+        sh("ip -n outside addr add 198.51.100.2/24 dev eth0; ip -n outside link set eth0 up; ip -n outside link set lo up")
+        self.addCleanup(lambda: sh("ip link del out0; ip netns del outside"))
+        self.assertTrue(g.pings("198.51.100.2"))
+        sh("ip -n outside route add 172.24.4.0/24 via 198.51.100.1")
+        reach = lambda port: sh("ip netns exec outside " + CONNECT % ("172.24.4.11", port), check=False).returncode == 0
+        self.assertTrue(reach(22))
+        self.assertFalse(reach(23))
+
+
+class Damage(Case):
+    def ready(self):
+        net = self.network(1)
+        group = self.group(50, OUT + [rule()])
+        p, g = self.port(1, net, "10.0.0.11", [group])
+        q, h = self.port(2, net, "10.0.0.12", [group])
+        self.assertTrue(g.pings(q.ip))
+        return net, p, g, q, h
+
+    def test_rules_flushed_by_hand_come_back(self):
+        net, p, g, q, h = self.ready()
+        mark = b"NUVOLET-SPOOF"
+        bad = ether(p.mac, EVERYONE, 0x800, ip4("10.0.0.99", "10.0.0.255", 17, udp(1000, 2000, mark)))
+        stop = []
+
+        def spoof():
+            while not stop:
+                g.send(bad)
+                time.sleep(0.0005)
+        t = threading.Thread(target=spoof, daemon=True)
+        t.start()
+        time.sleep(0.2)
+        sh("nft flush ruleset")
+        until("the rules are back", 10, lambda: "sp_" in sh("nft list ruleset").stdout)
+        time.sleep(0.5)
+        stop.append(1)
+        t.join()
+        came = sum(mark in f for f in h.seen)
+        print("spoofed frames between `nft flush ruleset` and closing: %d" % came)
+        self.assertLess(came, 100)
+        until("traffic is back", 10, lambda: g.pings(q.ip))
+        n = len(h.seen)
+        g.send(bad)
+        time.sleep(0.2)
+        self.assertFalse(any(mark in f for f in h.seen[n:]))
+
+    def test_one_chain_changed_by_hand_comes_back(self):
+        net, p, g, q, h = self.ready()
+        sh("nft flush chain bridge nuvolet sp_" + p.tap[3:])
+        until("the chain is back", 5, lambda: "ether saddr" in sh("nft list chain bridge nuvolet sp_" + p.tap[3:]).stdout)
+
+    def test_links_namespaces_and_bridges_come_back(self):
+        net, p, g, q, h = self.ready()
+        for damage in ("ip link del " + net.bridge, "ip netns del " + net.netns, "ip link del nvd" + net.short, "ip link set %s down" % net.bridge,
+                       "ip link set %s nomaster" % p.tap):
+            sh(damage)
+            self.assertFalse(net.short in self.verb("net.list")["networks"] and p.tap[3:] in self.verb("net.list")["ports"], damage)
+            until("repaired after " + damage, 10, lambda: net.short in self.verb("net.list")["networks"] and p.tap[3:] in self.verb("net.list")["ports"])
+            until("traffic after " + damage, 5, lambda: g.pings(q.ip))
+            g.run("ip addr flush dev eth0; busybox udhcpc -i eth0 -n -q -t 9 -T 1 -s %s/tests/lib/udhcpc" % ROOT)
+
+    def test_agent_killed_and_started_anew_disturbs_nobody(self):
+        net, p, g, q, h = self.ready()
+        ping = g.start("ping", "-n", "-q", "-i", "0.05", "-c", "60", "-W", "1", q.ip, stdout=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        self.agent.kill()
+        self.agent.wait()
+        type(self).start_agent()
+        pid = open("%s/dhcp/%s/pid" % (RUN, net.short)).read()
+        self.ensure_network(net)
+        self.group(50, OUT + [rule()])
+        self.verb("port.ensure", **p.args())
+        self.verb("port.ensure", **q.args())
+        self.assertIn(" 0% packet loss", ping.communicate()[0])
+        self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
+
+
+class Refusals(Case):
+    def test_text_never_reaches_rules(self):
+        net = self.network(1)
+        good = Port(1, net.id, "10.0.0.11").args()
+        for change in ({"mac": "fa:16:3e:00:00:01\n"}, {"mac": "ff:ff:ff:ff:ff:ff"}, {"addresses": ["10.0.0.1; flush ruleset"]}, {"addresses": ["10.0.0.0/8x"]},
+                       {"pairs": [{"ip": "1.2.3.4/33", "mac": good["mac"]}]}, {"groups": ["x"]}, {"mtu": 1}, {"extra": 1}):
+            with self.assertRaises(WireError, msg=str(change)):
+                self.verb("port.ensure", **dict(good, **change))
+        for bad in (rule(cidr="10.0.0.0/33"), rule(cidr="2001:db8::/32"), rule(protocol=256), rule(protocol=6, low=-1), rule(version=5), rule("both")):
+            with self.assertRaises(WireError, msg=str(bad)):
+                self.verb("group.ensure", id=uid(50), stateful=True, rules=[bad], members4=[], members6=[])
+
+    def test_every_rule_that_is_accepted_loads(self):
+        rules = [rule(protocol=p, low=a, high=b, version=v, cidr=c) for p, a, b in
+                 ((None, None, None), (1, None, None), (1, 8, None), (1, 8, 0), (1, 255, 255), (6, 1, 65535), (6, 0, 0), (6, 5, 5), (17, None, 9), (17, 9, None),
+                  (17, 9, 8), (112, 1, 2), (132, 1, 2), (58, 128, 0), (0, None, None), (255, None, None), (47, None, None), (33, 1, 9), (136, 1, 9))
+                 for v, c in ((4, None), (4, "0.0.0.0/0"), (4, "1.2.3.4/24"), (6, None), (6, "::/0"), (6, "2001:db8::1/64"))]
+        other = self.group(51, [rule(group=uid(50))])
+        self.group(50, rules + [dict(r, direction="egress") for r in rules] + [rule(group=other), rule(group=uid(50))], ["10.0.0.0/8", "10.1.2.3", "::/0"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2, warnings="ignore")
