@@ -1,5 +1,6 @@
 /* api/router.c -- from a checked HTTP request to its handler: route, microversion, token, rule, body; and errors back. */
 #include "api/api.h"
+#include "api/cache.h"
 #include "core/conf.h"
 #include "core/fault.h"
 #include "core/id.h"
@@ -256,10 +257,15 @@ static bool run(HttpRequest *req, Scene *scene, const Node *n, const Dialect *d,
         return false;
     if (!identity_permits(ctx, d->service_type, c->head ? "HEAD" : c->method, c->path, err) || !parse_body(req, err))
         return false;
+    guint64 stamp;
+    if (cache_get(c, &stamp))
+        return true;
     if (!(c->route->flags & (STREAM_IN | SLOW)))
         db_snapshot_begin(c->db);
     bool ok = c->route->run ? c->route->run(c, err) : resource_handle(c, err);
     db_snapshot_end(c->db);
+    if (ok)
+        cache_put(c, stamp);
     return ok;
 }
 

@@ -27,7 +27,7 @@ struct Db {
     Batch *batch;                    /* open transaction on the writer, or NULL */
     GMutex batch_lock;
     GCond batch_done;
-    guint64 generation;              /* atomic */
+    guint64 generation;              /* atomic; odd while a commit is under way */
     GMutex readers_lock;
     GPtrArray *readers;              /* all reader connections, to close them in the end */
 };
@@ -281,13 +281,13 @@ static void batch_finish(Db *db, GError **err)
     Batch *b = db->batch;
     /* A failure inside a savepoint (disk full …) may have rolled back everything: nothing is left to commit then. */
     bool lost = sqlite3_get_autocommit(db->writer.db);
+    __atomic_add_fetch(&db->generation, 1, __ATOMIC_SEQ_CST);
     bool ok = !lost && conn_exec(&db->writer, "COMMIT", err);
     if (lost)
         nv_fail(err, NV_ERR_UNAVAILABLE, "the database rolled the transaction back");
     if (!ok && !sqlite3_get_autocommit(db->writer.db))
         conn_exec(&db->writer, "ROLLBACK", NULL);
-    if (ok)
-        __atomic_add_fetch(&db->generation, 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&db->generation, 1, __ATOMIC_SEQ_CST);
     db->batch = NULL;
     g_mutex_lock(&db->batch_lock);
     b->done = true;
@@ -378,7 +378,14 @@ void txn_after_commit(void (*fn)(void *data), void *data)
 
 guint64 db_generation(Db *db)
 {
-    return __atomic_load_n(&db->generation, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&db->generation, __ATOMIC_SEQ_CST) / 2;
+}
+
+bool db_stable(Db *db, guint64 *ret_stamp)
+{
+    guint64 g = __atomic_load_n(&db->generation, __ATOMIC_SEQ_CST);
+    *ret_stamp = g % 2 ? 0 : g + 2;
+    return *ret_stamp;
 }
 
 gint64 db_changes(Db *db)

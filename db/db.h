@@ -72,5 +72,8 @@ json_t *db_invariants(Db *db, GError **err);
 bool db_table_check(Db *db, const Resource *res, GString *why);
 /* Prepares every named statement; appends failures to why. */
 bool db_queries_check(Db *db, GString *why);
-/* Bumped by every commit: a cheap way to know that something changed. */
+/* Bumped by every commit. */
 guint64 db_generation(Db *db);
+/* A stamp (never 0) such that what is read after this call is still true as long as a later call gives the same stamp; false while a commit is
+ * under way, when nothing can be said. */
+bool db_stable(Db *db, guint64 *ret_stamp);
