@@ -241,7 +241,7 @@ bool image_download(Call *c, GError **err)
     struct stat st;
     if (fd < 0 || fstat(fd, &st) || st.st_size != image->size) {
         g_clear_error(err);
-        return nv_fail(err, NV_ERR_INTERNAL, "the file of image %s is missing, or has not its size", image->id);
+        return nv_fail(err, NV_ERR_HOST_FAULT, "The file of image %s is missing from the store, or has not its size.", image->id);
     }
     const char *range = c->header(c, "Range");
     gint64 from = 0, length = image->size;

@@ -1,5 +1,6 @@
 """tests/http/test_image.py -- Glance's API: records, JSON patches, lists, uploads, downloads, sharing, import."""
 import hashlib
+import http.client
 import os
 import struct
 import subprocess
@@ -40,6 +41,8 @@ class ImageCase(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
+        for client in (cls.admin, cls.demo, cls.other):
+            client.close()
         cls.cloud.stop()
 
     def make(self, client=None, **body):
@@ -422,7 +425,6 @@ class TestData(ImageCase):
         self.assertEqual(r.status, 500)
         self.assertNotIn(b"precious", r.body)
         self.cloud.unexpected.clear()
-        self.__class__.store_fault = True
 
 
 class TestSharing(ImageCase):
@@ -515,21 +517,18 @@ class TestLimits(ImageCase):
 
     def test_endless_chunks(self):
         image = self.make()
-        stop = []
 
         def pieces():
-            block = bytes(1 << 20)
             for _ in range(1100):
-                if stop:
-                    return
-                yield block
+                yield bytes(1 << 20)
+        c = http.client.HTTPConnection("127.0.0.1", self.cloud.port, timeout=60)
         try:
-            r = self.demo.put("/image/v2/images/%s/file" % image["id"], raw=pieces(), headers=OCTETS)
-            self.assertEqual(r.status, 413, r)
+            c.request("PUT", "/image/v2/images/%s/file" % image["id"], body=pieces(), headers=dict(OCTETS, **{"X-Auth-Token": self.demo.token}))
+            self.assertEqual(c.getresponse().status, 413)
         except (BrokenPipeError, ConnectionResetError):
             pass                                                 # the answer came before we were done sending
         finally:
-            self.demo.close()
+            c.close()
         self.cloud.wait(lambda: self.show(image["id"])["status"] == "queued", what="queued again")
         self.assertEqual([n for n in self.store() if image["id"] in n], [])
 
@@ -572,8 +571,9 @@ class TestCrash(ImageCase):
                 self.demo.close()
                 self.demo.put("/image/v2/images/%s/file" % image["id"], raw=data, headers=OCTETS)
                 self.fail("not killed at " + point)
-            except (ConnectionError, OSError, __import__("http").client.HTTPException):
+            except (ConnectionError, OSError, http.client.HTTPException):
                 pass
+            self.demo.close()
             self.cloud.serve.wait()
             self.cloud.start()
             got = self.show(image["id"])
