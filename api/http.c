@@ -392,15 +392,10 @@ static void *on_target(void *data, const char *target, struct MHD_Connection *mh
     return req;
 }
 
-static void on_completed(void *data, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode code)
+/* The connection is done with its request, however it ended. */
+static void let_go(Io *io, Conn *conn)
 {
-    Io *io = data;
-    Req *req = *state;
-    (void) mhd, (void) code;
-    if (!req)
-        return;
-    Conn *conn = req->conn;
-    *state = NULL;
+    Req *req = conn->req;
     io->n_chunked -= req->gate.chunked && req->phase != PHASE_HEAD;
     atomic_fetch_sub(&io->server->held, req->held);
     if (req->ring)
@@ -410,6 +405,15 @@ static void on_completed(void *data, struct MHD_Connection *mhd, void **state, e
     conn->patient = false;
     conn_enter(conn, CONN_IDLE);
     req_unref(req);
+}
+
+static void on_completed(void *data, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode code)
+{
+    Req *req = *state;
+    (void) mhd, (void) code;
+    *state = NULL;
+    if (req)
+        let_go(data, req->conn);
 }
 
 /* The targets are decoded by uri.c; libmicrohttpd must leave them alone. */
@@ -452,7 +456,10 @@ static void on_connection(void *data, struct MHD_Connection *mhd, void **context
 {
     Io *io = data;
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-        conn_free(*context);
+        Conn *gone = *context;
+        if (gone->req)                       /* after an error in the head, libmicrohttpd may forget to report the request's end */
+            let_go(io, gone);
+        conn_free(gone);
         return;
     }
     char text[INET6_ADDRSTRLEN];
