@@ -194,7 +194,7 @@ bool page_query(const Call *c, gint64 *ret_limit, const char **ret_marker, GErro
     const char *text = call_query(c, "limit");
     if (text && !g_ascii_string_to_signed(text, 10, 0, G_MAXINT64, &limit, NULL))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for query parameters limit. Value: %.80s. It must be a whole number that is not negative", text);
-    *ret_limit = text && limit > 0 ? MIN(limit, max) : max;
+    *ret_limit = text ? MIN(limit, max) : max;
     *ret_marker = call_query(c, "marker");
     return true;
 }

@@ -145,8 +145,8 @@ static bool list(Call *c, bool detail, GError **err)
         || !sort_query(c, &sort, err) || !minimum(c, "minRam", "ram", texts, filters, &q.n_filters, err)
         || !minimum(c, "minDisk", "disk", texts, filters, &q.n_filters, err))
         return false;
-    bool more;
-    g_autoptr(GPtrArray) rows = rows_list(c->db, &flavor_resource, &all, &q, &more, err);
+    bool more = false;
+    g_autoptr(GPtrArray) rows = q.limit ? rows_list(c->db, &flavor_resource, &all, &q, &more, err) : g_ptr_array_new();
     if (!rows)
         return false;
     JsonW w = call_begin(c, 200);

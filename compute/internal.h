@@ -41,7 +41,8 @@ bool host_update(Db *db, const char *name, const json_t *facts, GError **err);
 Handler zone_list, zone_list_detail;
 Handler service_list, service_update, service_update_legacy, service_delete;
 Handler hypervisor_list, hypervisor_list_detail, hypervisor_show, hypervisor_statistics, hypervisor_uptime, hypervisor_search, hypervisor_servers;
-Handler oshost_list, oshost_show;
+Handler oshost_list, oshost_show, oshost_update, oshost_power;
+Handler external_event_create;
 
 /* --- servers (server.c) --- */
 typedef struct Server {
@@ -143,7 +144,7 @@ bool bool_text(const json_t *v);
 json_t *body_only(const Call *c, const char *key, const char *const *allowed, GError **err);
 /* NV_ERR_INVALID when obj has a key that is not in allowed. */
 bool body_allowed(const json_t *obj, const char *const *allowed, GError **err);
-/* ?limit and ?marker. ret_limit: at most api.page_max. */
+/* ?limit and ?marker. ret_limit: at most api.page_max; 0 is a page without rows. */
 bool page_query(const Call *c, gint64 *ret_limit, const char **ret_marker, GError **err);
 /* Unknown query parameters are refused from `since` on (Nova: 2.75). */
 bool query_allowed(const Call *c, const char *const *allowed, int since, GError **err);

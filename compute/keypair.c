@@ -65,7 +65,7 @@ bool keypair_list(Call *c, GError **err)
         jw_end_object(&w);
     }
     jw_end_array(&w);
-    if ((gint64) n > limit)
+    if (limit > 0 && (gint64) n > limit)
         page_links(c, "keypairs_links", json_get_str(json_array_get(rows, (size_t) limit - 1), "name"), &w);
     jw_end_object(&w);
     return true;

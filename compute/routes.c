@@ -32,7 +32,8 @@ static bool gone(Call *c, GError **err)
 
 static json_t *extension(guint i)
 {
-    return json_make("sssso", "alias", extensions[i].alias, "name", extensions[i].name, "description", extensions[i].name, "updated", "2014-12-03T00:00:00Z",
+    return json_make("ssssso", "alias", extensions[i].alias, "name", extensions[i].name, "description", extensions[i].name, "updated", "2014-12-03T00:00:00Z", "namespace",
+                     "http://docs.openstack.org/compute/ext/fake_xml",
                      "links", json_array());
 }
 
@@ -92,6 +93,11 @@ const Route compute_routes[] = {
     ROUTE("GET",    "/os-hypervisors/{id}/servers", SYSTEM_READER, hypervisor_servers, .until = MV(52)),
     ROUTE("GET",    "/os-hosts",           SYSTEM_READER, oshost_list, .until = MV(42)),
     ROUTE("GET",    "/os-hosts/{id}",      SYSTEM_READER, oshost_show, .until = MV(42)),
+    ROUTE("PUT",    "/os-hosts/{id}",      ADMIN_ONLY,    oshost_update, .until = MV(42)),
+    ROUTE("GET",    "/os-hosts/{id}/startup",  ADMIN_ONLY, oshost_power, .until = MV(42)),
+    ROUTE("GET",    "/os-hosts/{id}/shutdown", ADMIN_ONLY, oshost_power, .until = MV(42)),
+    ROUTE("GET",    "/os-hosts/{id}/reboot",   ADMIN_ONLY, oshost_power, .until = MV(42)),
+    ROUTE("POST",   "/os-server-external-events", ADMIN_ONLY, external_event_create),
 
     ROUTE("GET",    "/servers",            PROJECT_READER, server_list),
     ROUTE("POST",   "/servers",            PROJECT_MEMBER, server_create),

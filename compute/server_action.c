@@ -270,6 +270,8 @@ bool server_action(Call *c, GError **err)
     const Action *console = NULL;
     if (strcmp(name, "os-getConsoleOutput") == 0)
         return check_console(c, body, &console, err) && console_output(c, body, err);
+    if (strcmp(name, "resetNetwork") == 0)       /* taken out of Nova */
+        return call_reply(c, 410, json_make("o", "gone", json_make("is", "code", (gint64) 410, "message", "This action is no longer available.")));
     const Action *a = find(c, name);
     if (!a)
         return nv_fail(err, NV_ERR_INVALID, "There is no such action: %.64s", name);

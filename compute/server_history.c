@@ -86,7 +86,7 @@ bool server_actions_list(Call *c, GError **err)
         jw_end_object(&w);
     }
     jw_end_array(&w);
-    if (paged && (gint64) json_array_size(ops) > limit)
+    if (paged && limit > 0 && (gint64) json_array_size(ops) > limit)
         page_links(c, "links", json_get_str(json_array_get(ops, (size_t) limit - 1), "request_id"), &w);
     jw_end_object(&w);
     return true;

@@ -270,8 +270,11 @@ static bool read_ask(const Call *c, Ask *a, bool detail, GError **err)
     a->since = -1;
     a->before = G_MAXINT64;
     read_args(c, a);
-    return read_columns(c, a, err) && read_status(c, a, err) && read_scope(c, a, detail, err) && read_sort(c, a, err)
-        && page_query(c, &a->limit, &a->marker, err);
+    if (!read_columns(c, a, err) || !read_status(c, a, err) || !read_scope(c, a, detail, err) || !read_sort(c, a, err)
+        || !page_query(c, &a->limit, &a->marker, err))
+        return false;
+    a->nothing = a->nothing || a->limit == 0;
+    return true;
 }
 
 /* Deleted servers that a list with changes-since (or an administrator's with deleted=true) shows, after the living ones. */

@@ -96,6 +96,8 @@ bool usage_list(Call *c, GError **err)
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     size_t i;
     json_t *s;
+    if (g_str_has_suffix(c->path, "/"))          /* a project was to follow */
+        return nv_fail(err, NV_ERR_NOT_FOUND, "The resource could not be found.");
     if (!read_period(c, &from, &to, err))
         return false;
     g_autoptr(json_t) rows = db_query(c->db, err, "usage_rows", "sii", NULL, from, to);

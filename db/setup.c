@@ -13,7 +13,16 @@ static void regex_drop(void *re)
     g_free(re);
 }
 
-/* text REGEXP pattern, for Nova's name= filters.  POSIX extended, without counted repeats, whose automata can grow without bound. */
+/* Counted repeats, whose automata can grow without bound, and back references, which are searched for by trying. */
+static bool too_clever(const char *pattern)
+{
+    for (const char *p = pattern; *p; p++)
+        if (*p == '{' || (*p == '\\' && (!*++p || g_ascii_isdigit(*p))))
+            return true;
+    return strlen(pattern) > 255;
+}
+
+/* text REGEXP pattern, for Nova's name= filters.  POSIX extended; what is too clever or is no expression is looked for as it stands. */
 static void sql_regexp(sqlite3_context *c, int argc, sqlite3_value **argv)
 {
     (void) argc;
@@ -25,7 +34,7 @@ static void sql_regexp(sqlite3_context *c, int argc, sqlite3_value **argv)
     }
     if (!re) {
         re = g_new0(regex_t, 1);
-        if (strlen(pattern) > 255 || strpbrk(pattern, "{\\") || regcomp(re, pattern, REG_EXTENDED | REG_NOSUB | REG_ICASE)) {
+        if (too_clever(pattern) || regcomp(re, pattern, REG_EXTENDED | REG_NOSUB | REG_ICASE)) {
             g_free(re);
             sqlite3_result_int(c, strstr(text, pattern) != NULL);
             return;

@@ -443,7 +443,7 @@ class Lifecycle(Base):
                         ("flavor=1", {a, b}), ("flavor=zzz", set()), ("ip=%5E" + ip.replace(".", "%2E") + "$", {a}), ("ip=10.1", {a, b}), ("ip=9.9", set()),
                         ("tags=x", {a}), ("tags=y", {a, b}), ("tags=x,y", {a}), ("tags-any=x,z", {a}), ("not-tags=x,y", {b}), ("not-tags-any=x", {b}),
                         ("locked=false", {a, b}), ("locked=true", set()), ("vm_state=active", {a}), ("changes-since=2020-01-01T00:00:00Z&name=alpha", {a}),
-                        ("changes-since=2099-01-01T00:00:00Z", set()), ("limit=0&name=alpha", {a}), ("limit=1000000", {a, b})):
+                        ("changes-since=2099-01-01T00:00:00Z", set()), ("limit=0", set()), ("name=%5E.*%5C-1$", {a}), ("limit=1000000", {a, b})):
             got = ids(q)
             if q.startswith("changes-since=2020"):
                 got &= {a, b}
@@ -618,6 +618,30 @@ class Tenants(Base):
 
 
 class Hosts(Base):
+    def test_old_hosts(self):
+        at = mv(42)
+        hosts = self.admin.get(V + "/os-hosts", headers=at).json["hosts"]
+        self.assertIn({"host_name": "local", "service": "compute", "zone": "nova"}, hosts)
+        self.assertEqual(self.admin.get(V + "/os-hosts/local", headers=at).json["host"][0]["resource"]["project"], "(total)")
+        self.assertEqual(self.admin.get(V + "/os-hosts/nope", headers=at).status, 404)
+        self.assertEqual(self.admin.get(V + "/os-hosts", headers=mv(43)).status, 404)
+        self.assertEqual(self.demo.get(V + "/os-hosts/local/reboot", headers=at).status, 403)
+        self.assertEqual(self.admin.get(V + "/os-hosts/nope/reboot", headers=at).status, 404)
+        self.assertEqual(self.admin.put(V + "/os-hosts/local", {"status": "disable"}, headers=at).json, {"host": "local", "status": "disabled"})
+        self.assertEqual(self.admin.put(V + "/os-hosts/local", {"status": "enable"}, headers=at).json, {"host": "local", "status": "enabled"})
+        for bad in ({}, {"status": "x"}, {"bogus": 1}):
+            self.assertEqual(self.admin.put(V + "/os-hosts/local", bad, headers=at).status, 400, bad)
+
+    def test_external_events(self):
+        sid, nobody = self.active(), str(uuid.uuid4())
+        event = lambda i, **kw: dict({"name": "network-changed", "server_uuid": i}, **kw)
+        r = self.admin.post(V + "/os-server-external-events", {"events": [event(sid), event(nobody)]})
+        self.assertEqual((r.status, [e["code"] for e in r.json["events"]]), (207, [200, 404]))
+        self.assertEqual(self.demo.post(V + "/os-server-external-events", {"events": [event(sid)]}).status, 403)
+        for bad in ([], {}, [event("x")], [event(sid, name="bogus")], [event(sid, bogus=1)], [event(sid, status="maybe")], [5]):
+            self.assertEqual(self.admin.post(V + "/os-server-external-events", {"events": bad}).status, 400, bad)
+        self.remove(sid)
+
     def test_views(self):
         h = self.admin.get(V + "/os-hypervisors/detail", headers=mv(87)).json["hypervisors"][0]
         self.assertEqual((h["state"], h["status"], h["vcpus"]), ("up", "enabled", 64))
