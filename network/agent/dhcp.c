@@ -96,7 +96,7 @@ static void adopt(Daemon *d)
     g_autofree char *file = g_strdup_printf("%s/pid", d->dir), *text = NULL, *wanted = g_strdup_printf("--conf-file=%s/conf", d->dir);
     if (d->pidfd >= 0 || !g_file_get_contents(file, &text, NULL, NULL))
         return;
-    pid_t pid = (pid_t) atoi(text);
+    pid_t pid = (pid_t) g_ascii_strtoll(text, NULL, 10);
     g_autofree char *proc = g_strdup_printf("/proc/%d/cmdline", (int) pid), *cmdline = NULL;
     gsize len = 0;
     int fd = pid > 1 ? pidfd_of(pid) : -1;       /* held before looking: the number cannot be another's from here */

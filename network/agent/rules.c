@@ -136,7 +136,7 @@ static void diff_elements(GPtrArray *old_slots, const GArray *wanted, const char
     }
     for (guint i = 0; i < old_slots->len; i++) {
         const char *key = old_slots->pdata[i];
-        NftElement gone = { .map = (NftMap) atoi(key), .key = strchr(key, ' ') + 1 };
+        NftElement gone = { .map = (NftMap) g_ascii_strtoll(key, NULL, 10), .key = strchr(key, ' ') + 1 };
         if (!g_hash_table_contains(keep, key))
             nft_element_build(before, &gone, false);
     }
@@ -499,7 +499,7 @@ static GPtrArray *slots_of_network(const char *n)
     gpointer key, value, name;
     g_hash_table_iter_init(&it, kernel);
     while (g_hash_table_iter_next(&it, &key, NULL)) {
-        NftMap map = (NftMap) atoi(key);
+        NftMap map = (NftMap) g_ascii_strtoll(key, NULL, 10);
         bool mine = (map == MAP_ZONES || map == SET_GATEWAYS) && strcmp(strchr(key, ' ') + 1, bridge) == 0;
         if (map == SET_NAT4 || map == SET_NAT6) {
             mine = true;

@@ -255,7 +255,8 @@ void spec_network_free(NetworkSpec *n)
 static bool option_parse(const json_t *v, DhcpOption *o, GError **err)
 {
     const char *name = json_get_str(v, "name"), *value = json_get_str(v, "value");
-    if (!name || !*name || strlen(name) >= sizeof o->name || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name) || *name == '-')
+    if (!name || !*name || strlen(name) >= sizeof o->name || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name) || *name == '-' ||
+        g_str_has_suffix(name, "-"))
         return bad(err, "name of a DHCP option", json_object_get(v, "name"));
     for (const char *c = value ? value : ""; *c; c++)
         if (*c < 0x20 || *c > 0x7e || strchr("\"\\#", *c))

@@ -69,7 +69,7 @@ done
 # Functions that take a shell or no length.
 grep -nwE 'system|popen|strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|rand|atoi|mktemp|tmpnam' $files | grep -vE '^[^:]*:[0-9]+: *(/?\*|//)|"[^"]*\b(system|rand)\b[^"]*"|/\*.*\b(system|popen|rand)\b' |
     grep -E '\b(system|popen|strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|rand|atoi|mktemp|tmpnam) ?\(' && bad=1
-grep -nE '\bgoto\b' $files | grep -v '/\*' && bad=1
+grep -nE '\bgoto\b' $files | grep -vE '/\*|"[^"]*\bgoto\b[^"]*"' && bad=1   # a rule of nftables in a literal is not C's
 grep -nwE 'TODO|FIXME|XXX|HACK' $files && bad=1
 for s in $(git ls-files '*.sh'); do bash -n "$s" || bad=1; done
 [ $bad = 0 ] && echo "lint: $(echo "$files" | wc -l) files, clean"

@@ -1,0 +1,160 @@
+/* tests/unit/test_net_agent.c -- rules and dnsmasq's files as text: golden files, hostile arguments.
+ * NUVOLET_GOLDEN=write rewrites tests/golden/net/NAME.txt from NAME.json; a person reviews the difference. */
+#include "core/error.h"
+#include "network/agent/dnsmasq.h"
+#include "network/agent/nft.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <string.h>
+
+#define GOLDEN "tests/golden/net"
+
+static void put_elements(GString *out, GArray *elements_stolen)
+{
+    g_autoptr(GArray) elements = elements_stolen;
+    for (guint i = 0; i < elements->len; i++)
+        nft_element_build(out, &g_array_index(elements, NftElement, i), true);
+}
+
+static void put_section(GString *out, const char *title, char *text_stolen)
+{
+    g_string_append_printf(out, "== %s\n%s", title, text_stolen);
+    g_free(text_stolen);
+}
+
+/* The verb that the arguments are for is told by their members. */
+static char *render(const json_t *args, GError **err)
+{
+    GString *out = g_string_new(NULL);
+    if (json_object_get(args, "rules")) {
+        g_autoptr(GroupSpec) g = spec_group_parse(args, err);
+        if (g) {
+            nft_group_build(out, g);
+            nft_group_chains_absent_build(out, g->n.s);
+            nft_group_sets_absent_build(out, g->n.s);
+        }
+    } else if (json_object_get(args, "network_id")) {
+        g_autoptr(PortSpec) p = spec_port_parse(args, err);
+        if (p) {
+            nft_port_build(out, p, true);
+            put_elements(out, nft_port_elements(p, 0x123));
+            nft_port_absent_build(out, p->n.s);
+        }
+    } else if (json_object_get(args, "zone")) {
+        g_autoptr(NetworkSpec) n = spec_network_parse(args, err);
+        if (n) {
+            put_elements(out, nft_network_elements(n));
+            put_section(out, "conf", dnsmasq_conf(n, "/run/nuvolet/dhcp/net", "dnsmasq"));
+            put_section(out, "hosts", dnsmasq_hosts(n));
+            put_section(out, "opts", dnsmasq_opts(n));
+            put_section(out, "names", dnsmasq_names(n));
+        }
+    } else {
+        nft_base_build(out, false);
+    }
+    return g_string_free(out, FALSE);
+}
+
+static void golden_files(void **state)
+{
+    (void) state;
+    g_autoptr(GDir) dir = g_dir_open(GOLDEN, 0, NULL);
+    const char *file;
+    int n = 0;
+    assert_non_null(dir);
+    while ((file = g_dir_read_name(dir))) {
+        if (!g_str_has_suffix(file, ".json"))
+            continue;
+        g_autofree char *name = g_strndup(file, strlen(file) - 5), *in = g_strdup_printf(GOLDEN "/%s", file);
+        g_autofree char *path = g_strdup_printf(GOLDEN "/%s.txt", name), *expected = NULL;
+        g_autoptr(json_t) input = json_load_file(in, 0, NULL);
+        g_autoptr(GError) err = NULL;
+        assert_non_null(input);
+        g_autofree char *text = render(input, &err);
+        if (err)
+            fail_msg("%s: %s", name, err->message);
+        if (g_strcmp0(g_getenv("NUVOLET_GOLDEN"), "write") == 0)
+            assert_true(g_file_set_contents(path, text, -1, NULL));
+        assert_true(g_file_get_contents(path, &expected, NULL, NULL));
+        assert_string_equal(text, expected);
+        n++;
+    }
+    assert_true(n >= 7);
+}
+
+/* Each argument that a tenant's text could come by, with text that means something to nft or dnsmasq. */
+static void hostile_text_is_refused(void **state)
+{
+    (void) state;
+    static const char *const bad[] = { "10.0.0.1; flush ruleset", "10.0.0.1\n", "10.0.0.0/33", "fa:16:3e:00:00:01\nconf-file=/etc/shadow", "", "*", "::/129", "0x7f.1",
+                                       "10.0.0.1/24 }", "@g4_x", "{", "$x", "fe80::1%eth0", "010.0.0.1" };
+    static const struct { const char *file, *path[3]; } places[] = {
+        { "port", { "mac" } },           { "port", { "addresses", "0" } },      { "port", { "groups", "0" } },   { "port", { "network_id" } },
+        { "group", { "members4", "0" } }, { "network", { "nat", "0" } },          { "network", { "dhcp", "mac" } }, { "network", { "dhcp", "domain" } },
+        { "network", { "dhcp", "addresses", "0" } },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(places); i++)
+        for (gsize k = 0; k < G_N_ELEMENTS(bad); k++) {
+            g_autofree char *in = g_strdup_printf(GOLDEN "/%s.json", places[i].file);
+            g_autoptr(json_t) input = json_load_file(in, 0, NULL);
+            g_autoptr(GError) err = NULL;
+            json_t *at = input;
+            gsize d = 0;
+            /* An empty domain is none, and digits with dots may be one. */
+            if (strspn(bad[k], "0123456789abcdefx.") == strlen(bad[k]) && g_strcmp0(places[i].path[1], "domain") == 0)
+                continue;
+            for (; d + 1 < 3 && places[i].path[d + 1]; d++)
+                at = json_object_get(at, places[i].path[d]);
+            if (json_is_array(at))
+                json_array_set_new(at, 0, json_string(bad[k]));
+            else
+                json_object_set_new(at, places[i].path[d], json_string(bad[k]));
+            g_autofree char *text = render(input, &err);
+            if (!err)
+                fail_msg("%s: %s accepted %s", places[i].file, places[i].path[d], bad[k]);
+            assert_int_equal(nv_error_code(err), NV_ERR_INVALID);
+        }
+}
+
+static guint lines_of(const char *text)
+{
+    guint n = 0;
+    for (; *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* Names and options of one port that are no good are left out; the others' lines are there. */
+static void odd_names_and_options_are_left_out(void **state)
+{
+    (void) state;
+    static const char *const bad[] = { "a\nfa:16:3e:0:0:1,10.0.0.9", "*", "a,b", "-x", "x-", "a b", "\xc3\xbc", "a#b", "a\"b" };
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(json_t) input = json_load_file(GOLDEN "/network.json", 0, NULL);
+        g_autoptr(GError) err = NULL;
+        json_t *ports = json_object_get(json_object_get(input, "dhcp"), "ports"), *first = json_array_get(ports, 0);
+        g_autoptr(NetworkSpec) before = spec_network_parse(input, &err);
+        g_autofree char *hosts = dnsmasq_hosts(before), *opts = dnsmasq_opts(before);
+        json_object_set_new(first, "hostname", json_string(bad[i]));
+        json_array_append_new(json_object_get(first, "options"), json_pack("{ss,ss,si}", "name", bad[i], "value", "x", "version", 4));
+        json_array_append_new(json_object_get(first, "options"), json_pack("{ss,ss,si}", "name", "bootfile-name", "value", "x\nconf-file=/etc/shadow", "version", 4));
+        g_autoptr(NetworkSpec) after = spec_network_parse(input, &err);
+        assert_non_null(after);
+        g_autofree char *hosts2 = dnsmasq_hosts(after), *opts2 = dnsmasq_opts(after);
+        assert_int_equal(lines_of(hosts), lines_of(hosts2));
+        assert_string_equal(opts, opts2);
+        assert_null(strstr(hosts2, bad[i][1] ? bad[i] : "*"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_files),
+        cmocka_unit_test(hostile_text_is_refused),
+        cmocka_unit_test(odd_names_and_options_are_left_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
