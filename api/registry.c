@@ -20,7 +20,7 @@ const Service metadata_service = { "metadata", "", &dialect_nova, metadata_route
 
 const Resource *const resources[] = {
     &domain_resource, &project_resource, &user_resource, &group_resource, &role_resource,
-    &region_resource, &service_resource, &endpoint_resource, &policy_resource,
+    &region_resource, &service_resource, &endpoint_resource, &policy_resource, &endpoint_group_resource,
     &credential_resource, &registered_limit_resource, &project_limit_resource,
     &image_resource,
     &flavor_resource, &server_resource,

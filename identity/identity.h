@@ -5,7 +5,7 @@
 
 extern const Route identity_routes[];
 extern const Resource domain_resource, project_resource, user_resource, group_resource, role_resource, region_resource, service_resource,
-    endpoint_resource, policy_resource, credential_resource, registered_limit_resource, project_limit_resource;
+    endpoint_resource, policy_resource, endpoint_group_resource, credential_resource, registered_limit_resource, project_limit_resource;
 
 /* A validated token and what it stands for; owns the strings of a Ctx. */
 typedef struct Login Login;

@@ -180,7 +180,7 @@ Handler user_create, user_update, user_password, user_groups, user_projects;
 Handler group_users, group_user_check, group_user_add, group_user_remove;
 Handler role_list, implied_list, implied_show, implied_add, implied_remove, implied_all;
 Handler grant_add, grant_remove, grant_check, grant_list, assignments_list;
-Handler endpoint_create, endpoint_update, region_put;
+Handler endpoint_create, endpoint_update, region_put, filter_add, filter_remove, filter_check, filter_list;
 Handler app_credential_create, app_credential_list, app_credential_show, app_credential_delete, access_rule_list, access_rule_show, access_rule_delete;
 Handler trust_create, trust_list, trust_show, trust_delete, trust_roles, trust_role_show;
 Handler ec2_create, ec2_list, ec2_show, ec2_delete, limits_create, limits_model;

@@ -173,7 +173,7 @@ static void put_endpoint(const json_t *e, const char *url, JsonW *w)
 
 bool catalog_render(Db *db, const char *project_id, const char *user_id, JsonW *w, GError **err)
 {
-    g_autoptr(json_t) rows = db_query(db, err, "catalog", "");
+    g_autoptr(json_t) rows = db_query(db, err, "catalog", "s", project_id);
     const char *service = NULL;
     size_t i;
     json_t *e;

@@ -228,6 +228,26 @@ CREATE TABLE endpoint (
 CREATE INDEX endpoint_service ON endpoint (service_id);
 CREATE INDEX endpoint_region ON endpoint (region_id);
 
+-- A project with a row in either of these two sees only those endpoints in its catalog.
+CREATE TABLE endpoint_group (
+    id          TEXT PRIMARY KEY,
+    name        TEXT NOT NULL,
+    description TEXT,
+    filters     TEXT NOT NULL,                         -- {"service_id", "region_id", "interface"}, each optional
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER
+) STRICT;
+CREATE TABLE endpoint_group_project (
+    endpoint_group_id TEXT NOT NULL REFERENCES endpoint_group (id) ON DELETE CASCADE,
+    project_id        TEXT NOT NULL REFERENCES project (id) ON DELETE CASCADE,
+    PRIMARY KEY (project_id, endpoint_group_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE project_endpoint (
+    endpoint_id TEXT NOT NULL REFERENCES endpoint (id) ON DELETE CASCADE,
+    project_id  TEXT NOT NULL REFERENCES project (id) ON DELETE CASCADE,
+    PRIMARY KEY (project_id, endpoint_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE credential (
     id                TEXT PRIMARY KEY,
     user_id           TEXT NOT NULL REFERENCES user (id) ON DELETE CASCADE,

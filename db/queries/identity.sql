@@ -83,7 +83,13 @@ SELECT r.id, r.name FROM role r JOIN closure c ON c.role_id = r.id WHERE r.domai
 -- :name catalog
 SELECT s.id AS service_id, s.type, s.name, e.id, e.interface, e.region_id, e.url
 FROM service s JOIN endpoint e ON e.service_id = s.id
-WHERE s.enabled = 1 AND e.enabled = 1 ORDER BY s.type, s.id, e.interface, e.id;
+WHERE s.enabled = 1 AND e.enabled = 1
+  AND ((NOT EXISTS (SELECT 1 FROM project_endpoint WHERE project_id = ?1) AND NOT EXISTS (SELECT 1 FROM endpoint_group_project WHERE project_id = ?1))
+    OR e.id IN (SELECT endpoint_id FROM project_endpoint WHERE project_id = ?1)
+    OR EXISTS (SELECT 1 FROM endpoint_group_project gp JOIN endpoint_group g ON g.id = gp.endpoint_group_id
+               WHERE gp.project_id = ?1 AND ifnull(g.filters ->> '$.service_id', e.service_id) = e.service_id
+                 AND ifnull(g.filters ->> '$.region_id', e.region_id) IS e.region_id AND ifnull(g.filters ->> '$.interface', e.interface) = e.interface))
+ORDER BY s.type, s.id, e.interface, e.id;
 
 -- :name assignment_insert
 INSERT INTO assignment (user_id, group_id, project_id, domain_id, role_id, inherited) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -178,6 +184,22 @@ t.id IN (WITH RECURSIVE above (id) AS (
 -- :fragment projects_below
 t.id IN (WITH RECURSIVE below (id) AS (
     SELECT id FROM project WHERE parent_id = :a1 UNION SELECT p.id FROM project p JOIN below b ON p.parent_id = b.id) SELECT id FROM below)
+
+-- :fragment projects_of_endpoint_group
+t.id IN (SELECT project_id FROM endpoint_group_project WHERE endpoint_group_id = :a1)
+
+-- :fragment endpoint_groups_of_project
+t.id IN (SELECT endpoint_group_id FROM endpoint_group_project WHERE project_id = :a1)
+
+-- :fragment projects_of_endpoint
+t.id IN (SELECT project_id FROM project_endpoint WHERE endpoint_id = :a1)
+
+-- :fragment endpoints_of_group
+EXISTS (SELECT 1 FROM endpoint_group g WHERE g.id = :a1 AND ifnull(g.filters ->> '$.service_id', t.service_id) = t.service_id
+        AND ifnull(g.filters ->> '$.region_id', t.region_id) IS t.region_id AND ifnull(g.filters ->> '$.interface', t.interface) = t.interface)
+
+-- :fragment endpoints_of_project
+t.id IN (SELECT endpoint_id FROM project_endpoint WHERE project_id = :a1)
 
 -- :fragment global_role
 t.domain_id IS NULL
@@ -432,3 +454,22 @@ DELETE FROM trust WHERE id = ?1;
 
 -- :name registered_limit_of
 SELECT id FROM registered_limit WHERE service_id = ?1 AND region_id IS ?2 AND resource_name = ?3;
+
+-- Endpoints chosen for projects
+-- :name filter_group_insert
+INSERT INTO endpoint_group_project (endpoint_group_id, project_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING;
+
+-- :name filter_group_delete
+DELETE FROM endpoint_group_project WHERE endpoint_group_id = ?1 AND project_id = ?2;
+
+-- :name filter_group_exists
+SELECT EXISTS (SELECT 1 FROM endpoint_group_project WHERE endpoint_group_id = ?1 AND project_id = ?2);
+
+-- :name filter_endpoint_insert
+INSERT INTO project_endpoint (endpoint_id, project_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING;
+
+-- :name filter_endpoint_delete
+DELETE FROM project_endpoint WHERE endpoint_id = ?1 AND project_id = ?2;
+
+-- :name filter_endpoint_exists
+SELECT EXISTS (SELECT 1 FROM project_endpoint WHERE endpoint_id = ?1 AND project_id = ?2);

@@ -372,6 +372,31 @@ class Catalog(unittest.TestCase):
         self.assertEqual(admin.patch("%s/regions/%s" % (V3, region), {"region": {"parent_region_id": region + "-child"}}).status, 400)
 
 
+    def test_endpoints_chosen_for_a_project(self):
+        t = cloud.new_tenant()
+        types = lambda: {s["type"] for s in t.get(V3 + "/auth/catalog").json["catalog"]}  # noqa: E731
+        image = admin.get(V3 + "/services?type=image").json["services"][0]["id"]
+        endpoint = admin.get(V3 + "/endpoints?service_id=%s&interface=public" % image).json["endpoints"][0]["id"]
+        self.assertGreater(len(types()), 3)
+        one = "%s/OS-EP-FILTER/projects/%s/endpoints/%s" % (V3, t.project_id, endpoint)
+        self.assertEqual(admin.put(one).status, 204)
+        self.assertEqual(types(), {"image"})
+        self.assertEqual([e["id"] for e in admin.get("%s/OS-EP-FILTER/projects/%s/endpoints" % (V3, t.project_id)).json["endpoints"]], [endpoint])
+        compute = admin.get(V3 + "/services?type=compute").json["services"][0]["id"]
+        g = admin.post(V3 + "/OS-EP-FILTER/endpoint_groups", {"endpoint_group": {"name": name(), "filters": {"service_id": compute}}})
+        self.assertEqual(g.status, 201, g)
+        group = "%s/OS-EP-FILTER/endpoint_groups/%s" % (V3, g.json["endpoint_group"]["id"])
+        self.assertEqual(admin.put(group + "/projects/" + t.project_id).status, 204)
+        self.assertEqual(types(), {"image", "compute"})
+        self.assertEqual(len(admin.get(group + "/endpoints").json["endpoints"]), 3)
+        self.assertEqual(admin.patch(group, {"endpoint_group": {"filters": {"colour": "red"}}}).status, 400)
+        self.assertEqual(t.put(one).status, 403)
+        self.assertEqual(admin.delete(one).status, 204)
+        self.assertEqual(admin.delete(one).status, 404)
+        self.assertEqual(admin.delete(group).status, 204)
+        self.assertGreater(len(types()), 3)
+
+
 class Personas(unittest.TestCase):
     """Secure RBAC: what each role may on each scope."""
 
