@@ -47,3 +47,29 @@ SELECT id FROM port WHERE plugged = 1 AND (host = '' OR server_id IS NULL);
 -- :name dhcp_port_missing
 SELECT s.id FROM subnet s WHERE s.enable_dhcp = 1 AND NOT EXISTS (SELECT 1 FROM ip_allocation a JOIN port p ON p.id = a.port_id
     WHERE a.subnet_id = s.id AND p.device_owner = 'network:dhcp');
+
+-- A project hangs under its domain, or under a project of the same domain.
+-- :name project_parent_missing
+SELECT p.id, p.parent_id FROM project p LEFT JOIN project a ON a.id = p.parent_id
+WHERE p.parent_id <> p.domain_id AND (a.id IS NULL OR a.domain_id <> p.domain_id);
+
+-- A group and its members are of any domains, but a domain-specific role stays within its own.
+-- :name role_outside_domain
+SELECT a.role_id, a.project_id, a.domain_id FROM assignment a JOIN role r ON r.id = a.role_id LEFT JOIN project p ON p.id = a.project_id
+WHERE r.domain_id IS NOT NULL AND r.domain_id IS NOT ifnull(p.domain_id, a.domain_id);
+
+-- Nobody could administer the cloud.
+-- :name no_administrator
+SELECT 1 AS nobody WHERE EXISTS (SELECT 1 FROM domain) AND NOT EXISTS (
+    SELECT 1 FROM assignment a JOIN role r ON r.id = a.role_id AND r.name = 'admin' AND r.domain_id IS NULL
+    WHERE a.project_id IS NOT NULL OR a.domain_id IS NULL);
+
+-- Things of a project that is gone.
+-- :name owner_gone
+SELECT kind, id FROM (
+    SELECT 'server' AS kind, id, project_id FROM server UNION ALL SELECT 'network', id, project_id FROM network
+    UNION ALL SELECT 'security group', id, project_id FROM security_group UNION ALL SELECT 'quota', project_id, project_id FROM quota) x
+WHERE NOT EXISTS (SELECT 1 FROM project p WHERE p.id = x.project_id);
+
+-- :name keypair_owner_gone
+SELECT id, user_id FROM keypair k WHERE NOT EXISTS (SELECT 1 FROM user u WHERE u.id = k.user_id);
