@@ -141,9 +141,16 @@ static void limits(void **state)
 {
     (void) state;
     json_t *nics = json_array();
-    for (int i = 0; i <= DOMXML_NICS_MAX; i++)
-        json_array_append_new(nics, json_object());
-    expect_refused("nics", nics);
+    for (int i = 0; i < DOMXML_NICS_MAX; i++)
+        json_array_append_new(nics, json_pack("{ss ss si}", "port_id", "c0ffee00-1234-4abc-8def-001122334455", "mac", "fa:16:3e:0a:0b:0c", "mtu", 1500));
+    g_autoptr(json_t) input = load("plain");
+    json_object_set(json_object_get(input, "spec"), "nics", nics);
+    g_autofree char *fits = render(input, NULL);
+    assert_non_null(fits);
+    json_t *one_more = json_copy(nics);
+    json_array_append(one_more, json_array_get(nics, 0));
+    expect_refused("nics", one_more);
+    json_decref(nics);
     expect_refused("nics", json_pack("[{ss ss si}]", "port_id", "c0ffee00-1234-4abc-8def-001122334455", "mac", "fa:16:3e:0a:0b:'/", "mtu", 1500));
     expect_refused("nics", json_pack("[{ss ss si}]", "port_id", "../../dev/net/tun", "mac", "fa:16:3e:0a:0b:0c", "mtu", 1500));
     expect_refused("memory_mb", json_integer(0));
