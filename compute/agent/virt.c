@@ -11,11 +11,11 @@
 #include <string.h>
 
 enum {
-    KEEPALIVE_S = 5, KEEPALIVE_COUNT = 6,     /* a libvirtd that answers nothing for half a minute counts as gone */
+    PING_S = 5, STUCK_S = 10,                 /* a libvirtd that has not answered the keeper for so long is not asked by others */
     WAIT_S = 3,                               /* how long a verb waits for a connection */
     RETRY_FIRST_MS = 100, RETRY_MAX_MS = 2000,
-    LOOK_SOON_S = 1, LOOK_SOON_TIMES = 15,    /* after a connection: a libvirtd that starts is quiet about guests that end meanwhile */
-    LOOK_LATER_S = 30,                        /* else, in case an event got lost */
+    LOOK_SOON = 15,                           /* seconds after a connection: a libvirtd that starts is quiet about guests that end meanwhile */
+    LOOK_EVERY = 6,                           /* pings; in case an event got lost */
 };
 
 static GMutex telling;                        /* states are told in the order they are noted; taken before lock */
@@ -25,6 +25,7 @@ static GCond changed;
 static virConnectPtr current;                 /* NULL: away */
 static bool lost;                             /* current is dead; the keeper replaces it */
 static guint64 changes;                       /* counts domain events */
+static gint64 asked_at;                       /* when the keeper asked what is not answered yet; 0: nothing */
 static GHashTable *told;                      /* id → state (literal) last told or seen */
 
 bool virt_is_test(void)
@@ -247,8 +248,9 @@ static virConnectPtr open_connection(void)
     g_autoptr(virConnect) conn = virConnectOpen(conf_str("compute.libvirt_uri"));
     if (!conn)
         return NULL;
-    /* The test driver has neither; it cannot go away either. */
-    if (virConnectSetKeepAlive(conn, KEEPALIVE_S, KEEPALIVE_COUNT) < 0 || virConnectRegisterCloseCallback(conn, on_close, NULL, NULL) < 0)
+    /* libvirt's own keepalive is not used: when it runs out while another thread waits for an answer, that thread crashes (9.0).
+     * The test driver has no such callback; it cannot go away either. */
+    if (virConnectRegisterCloseCallback(conn, on_close, NULL, NULL) < 0)
         virResetLastError();
     if (virConnectDomainEventRegisterAny(conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), NULL, NULL) < 0)
         return NULL;
@@ -284,6 +286,25 @@ static void look(virConnectPtr conn, bool first)
     g_mutex_unlock(&telling);
 }
 
+static void note_asked(gint64 when)
+{
+    g_mutex_lock(&lock);
+    asked_at = when;
+    g_mutex_unlock(&lock);
+}
+
+/* The n-th question on this connection: the list, or just a sign of life. */
+static void ask(virConnectPtr conn, int n, bool first)
+{
+    unsigned long version;
+    note_asked(clock_mono_us());
+    if (n <= LOOK_SOON || n % LOOK_EVERY == 0)
+        look(conn, first && n == 0);
+    else if (virConnectGetLibVersion(conn, &version) < 0)
+        virResetLastError();                  /* a lost connection is noticed by the caller */
+    note_asked(0);
+}
+
 /* Until the connection is lost. */
 static void keep(virConnectPtr conn, bool first)
 {
@@ -295,8 +316,8 @@ static void keep(virConnectPtr conn, bool first)
     log_info("virt.connected", "uri", conf_str("compute.libvirt_uri"), NULL);
     bool gone = false;
     for (int n = 0; !gone; n++) {
-        look(conn, first && n == 0);
-        gint64 next = clock_mono_us() + (n < LOOK_SOON_TIMES ? LOOK_SOON_S : LOOK_LATER_S) * G_USEC_PER_SEC;
+        ask(conn, n, first);
+        gint64 next = clock_mono_us() + (n < LOOK_SOON ? 1 : PING_S) * G_USEC_PER_SEC;
         g_mutex_lock(&lock);
         while (!(gone = lost || virConnectIsAlive(conn) == 0) && g_cond_wait_until(&changed, &lock, next))
             ;
@@ -366,7 +387,8 @@ virConnectPtr virt_get(GError **err)
     g_mutex_lock(&lock);
     while ((!current || lost) && g_cond_wait_until(&changed, &lock, deadline))
         ;
-    virConnectPtr conn = current && !lost ? current : NULL;
+    bool stuck = asked_at && clock_mono_us() - asked_at > STUCK_S * G_USEC_PER_SEC;
+    virConnectPtr conn = current && !lost && !stuck ? current : NULL;
     if (conn)
         virConnectRef(conn);
     g_mutex_unlock(&lock);

@@ -227,6 +227,11 @@ class RealGuests(Verbs):
         self.ask("domain.absent", id=sid)
         self.gone(sid)
 
+    def kill_libvirtd(self):
+        pid = self.libvirtd_pid()
+        os.kill(pid, signal.SIGKILL)
+        until(20, "the end of libvirtd", lambda: not os.path.exists("/proc/%d" % pid))
+
     def libvirtd_pid(self):
         return int(open("/run/libvirt/nuvolet-libvirtd.pid").read())
 
@@ -236,7 +241,7 @@ class RealGuests(Verbs):
         self.ask("domain.ensure", id=sid, spec=spec())
         self.ask("domain.ensure", id=other, spec=spec())
         pid = self.qemu_pid(sid)
-        os.kill(self.libvirtd_pid(), signal.SIGKILL)
+        self.kill_libvirtd()
         with self.assertRaisesRegex(wire.WireError, "^agent: .*libvirt (does not answer|is away)"):
             self.ask("domain.list")
         os.kill(self.qemu_pid(other), signal.SIGKILL)
@@ -251,6 +256,29 @@ class RealGuests(Verbs):
         for s in (sid, other):
             self.ask("domain.absent", id=s)
             self.gone(s)
+
+    def test_libvirtd_hangs(self):
+        """A libvirtd that stands still holds up no other verb, and the agent outlives its end."""
+        sid = self.make()
+        self.ask("domain.ensure", id=sid, spec=spec())
+        libvirtd = self.libvirtd_pid()
+        os.kill(libvirtd, signal.SIGSTOP)
+        try:
+            def refused():
+                try:
+                    wire.call(SOCKET, "domain.list", timeout=3)
+                except TimeoutError:
+                    return False                  # it waits for its answer with libvirt
+                except wire.WireError as e:
+                    return "agent: libvirt does not answer" in str(e)
+            until(40, "an error instead of silence", refused, 3)
+            self.assertIn("total", self.ask("console.read", id=sid, bytes=10))
+        finally:
+            self.kill_libvirtd()
+        sh(ROOT + "/etc/libvirtd.sh", "start")
+        self.assertEqual(until(30, "libvirt", lambda: self.try_state(sid)), "running")
+        self.assertIsNone(self.agent.poll())
+        self.ask("domain.absent", id=sid)
 
     def try_state(self, sid):
         try:
