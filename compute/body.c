@@ -66,7 +66,8 @@ bool check_flexible_int(const Field *f, const json_t *v, GError **err)
     const char *s = json_string_value(v);
     bool ok = s ? g_ascii_string_to_signed(s, 10, r->min, r->max, &n, NULL) : json_is_integer(v) && n >= r->min && n <= r->max;
     g_autofree char *text = NULL;
-    return ok || nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value: %s. It must be an integer from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT,
+    return ok || nv_fail(err, NV_ERR_INVALID,
+                         "Invalid input for field/attribute %s. Value: %s. It must be an integer from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT,
                          f->json, shown(v, &text), r->min, r->max);
 }
 
@@ -102,7 +103,8 @@ bool check_metadata(const Field *f, const json_t *v, GError **err)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. It is not of type 'object'", f->json);
     json_object_foreach((json_t *) v, key, value) {
         if (!metadata_key(key))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Additional properties are not allowed ('%.300s' was unexpected)", f->json,
+            return nv_fail(err, NV_ERR_INVALID,
+                           "Invalid input for field/attribute %s. Additional properties are not allowed ('%.300s' was unexpected)", f->json,
                            key);
         if (!json_is_string(value))
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. It is not of type 'string'", key);
@@ -137,7 +139,8 @@ bool check_server_hostname(const Field *f, const json_t *v, GError **err)
     bool ok = n >= 2 && n <= 63 && g_ascii_isalnum(s[0]) && g_ascii_isalnum(s[n - 1]);
     for (size_t i = 0; ok && i < n; i++)
         ok = g_ascii_isalnum(s[i]) || s[i] == '-';
-    return ok || nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value: %.80s. It must be a host name of 2 to 63 of a-z A-Z 0-9 -", f->json, s);
+    return ok || nv_fail(err, NV_ERR_INVALID,
+                         "Invalid input for field/attribute %s. Value: %.80s. It must be a host name of 2 to 63 of a-z A-Z 0-9 -", f->json, s);
 }
 
 bool check_base64(const Field *f, const json_t *v, GError **err)

@@ -24,7 +24,8 @@ static void put_capacity(const Call *c, const json_t *h, JsonW *w)
     jw_kint(w, "current_workload", num(h, "busy"));
     jw_kint(w, "running_vms", num(h, "servers"));
     jw_kint(w, "disk_available_least", disk - num(h, "used_disk_gb"));
-    g_autoptr(json_t) cpu = json_make("so", "model", json_get_str(h, "cpu_model"), "topology", json_make("iii", "sockets", (gint64) 1, "cores", num(h, "vcpus"), "threads", (gint64) 1));
+    json_t *topology = json_make("iii", "sockets", (gint64) 1, "cores", num(h, "vcpus"), "threads", (gint64) 1);
+    g_autoptr(json_t) cpu = json_make("so", "model", json_get_str(h, "cpu_model"), "topology", topology);
     g_autofree char *text = json_text(cpu);
     if (c->ctx->mv >= MV(28))
         jw_kjson(w, "cpu_info", cpu);

@@ -173,7 +173,9 @@ bool keypair_create(Call *c, GError **err)
                        kind && c->ctx->mv < MV(2) ? "type" : "user_id");
     if (!type || (strcmp(type, "ssh") != 0 && strcmp(type, "x509") != 0))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute type. Value: %.80s. It is not one of ['ssh', 'x509']", type ? type : "");
-    if (!name_ok(c, name, err) || (given && !json_is_string(given) && !nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute public_key. It is not of type 'string'")))
+    if (given && !json_is_string(given))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute public_key. It is not of type 'string'");
+    if (!name_ok(c, name, err))
         return false;
     const char *user = owner_of(c, json_get_str(body, "user_id"), err);
     if (!user)

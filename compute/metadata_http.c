@@ -41,7 +41,8 @@ static bool load(Call *c, Loaded *l, GError **err)
         return false;
     if (g_str_has_suffix(c->path, "network_data.json") && !(l->network = network_data(c->db, id, err)))
         return false;
-    l->data = (GuestData){ .server = l->server, .nics = l->nics, .network_data = l->network, .user_data = json_get_str(json_array_get(l->guest, 0), "user_data") };
+    const char *user_data = json_get_str(json_array_get(l->guest, 0), "user_data");
+    l->data = (GuestData){ .server = l->server, .nics = l->nics, .network_data = l->network, .user_data = user_data };
     return true;
 }
 

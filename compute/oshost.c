@@ -38,7 +38,8 @@ bool oshost_list(Call *c, GError **err)
 
 static void put_resource(json_t *list, const char *host, const char *project, gint64 vcpus, gint64 memory, gint64 disk)
 {
-    json_array_append_new(list, json_make("o", "resource", json_make("ssiii", "host", host, "project", project, "cpu", vcpus, "memory_mb", memory, "disk_gb", disk)));
+    json_array_append_new(list, json_make("o", "resource", json_make("ssiii", "host", host, "project", project, "cpu", vcpus, "memory_mb", memory,
+                                                                     "disk_gb", disk)));
 }
 
 bool oshost_show(Call *c, GError **err)

@@ -120,7 +120,8 @@ static bool set_one(Call *c, const char *project, const char *name, const json_t
     const Shown *s = find(name, c->ctx->mv);
     gint64 limit, used;
     if (!s)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute quota_set. Additional properties are not allowed ('%.80s' was unexpected)", name);
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Invalid input for field/attribute quota_set. Additional properties are not allowed ('%.80s' was unexpected)", name);
     if (!check_flexible_int(&field, value, err))
         return false;
     gint64 wanted = flexible_int(value);
@@ -129,7 +130,8 @@ static bool set_one(Call *c, const char *project, const char *name, const json_t
     if (!quota_get(c->db, project, s->resource, &limit, &used, err))
         return false;
     if (!force && wanted >= 0 && wanted < used)
-        return nv_fail(err, NV_ERR_INVALID, "Quota limit %" G_GINT64_FORMAT " for %s must be greater than or equal to already used and reserved %" G_GINT64_FORMAT ".",
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Quota limit %" G_GINT64_FORMAT " for %s must be greater than or equal to already used and reserved %" G_GINT64_FORMAT ".",
                        wanted, name, used);
     return quota_set(c->db, project, s->resource, wanted, err);
 }
@@ -208,7 +210,8 @@ bool quota_class_update(Call *c, GError **err)
             if (strcmp(shown[i].name, key) == 0 && class_visible(&shown[i], c->ctx->mv))
                 s = &shown[i];
         if (!s)
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute quota_class_set. Additional properties are not allowed ('%.80s' was unexpected)", key);
+            return nv_fail(err, NV_ERR_INVALID,
+                           "Invalid input for field/attribute quota_class_set. Additional properties are not allowed ('%.80s' was unexpected)", key);
         if (!check_flexible_int(&field, v, err) || (s->resource && !quota_class_set(c->db, c->params[0], s->resource, flexible_int(v), err)))
             return false;
     }

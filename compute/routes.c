@@ -32,7 +32,8 @@ static bool gone(Call *c, GError **err)
 
 static json_t *extension(guint i)
 {
-    return json_make("ssssso", "alias", extensions[i].alias, "name", extensions[i].name, "description", extensions[i].name, "updated", "2014-12-03T00:00:00Z", "namespace",
+    return json_make("ssssso", "alias", extensions[i].alias, "name", extensions[i].name, "description", extensions[i].name, "updated",
+                     "2014-12-03T00:00:00Z", "namespace",
                      "http://docs.openstack.org/compute/ext/fake_xml",
                      "links", json_array());
 }

@@ -34,7 +34,8 @@ static bool check_flavor_ref(const Field *f, const json_t *v, GError **err)
 static bool check_image_ref(const Field *f, const json_t *v, GError **err)
 {
     const char *s = json_string_value(v);
-    return (s && (!*s || id_is_uuid(s))) || nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value: %.80s. It is not a 'uuid'", f->json, s ? s : "");
+    return (s && (!*s || id_is_uuid(s))) || nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value: %.80s. It is not a 'uuid'",
+                                                    f->json, s ? s : "");
 }
 
 static bool check_groups(const Field *f, const json_t *v, GError **err)
@@ -60,7 +61,8 @@ static bool check_networks(const Field *f, const json_t *v, GError **err)
     if (f->since >= MV(37) && word && (strcmp(word, "auto") == 0 || strcmp(word, "none") == 0))
         return true;
     if (!json_is_array(v))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. It must be a list%s", f->json, f->since >= MV(37) ? ", 'auto' or 'none'" : "");
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. It must be a list%s", f->json,
+                       f->since >= MV(37) ? ", 'auto' or 'none'" : "");
     if (json_array_size(v) > NICS_MAX)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. A server has at most %d network interfaces", f->json, NICS_MAX);
     json_array_foreach((json_t *) v, i, n) {
@@ -173,7 +175,8 @@ static bool find_mapping(Plan *p, const char **ret_image, GError **err)
         bool plain = g_strcmp0(json_get_str(m, "source_type"), "image") == 0 && g_strcmp0(json_get_str(m, "destination_type"), "local") == 0
                   && uuid && (!id || !*id || strcmp(id, uuid) == 0) && flexible_int(json_object_get(m, "boot_index")) == 0;
         if (!plain || json_array_size(p->in->bdm2) > 1)
-            return nv_fail(err, NV_ERR_INVALID, "Block Device Mapping is Invalid: servers boot from an image on local disk; this cloud has no block storage service");
+            return nv_fail(err, NV_ERR_INVALID,
+                           "Block Device Mapping is Invalid: servers boot from an image on local disk; this cloud has no block storage service");
         id = uuid;
     }
     if (json_array_size(p->in->bdm))
@@ -203,11 +206,13 @@ static bool find_image(Plan *p, GError **err)
     if (f->disk_gb == 0 && !p->c->ctx->admin)
         return nv_fail(err, NV_ERR_FORBIDDEN, "Only volume-backed servers are allowed for flavors with zero disk.");
     if (f->memory_mb < image->min_ram)
-        return nv_fail(err, NV_ERR_INVALID, "Flavor's memory is too small for requested image: it has %" G_GINT64_FORMAT " MiB and the image needs %" G_GINT64_FORMAT " MiB.",
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Flavor's memory is too small for requested image: it has %" G_GINT64_FORMAT " MiB and the image needs %" G_GINT64_FORMAT " MiB.",
                        f->memory_mb, image->min_ram);
     gint64 need = MAX(MAX(image->size, image->virtual_size), image->min_disk << 30);
     if (f->disk_gb > 0 && need > f->disk_gb << 30)
-        return nv_fail(err, NV_ERR_INVALID, "Flavor's disk is too small for requested image. Flavor disk is %" G_GINT64_FORMAT " bytes, image is %" G_GINT64_FORMAT " bytes.",
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Flavor's disk is too small for requested image. Flavor disk is %" G_GINT64_FORMAT " bytes, image is %" G_GINT64_FORMAT " bytes.",
                        f->disk_gb << 30, need);
     return true;
 }
@@ -238,7 +243,8 @@ static bool find_place(Plan *p, GError **err)
     if ((host || direct) && !p->c->ctx->admin)
         return nv_fail(err, NV_ERR_FORBIDDEN, "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.");
     if (host && direct)
-        return nv_fail(err, NV_ERR_INVALID, "One mechanism with host and/or hypervisor_hostname and another mechanism with zone:host:node are mutually exclusive.");
+        return nv_fail(err, NV_ERR_INVALID,
+                       "One mechanism with host and/or hypervisor_hostname and another mechanism with zone:host:node are mutually exclusive.");
     if (host || direct)
         p->host = g_strdup(host ? host : direct);
     if (p->host && !db_query_int(p->c->db, err, &n, "host_named", "s", p->host))
@@ -313,7 +319,8 @@ static bool find_networks(Plan *p, GError **err)
     if (!network_default_for(p->c->db, p->c->ctx, &p->default_network, err))
         return false;
     if (!p->default_network && word)
-        return nv_fail(err, NV_ERR_INVALID, "Unable to automatically allocate a network for project %s: it has none; create a network with a subnet", p->c->ctx->project_id);
+        return nv_fail(err, NV_ERR_INVALID, "Unable to automatically allocate a network for project %s: it has none; create a network with a subnet",
+                       p->c->ctx->project_id);
     return true;
 }
 

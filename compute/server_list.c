@@ -236,7 +236,8 @@ static bool read_sort(const Call *c, Ask *a, GError **err)
             g_ptr_array_add(dirs, c->query[i].value);
     for (guint i = 0; i < dirs->len; i++)
         if (strcmp(dirs->pdata[i], "asc") != 0 && strcmp(dirs->pdata[i], "desc") != 0)
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for query parameters sort_dir. Value: %.80s. It is not one of asc, desc", (char *) dirs->pdata[i]);
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for query parameters sort_dir. Value: %.80s. It is not one of asc, desc",
+                           (char *) dirs->pdata[i]);
     for (size_t i = 0; i < c->n_query; i++) {
         if (strcmp(c->query[i].name, "sort_key") != 0)
             continue;

@@ -191,7 +191,8 @@ bool server_tag_add(Call *c, GError **err)
     if (!s)
         return false;
     if (!*tag || g_utf8_strlen(tag, -1) > 60 || strpbrk(tag, ",/"))
-        return nv_fail(err, NV_ERR_INVALID, "Tag '%.80s' is invalid. It must be a non empty string without characters '/' and ',', of at most 60 characters", tag);
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Tag '%.80s' is invalid. It must be a non empty string without characters '/' and ',', of at most 60 characters", tag);
     if (find_tag(s->tags, tag) != G_MAXSIZE)
         return call_reply_empty(c, 204);
     if (json_array_size(s->tags) >= TAGS_MAX)

@@ -95,7 +95,8 @@ static bool ensure_seed(Db *db, const Server *s, const char *host, GError **err)
     if (!network)
         return false;
     const json_t *row = json_array_get(guest, 0);
-    GuestData g = { .server = s, .nics = nics, .network_data = network, .user_data = json_get_str(row, "user_data"), .admin_pass = json_get_str(row, "admin_pass") };
+    GuestData g = { .server = s, .nics = nics, .network_data = network, .user_data = json_get_str(row, "user_data"),
+                    .admin_pass = json_get_str(row, "admin_pass") };
     return ask(host, "seed.ensure", json_make("so", "id", s->id, "files", metadata_drive(&g)), 120, err);
 }
 
@@ -121,7 +122,8 @@ static json_t *hint_hosts(Db *db, const char *project_id, const json_t *hint, GE
 /* Hosts that are out of the question: tried before, or against a hint. */
 static bool avoided(Op *op, const Server *s, const GArray *states, GPtrArray *out, GPtrArray *memory, GError **err)
 {
-    const json_t *hints = json_object_get(op->args, "hints"), *apart = json_object_get(hints, "different_host"), *together = json_object_get(hints, "same_host");
+    const json_t *hints = json_object_get(op->args, "hints");
+    const json_t *apart = json_object_get(hints, "different_host"), *together = json_object_get(hints, "same_host");
     add_hosts(out, memory, s->tried);
     if (apart) {
         g_autoptr(json_t) hosts = hint_hosts(op->db, s->project_id, apart, err);
@@ -282,7 +284,8 @@ static Verdict clean(Op *op, GError **err)
 
 static bool set_error(Op *op, bool release, GError **err)
 {
-    g_autofree char *details = g_strdup_printf("operation %" G_GINT64_FORMAT " on host %s: %s", op->id, op->host ? op->host : "(none)", op->error ? op->error : "failed");
+    g_autofree char *details = g_strdup_printf("operation %" G_GINT64_FORMAT " on host %s: %s", op->id, op->host ? op->host : "(none)",
+                                               op->error ? op->error : "failed");
     g_auto(Txn) txn = txn_begin(op->db, err);
     return txn.db && (!release || network_ports_release(op->db, op->resource_id, err))
         && db_exec(op->db, err, release ? "server_failed" : "server_broken", "sss", op->resource_id, op->error ? op->error : "the operation failed", details)

@@ -98,7 +98,8 @@ bool service_update(Call *c, GError **err)
     if (!check_service_id(c, err))
         return false;
     if (!json_is_object(body) || !json_object_size(body))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute body. No updates were requested. Fields 'status' or 'forced_down' should be specified.");
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Invalid input for field/attribute body. No updates were requested. Fields 'status' or 'forced_down' should be specified.");
     if (!body_allowed(body, keys, err) || (down && !check_bool_text(&down_field, down, err)))
         return false;
     if (json_object_get(body, "status") && (!status || (strcmp(status, "enabled") != 0 && strcmp(status, "disabled") != 0)))
