@@ -60,7 +60,8 @@ for f in $files; do
         "/* $f -- "*) ;;
         *) say "$f: the first line must be '/* $f -- one sentence. */'" ;;
     esac
-    awk -v f="$f" '/clang-format off/ { fence = 1 } /clang-format on/ { fence = 0 } length($0) > (fence ? 200 : 160) { printf "%s:%d: %d columns\n", f, NR, length($0); bad = 1 } END { exit bad }' "$f" || bad=1
+    perl -CSD -ne 'chomp; $fence = 1 if /clang-format off/; $fence = 0 if /clang-format on/;
+        if (length > ($fence ? 200 : 150)) { printf "%s:%d: %d columns\n", $ARGV, $., length; $bad = 1 } END { exit($bad // 0) }' "$f" || bad=1
     case $f in *.c)
         # A function starts at a line "{" in column 1 and ends at "}".
         awk -v f="$f" '/^\{/ { start = NR } /^\}/ { if (start && NR - start > 80) { printf "%s:%d: function of %d lines; 70 at most\n", f, start, NR - start; bad = 1 } start = 0 } END { exit bad }' "$f" || bad=1
@@ -69,7 +70,11 @@ done
 # Functions that take a shell or no length.
 grep -nwE 'system|popen|strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|rand|atoi|mktemp|tmpnam' $files | grep -vE '^[^:]*:[0-9]+: *(/?\*|//)|"[^"]*\b(system|rand)\b[^"]*"|/\*.*\b(system|popen|rand)\b' |
     grep -E '\b(system|popen|strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|rand|atoi|mktemp|tmpnam) ?\(' && bad=1
+<<<<<<< HEAD
 grep -nE '\bgoto\b' $files | grep -vE '/\*|"[^"]*\bgoto\b[^"]*"' && bad=1   # a rule of nftables in a literal is not C's
+=======
+grep -nE '^\s*(else )?goto [a-z_]+;' $files && bad=1
+>>>>>>> 21dd063 (tests: lint counts characters; a race in the test of descriptors)
 grep -nwE 'TODO|FIXME|XXX|HACK' $files && bad=1
 for s in $(git ls-files '*.sh'); do bash -n "$s" || bad=1; done
 [ $bad = 0 ] && echo "lint: $(echo "$files" | wc -l) files, clean"
