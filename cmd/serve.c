@@ -22,7 +22,7 @@
 
 static const OpKind *const *const op_kinds[] = { compute_op_kinds, network_op_kinds, NULL };
 static const AgentEvent *const agent_events[] = { compute_events, NULL };
-static AgentSync *const agent_syncs[] = { compute_sync, network_sync, NULL };
+static AgentSync *const agent_syncs[] = { compute_sync, network_sync, image_sync, NULL };
 
 static bool make_dir(const char *path, uid_t uid, gid_t gid, mode_t mode, GError **err)
 {

@@ -203,6 +203,9 @@ static bool find_image(Plan *p, GError **err)
     }
     if (strcmp(image->status, "active") != 0)
         return nv_fail(err, NV_ERR_INVALID, "Image %s is not active.", id);
+    if (strcmp(image->disk_format, "qcow2") != 0 && strcmp(image->disk_format, "raw") != 0)
+        return nv_fail(err, NV_ERR_INVALID, "Image %s is unacceptable: its disk format is %s, and servers boot from qcow2 or raw.", id,
+                       image->disk_format);
     if (f->disk_gb == 0 && !p->c->ctx->admin)
         return nv_fail(err, NV_ERR_FORBIDDEN, "Only volume-backed servers are allowed for flavors with zero disk.");
     if (f->memory_mb < image->min_ram)

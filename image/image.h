@@ -2,8 +2,11 @@
 #pragma once
 #include "core/call.h"
 #include "db/db.h"
+#include "ops/agent.h"
 
 extern const Route image_routes[];
+/* Removes from a host the cached copies of images that are gone and that no disk there is an overlay of. */
+AgentSync image_sync;
 
 typedef struct Image {
     Row row;

@@ -256,6 +256,8 @@ bool images_list(Call *c, GError **err)
 {
     g_auto(Ask) a = { 0 };
     bool more = false;
+    if (g_str_has_suffix(c->path, "/"))                    /* an image whose id is empty, as Glance sees it */
+        return nv_fail(err, NV_ERR_NOT_FOUND, "The resource could not be found.");
     if (!read_ask(c, &a, err))
         return false;
     g_autofree char *tags = json_text(a.tags), *properties = json_text(a.properties);

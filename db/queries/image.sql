@@ -36,6 +36,12 @@ DELETE FROM image WHERE id = ?1;
 -- :name image_status
 SELECT status FROM image WHERE id = ?1;
 
+-- Of the ids in a JSON array, those that no image has and no server was made from.
+-- :name image_bases_unused
+SELECT j.value AS id FROM json_each(?1) j
+WHERE NOT EXISTS (SELECT 1 FROM image i WHERE i.id = j.value)
+AND NOT EXISTS (SELECT 1 FROM server s WHERE s.image_id = j.value);
+
 -- :name image_size
 SELECT size FROM image WHERE id = ?1;
 

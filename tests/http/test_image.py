@@ -268,6 +268,7 @@ class TestLists(ImageCase):
             url = r.get("next")
         self.assertEqual(seen, [self.a, self.b, self.c])
         self.assertEqual(self.ids("?limit=0"), [])
+        self.assertEqual(self.demo.get("/image/v2/images/").status, 404)
 
 
 class TestData(ImageCase):
@@ -593,6 +594,38 @@ class TestCrash(ImageCase):
         self.assertEqual(self.show(image["id"])["status"], "uploading")
         self.assertEqual(self.demo.post("/image/v2/images/%s/import" % image["id"], {"method": {"name": "glance-direct"}}).status, 202)
         self.assertEqual(self.show(image["id"])["size"], 6000)
+
+
+class TestBases(unittest.TestCase):
+    """A host's copy of an image goes when neither the image nor a server made from it is left."""
+
+    def test_unused_copies_go(self):
+        cloud = Cloud(options={"hosts.sync_s": "1"})
+        try:
+            demo = cloud.login("demo")
+            image = demo.post("/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"}).json["id"]
+            self.assertEqual(demo.put("/image/v2/images/%s/file" % image, raw=b"x" * 512, headers=OCTETS).status, 204)
+            flavor = min(demo.get("/compute/v2.1/flavors/detail").json["flavors"], key=lambda f: f["ram"])["id"]
+            r = demo.post("/compute/v2.1/servers", {"server": {"name": "s", "imageRef": image, "flavorRef": flavor, "networks": "none"}})
+            self.assertEqual(r.status, 202, r)
+            url = "/compute/v2.1/servers/" + r.json["server"]["id"]
+            cloud.wait(lambda: demo.get(url).json["server"]["status"] == "ACTIVE", what="ACTIVE")
+            base = "%s/bases/%s" % (cloud.world, image)
+            self.assertTrue(os.path.exists(base))
+            self.assertEqual(demo.delete("/image/v2/images/" + image).status, 204)
+            time.sleep(2.5)
+            self.assertTrue(os.path.exists(base), "a server still needs it")
+            self.assertEqual(demo.delete(url).status, 204)
+            cloud.wait(lambda: not os.path.exists(base), what="removal of the copy")
+            self.assertEqual(cloud.doctor(), "")
+            foreign = demo.post("/image/v2/images", {"name": "v", "disk_format": "vmdk", "container_format": "bare"}).json["id"]
+            self.assertEqual(demo.put("/image/v2/images/%s/file" % foreign, raw=b"x" * 5000, headers=OCTETS).status, 204)
+            r = demo.post("/compute/v2.1/servers", {"server": {"name": "s", "imageRef": foreign, "flavorRef": flavor, "networks": "none"}})
+            self.assertEqual(r.status, 400)
+            self.assertIn("vmdk", r.message)
+            demo.close()
+        finally:
+            cloud.stop()
 
 
 del ImageCase
