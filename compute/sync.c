@@ -44,18 +44,24 @@ static void observe(Db *db, const char *host, const char *id, const char *state,
         log_error("server.observe_failed", "id", id, "why", err->message, NULL);
 }
 
-/* A guest stopped, crashed or came back.  That it runs is believed from comparisons only: such an event may be older than a stop. */
+/* A guest stopped, crashed or came back.  The event only says when to look: by the time it is read, an operation may have ended that is newer. */
 static void domain_event(Db *db, const char *host, const json_t *data)
 {
     const char *id = json_get_str(data, "id"), *state = json_get_str(data, "state");
-    if (id && state && strcmp(state, "running") != 0)
-        observe(db, host, id, state, G_MAXINT64);
+    gint64 asked_at = clock_wall_us();
+    if (!id || !state || strcmp(state, "running") == 0)
+        return;
+    g_autoptr(json_t) now = agent_call(host, "domain.state", json_make("s", "id", id), CALL_S, NULL);
+    const char *seen = json_get_str(now, "state");
+    /* One that is gone is the comparison's business. */
+    if (seen && strcmp(seen, "running") != 0 && strcmp(seen, "absent") != 0)
+        observe(db, host, id, strcmp(state, "crashed") == 0 ? state : seen, asked_at);
 }
 
 const AgentEvent compute_events[] = { { "domain", domain_event }, { NULL, NULL } };
 
 /* --- comparison --- */
-static void heal(Db *db, const char *host, const char *id, gint64 not_after)
+static bool heal(Db *db, const char *host, const char *id, gint64 not_after)
 {
     g_autoptr(GError) err = NULL;
     g_auto(Txn) txn = txn_begin(db, &err);
@@ -63,8 +69,10 @@ static void heal(Db *db, const char *host, const char *id, gint64 not_after)
     if (s && s->updated_at <= not_after && db_exec(db, &err, "server_task", "ss", id, "powering-on")
         && op_start(db, NULL, &op_server_heal, id, host, NULL, &err) && txn_commit(&txn, &err))
         log_info("server.heal", "id", id, "host", host, NULL);
-    if (err && nv_error_code(err) != NV_ERR_NOT_FOUND)
-        log_error("server.heal_failed", "id", id, "why", err->message, NULL);
+    if (!err || nv_error_code(err) == NV_ERR_NOT_FOUND)
+        return true;
+    log_error("server.heal_failed", "id", id, "why", err->message, NULL);
+    return false;
 }
 
 /* id → state of the domains that host has, or NULL. */
@@ -78,8 +86,10 @@ static json_t *domains_of(const char *host, GError **err)
     return map;
 }
 
-static void compare(Db *db, const char *host, const json_t *rows, const json_t *domains, bool rebooted, gint64 asked_at)
+/* False: a server could not be healed yet. */
+static bool compare(Db *db, const char *host, const json_t *rows, const json_t *domains, bool rebooted, gint64 asked_at)
 {
+    bool ok = true;
     size_t i;
     json_t *r;
     json_array_foreach((json_t *) rows, i, r) {
@@ -88,10 +98,11 @@ static void compare(Db *db, const char *host, const json_t *rows, const json_t *
         bool ran = strcmp(vm_state, "active") == 0;
         /* A domain that is gone, or went down with its host, did not stop itself. */
         if (ran && strcmp(state, "running") != 0 && strcmp(state, "paused") != 0 && (rebooted || !seen) && conf_bool("compute.resume_guests"))
-            heal(db, host, id, asked_at);
+            ok = heal(db, host, id, asked_at) && ok;
         else if (ran || (strcmp(vm_state, "stopped") == 0 && seen))
             observe(db, host, id, state, asked_at);
     }
+    return ok;
 }
 
 /* What a deleted server left on a host that was away.  Ids that no row, living or deleted, knows are left to the operator (doctor): they may
@@ -144,10 +155,10 @@ static bool sync_host(Db *db, const char *host, GError **err)
     g_autoptr(json_t) rows = db_query(db, err, "server_settled_on", "s", host), ids = keys_of(domains);
     if (!rows)
         return false;
-    compare(db, host, rows, domains, rebooted, asked_at);
+    bool healed = compare(db, host, rows, domains, rebooted, asked_at);
     sweep(db, host, ids, "domain.absent");
     sweep(db, host, json_object_get(disks, "disks"), "disk.absent");
-    return !rebooted || host_update(db, host, facts, err);
+    return !rebooted || !healed || host_update(db, host, facts, err);
 }
 
 static void forget_deleted(Db *db)

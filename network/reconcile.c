@@ -120,11 +120,15 @@ void network_sync(Db *db, const char *host)
         log_warn("network.sync_failed", "host", host, "error", err->message, NULL);
 }
 
-typedef struct Doctor { const char *host; GPtrArray *findings; } Doctor;
+typedef struct Doctor { Db *db; const char *host; GPtrArray *findings; } Doctor;
 
 static void diagnose(const Kind *kind, const char *id, bool missing, void *data)
 {
     const Doctor *d = data;
+    g_autofree char *live = NULL;
+    /* It may be on its way out. */
+    if (!missing && (!db_query_str(d->db, NULL, &live, "live_by_prefix", "s", id) || live))
+        return;
     if (missing)
         finding_add(d->findings, d->host, NULL, NULL, "%.*s %s should be on the host and is not", (int) strlen(kind->listed) - 1, kind->listed, id);
     else
@@ -134,6 +138,6 @@ static void diagnose(const Kind *kind, const char *id, bool missing, void *data)
 
 bool network_doctor(Db *db, const char *host, GPtrArray *findings, GError **err)
 {
-    Doctor d = { host, findings };
+    Doctor d = { db, host, findings };
     return compare(db, host, false, diagnose, &d, err);
 }

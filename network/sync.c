@@ -80,12 +80,13 @@ static const Step group_remove_steps[] = { { "absent", .run = group_absent_step 
 static const Step port_sync_steps[] = { { "ensure", .run = port_step } };
 static const Step port_remove_steps[] = { { "absent", .verb = "port.absent" } };
 
-static const OpKind network_sync_kind = { .name = "network.sync", STEPS(network_sync_steps), .queues = true, .coalesces = true };
-static const OpKind network_remove_kind = { .name = "network.remove", STEPS(network_remove_steps), .queues = true, .never_gives_up = true };
-static const OpKind group_sync_kind = { .name = "group.sync", STEPS(group_sync_steps), .queues = true, .coalesces = true };
-static const OpKind group_remove_kind = { .name = "group.remove", STEPS(group_remove_steps), .queues = true, .never_gives_up = true };
-static const OpKind port_sync_kind = { .name = "port.sync", STEPS(port_sync_steps), .queues = true, .coalesces = true };
-static const OpKind port_remove_kind = { .name = "port.remove", STEPS(port_remove_steps), .queues = true, .never_gives_up = true };
+/* A removal overtakes a change that does not get through. */
+static const OpKind network_sync_kind = { .name = "network.sync", STEPS(network_sync_steps), .queues = true, .coalesces = true, .never_gives_up = true };
+static const OpKind network_remove_kind = { .name = "network.remove", STEPS(network_remove_steps), .preempts = true, .never_gives_up = true };
+static const OpKind group_sync_kind = { .name = "group.sync", STEPS(group_sync_steps), .queues = true, .coalesces = true, .never_gives_up = true };
+static const OpKind group_remove_kind = { .name = "group.remove", STEPS(group_remove_steps), .preempts = true, .never_gives_up = true };
+static const OpKind port_sync_kind = { .name = "port.sync", STEPS(port_sync_steps), .queues = true, .coalesces = true, .never_gives_up = true };
+static const OpKind port_remove_kind = { .name = "port.remove", STEPS(port_remove_steps), .preempts = true, .never_gives_up = true };
 const OpKind *const network_op_kinds[] = {
     &network_sync_kind, &network_remove_kind, &group_sync_kind, &group_remove_kind, &port_sync_kind, &port_remove_kind, NULL,
 };

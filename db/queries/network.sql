@@ -276,20 +276,20 @@ SELECT id FROM (
 -- :name host_ports
 SELECT id FROM port WHERE host = ?1 AND plugged = 1 ORDER BY id;
 
--- Rows behind names found on host ?2; ?1 has the 12 digits that the names carry, as the beginning of an id.  What a live operation
--- is about, or may be about, counts as known.
+-- Rows behind names found on host ?2; ?1 has the 12 digits that the names carry, as the beginning of an id.
 -- :name network_by_prefix
-SELECT id FROM network WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2 IS NOT NULL
-UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
+SELECT id FROM network WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2 IS NOT NULL LIMIT 1;
 
 -- :name group_by_prefix
-SELECT id FROM security_group WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2 IS NOT NULL
-UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
+SELECT id FROM security_group WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2 IS NOT NULL LIMIT 1;
 
+-- What a live operation of its server is about, or may be about, counts as known.
 -- :name port_by_prefix
 SELECT id FROM port WHERE substr(id, 1, 13) = substr(?1, 1, 13)
-    AND ((host = ?2 AND plugged = 1) OR EXISTS (SELECT 1 FROM operation o WHERE o.resource_id = port.server_id AND o.state = 'live'))
-UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
+    AND ((host = ?2 AND plugged = 1) OR EXISTS (SELECT 1 FROM operation o WHERE o.resource_id = port.server_id AND o.state = 'live')) LIMIT 1;
+
+-- :name live_by_prefix
+SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
 
 -- For compute's views; ?1: JSON array of server ids.
 -- :name nics_ports

@@ -95,6 +95,19 @@ static json_t *drop(const char *folder, const json_t *args)
     return done();
 }
 
+/* Kernel names carry 12 digits of an id only, and whatever has them goes. */
+static json_t *drop_named(const char *folder, const json_t *args)
+{
+    g_autoptr(json_t) names = object_list(folder, false);
+    const Id12 digits = id_12(arg_id(args));
+    json_t *name;
+    size_t i;
+    json_array_foreach(names, i, name)
+        if (g_str_equal(id_12(json_string_value(name)).s, digits.s))
+            object_drop(folder, json_string_value(name));
+    return done();
+}
+
 static json_t *put(const char *folder, const json_t *args)
 {
     object_put(folder, arg_id(args), args);
@@ -253,10 +266,10 @@ static json_t *base_absent(const json_t *args, GError **err)
 /* ---- network ---- */
 
 static json_t *network_ensure(const json_t *args, GError **err)  { (void) err; return put("networks", args); }
-static json_t *network_absent(const json_t *args, GError **err)  { (void) err; return drop("networks", args); }
+static json_t *network_absent(const json_t *args, GError **err)  { (void) err; return drop_named("networks", args); }
 static json_t *group_ensure(const json_t *args, GError **err)    { (void) err; return put("groups", args); }
-static json_t *group_absent(const json_t *args, GError **err)    { (void) err; return drop("groups", args); }
-static json_t *port_absent(const json_t *args, GError **err)     { (void) err; return drop("ports", args); }
+static json_t *group_absent(const json_t *args, GError **err)    { (void) err; return drop_named("groups", args); }
+static json_t *port_absent(const json_t *args, GError **err)     { (void) err; return drop_named("ports", args); }
 
 static json_t *port_ensure(const json_t *args, GError **err)
 {
