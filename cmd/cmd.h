@@ -23,5 +23,7 @@ void clear_host(const Verb *const *tables);
 bool cmd_configure(int *argc, char **argv, GError **err);
 /* `ctl routes`: every route with its rule. */
 void routes_print(void);
+/* cmd/purge.c: what a project owns, or with a fourth word "--yes" its deletion with all of it; text to print. */
+char *purge_run(Db *db, const json_t *words, GError **err);
 /* docs/POLICY.md */
 void policy_print(void);

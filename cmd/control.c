@@ -62,7 +62,10 @@ static json_t *set_log(const json_t *args, GError **err)
 
 static json_t *identity(const json_t *args, GError **err)
 {
-    g_autofree char *text = identity_order(control_db, json_object_get(args, "words"), err);
+    const json_t *words = json_object_get(args, "words");
+    bool purge = g_strcmp0(json_string_value(json_array_get(words, 0)), "project") == 0
+              && g_strcmp0(json_string_value(json_array_get(words, 1)), "purge") == 0;
+    g_autofree char *text = purge ? purge_run(control_db, words, err) : identity_order(control_db, words, err);
     return text ? json_make("s", "text", text) : NULL;
 }
 

@@ -136,6 +136,7 @@ static bool serve(GError **err)
     pthread_sigmask(SIG_BLOCK, &ends, NULL);     /* inherited by every thread: only sigwait below sees them */
     gint64 begin = clock_mono_us();
     g_autofree char *path = conf_path("paths.state", "nuvolet.db");
+    identity_on_project_gone(network_project_gone);
     Db *db = drop_privileges(err) ? db_open(path, err) : NULL;
     if (!db || !bootstrap(db, err) || !router_start(db, err))
         return false;

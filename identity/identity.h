@@ -25,12 +25,21 @@ const char *identity_rule_help(Rule rule);
 /* What the access rules of an application credential leave of the API; path with the service's prefix.  NV_ERR_FORBIDDEN. */
 bool identity_permits(const Ctx *ctx, const char *service_type, const char *method, const char *path, GError **err);
 
+/* What a domain removes, in the transaction, when a project that owns nothing any more is deleted.  Registered before any thread starts. */
+typedef bool ProjectGone(Db *db, const char *project_id, GError **err);
+void identity_on_project_gone(ProjectGone *fn);
+
 /* First start: domain default, projects admin and demo, users with generated passwords (written 0600 under paths.state as
  * admin-openrc, demo-openrc and clouds.yaml), roles admin, member, reader, region and catalog.  Does nothing on later starts. */
 bool identity_bootstrap(Db *db, GError **err);
 
 /* `nuvolet ctl user …`: words as typed (["user", "password", "admin"]) → text to print, which the caller frees. */
 char *identity_order(Db *db, const json_t *words, GError **err);
+/* Id of a project by id, name in the domain Default, or DOMAIN/NAME.  Caller frees. */
+char *identity_project_find(Db *db, const char *word, GError **err);
+/* A short-lived administrator's token for what the operator asked the service to do; the caller frees it after identity_operator_done. */
+char *identity_operator_token(Db *db, GError **err);
+void identity_operator_done(Db *db, const char *token);
 bool identity_is_order(const char *noun);
 const char *identity_order_help(guint i);      /* i-th line of the usage, or NULL */
 

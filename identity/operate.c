@@ -1,11 +1,11 @@
 /* identity/operate.c -- `nuvolet ctl user|project|role|openrc|clouds`: the operator's way in when every password is lost. */
-#include "core/conf.h"
+#include "core/clock.h"
 #include "core/id.h"
 #include "core/log.h"
 #include "identity/internal.h"
 #include <string.h>
 
-enum { WORDS_MAX = 3 };
+enum { WORDS_MAX = 3, OPERATOR_TTL_S = 600 };
 static const char *const no_roles[] = { NULL };
 static const Ctx operator_ctx = { .admin = true, .roles = no_roles, .base_url = "" };
 
@@ -216,6 +216,7 @@ static const struct { const char *noun, *verb; int words; bool (*run)(Order *o, 
     { "user",    "disable",  1, user_disable,        "user disable USER" },
     { "project", "list",     0, project_list_all,    "project list" },
     { "project", "create",   1, project_make,        "project create NAME" },
+    { "project", "purge",    1, NULL,                "project purge PROJECT [--yes]    what it owns; with --yes, deletes all of it and the project" },
     { "role",    "list",     0, role_names,          "role list" },
     { "role",    "add",      3, role_add,            "role add USER ROLE PROJECT|system" },
     { "role",    "remove",   3, role_remove,         "role remove USER ROLE PROJECT|system" },
@@ -223,6 +224,37 @@ static const struct { const char *noun, *verb; int words; bool (*run)(Order *o, 
     { "clouds",  NULL,       2, clouds,              "clouds USER PROJECT              the same as clouds.yaml" },
 };
 /* clang-format on */
+
+char *identity_project_find(Db *db, const char *word, GError **err)
+{
+    Order o = { .db = db };
+    g_autoptr(Project) p = (Project *) find(&o, &project_resource, word, err);
+    return p ? g_strdup(p->id) : NULL;
+}
+
+char *identity_operator_token(Db *db, GError **err)
+{
+    g_autoptr(json_t) rows = db_query(db, err, "some_administrator", ""), methods = json_pack("[s]", "operator");
+    const json_t *who = json_array_get(rows, 0);
+    char *token = NULL;
+    if (!rows)
+        return NULL;
+    if (!who)
+        return nv_fail(err, NV_ERR_NOT_FOUND, "no enabled user is an administrator: see nuvolet ctl role add"), NULL;
+    const char *project = json_get_str(who, "project_id");
+    Grant grant = { .user_id = json_get_str(who, "user_id"), .project_id = project, .system = !project, .methods = methods,
+                    .expires_at = clock_wall_us() + OPERATOR_TTL_S * G_USEC_PER_SEC };
+    g_autoptr(Login) l = token_issue(db, &grant, &token, err);
+    return l ? token : NULL;
+}
+
+void identity_operator_done(Db *db, const char *token)
+{
+    g_autoptr(Login) l = identity_login(db, token, NULL);
+    g_autoptr(GError) err = NULL;
+    if (l && !token_revoke(db, l, &err))
+        log_warn("identity.operator_token", "why", err->message, NULL);
+}
 
 const char *identity_order_help(guint i)
 {
@@ -244,7 +276,7 @@ char *identity_order(Db *db, const json_t *words, GError **err)
         size_t skip = orders[i].verb ? 2 : 1;
         if (strcmp(orders[i].noun, noun) != 0 || (orders[i].verb && g_strcmp0(orders[i].verb, verb) != 0))
             continue;
-        if (json_array_size(words) != skip + (size_t) orders[i].words)
+        if (!orders[i].run || json_array_size(words) != skip + (size_t) orders[i].words)
             break;
         Order o = { .db = db };
         for (int k = 0; k < orders[i].words; k++)

@@ -1,6 +1,15 @@
 /* identity/owned.c -- what projects and users own elsewhere in the cloud: nothing is deleted from under it, nothing is left over. */
 #include "identity/internal.h"
 
+static ProjectGone *watchers[4];         /* set before threads start */
+static guint n_watchers;
+
+void identity_on_project_gone(ProjectGone *fn)
+{
+    g_assert(n_watchers < G_N_ELEMENTS(watchers));
+    watchers[n_watchers++] = fn;
+}
+
 /* rows: array of {"kind", "n"}. */
 static bool refuse_if_any(const json_t *rows, const char *what, const char *id, GError **err)
 {
@@ -23,10 +32,13 @@ bool check_owns_nothing(Db *db, const char *project_id, const char *domain_id, G
 bool project_forget(Db *db, const char *project_id, GError **err)
 {
     static const char *const statements[] = {
-        "forget_default_project", "forget_project_quota", "forget_security_groups", "forget_rbac", "forget_flavor_access", "forget_image_members",
+        "forget_default_project", "forget_project_quota", "forget_rbac", "forget_flavor_access", "forget_image_members",
     };
     for (guint i = 0; i < G_N_ELEMENTS(statements); i++)
         if (!db_exec(db, err, statements[i], "s", project_id))
+            return false;
+    for (guint i = 0; i < n_watchers; i++)
+        if (!watchers[i](db, project_id, err))
             return false;
     return true;
 }

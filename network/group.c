@@ -89,6 +89,17 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     return sync_group(db, ctx, g->id, err);
 }
 
+bool network_project_gone(Db *db, const char *project_id, GError **err)
+{
+    g_autoptr(GPtrArray) rows = rows_where(db, &security_group_resource, err, "project_id", project_id, "is_default", "1", NULL);
+    for (guint i = 0; rows && i < rows->len; i++) {
+        const Group *g = AS(const Group, rows->pdata[i]);
+        if (!sync_group_gone(db, NULL, g->id, err) || !row_delete(db, rows->pdata[i], err))
+            return false;
+    }
+    return rows != NULL;
+}
+
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const Group *g = AS(const Group, row);

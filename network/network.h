@@ -14,6 +14,9 @@ DoctorFn network_doctor;
 /* The public network of etc/nuvolet.conf (network.public_cidr …), made once at first start: external, shared, the host is its gateway. */
 bool network_bootstrap(Db *db, GError **err);
 
+/* ProjectGone: the default security group came by itself and goes by itself. */
+bool network_project_gone(Db *db, const char *project_id, GError **err);
+
 /* --- for compute; inside the caller's transaction --- */
 typedef struct NicRequest {
     const char *network_id;              /* or … */

@@ -473,3 +473,9 @@ DELETE FROM project_endpoint WHERE endpoint_id = ?1 AND project_id = ?2;
 
 -- :name filter_endpoint_exists
 SELECT EXISTS (SELECT 1 FROM project_endpoint WHERE endpoint_id = ?1 AND project_id = ?2);
+
+-- :name some_administrator
+SELECT u.id AS user_id, a.project_id FROM assignment a JOIN role r ON r.id = a.role_id AND r.name = 'admin' AND r.domain_id IS NULL
+JOIN user u ON u.id = a.user_id AND u.enabled = 1 JOIN domain d ON d.id = u.domain_id AND d.enabled = 1
+LEFT JOIN project p ON p.id = a.project_id
+WHERE a.domain_id IS NULL AND a.inherited = 0 AND (p.id IS NULL OR p.enabled = 1) ORDER BY p.id IS NULL, u.created_at, u.id LIMIT 1;

@@ -18,10 +18,6 @@ WHERE n > 0 ORDER BY place;
 -- :name owned_by_user
 SELECT 'server' AS kind, count(*) AS n FROM server WHERE user_id = ?1 HAVING count(*) > 0;
 
--- The default security group came by itself and goes by itself.
--- :name forget_security_groups
-DELETE FROM security_group WHERE project_id = ?1 AND is_default = 1;
-
 -- :name forget_rbac
 DELETE FROM rbac_policy WHERE project_id = ?1 OR target_tenant = ?1;
 
@@ -39,3 +35,19 @@ SELECT id FROM project WHERE domain_id = ?1;
 
 -- :name users_of_domain
 SELECT id FROM user WHERE domain_id = ?1;
+
+-- Everything of a project (?1) in the order in which it can be deleted, the project last, with the call that does it.
+-- :name purge_plan
+SELECT kind, id, name, path || id AS path FROM (
+    SELECT 1 AS place, 'server' AS kind, id, name, '/compute/v2.1/servers/' AS path FROM server WHERE project_id = ?1
+    UNION ALL SELECT 2, 'port', id, name, '/network/v2.0/ports/' FROM port
+        WHERE project_id = ?1 AND device_owner NOT LIKE 'network:%' AND server_id IS NULL
+    UNION ALL SELECT 3, 'subnet', id, name, '/network/v2.0/subnets/' FROM subnet WHERE project_id = ?1
+    UNION ALL SELECT 4, 'network', id, name, '/network/v2.0/networks/' FROM network WHERE project_id = ?1
+    UNION ALL SELECT 5, 'security group', id, name, '/network/v2.0/security-groups/' FROM security_group WHERE project_id = ?1 AND is_default = 0
+    UNION ALL SELECT 6, 'subnet pool', id, name, '/network/v2.0/subnetpools/' FROM subnetpool WHERE project_id = ?1
+    UNION ALL SELECT 7, 'address scope', id, name, '/network/v2.0/address-scopes/' FROM address_scope WHERE project_id = ?1
+    UNION ALL SELECT 8, 'address group', id, name, '/network/v2.0/address-groups/' FROM address_group WHERE project_id = ?1
+    UNION ALL SELECT 9, 'image', id, name, '/image/v2/images/' FROM image WHERE project_id = ?1
+    UNION ALL SELECT 10, 'project', id, name, '/identity/v3/projects/' FROM project WHERE id = ?1)
+ORDER BY place, name, id;

@@ -744,6 +744,31 @@ class Operator(unittest.TestCase):
         finally:
             c.stop()
 
+    def test_purge(self):
+        c = Cloud()
+        try:
+            t, boss = c.new_tenant("doomed"), c.login("admin")
+            network = t.post("/network/v2.0/networks", {"network": {"name": "n"}}).json["network"]["id"]
+            self.assertEqual(t.post("/network/v2.0/subnets", {"subnet": {"network_id": network, "cidr": "10.9.0.0/24", "ip_version": 4}}).status, 201)
+            self.assertEqual(t.post("/network/v2.0/security-groups", {"security_group": {"name": "g"}}).status, 201)
+            image = t.post("/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"}).json["id"]
+            self.assertEqual(t.call("PUT", "/image/v2/images/%s/file" % image, raw=b"x" * 1048576, headers={"Content-Type": "application/octet-stream"}).status, 204)
+            flavor = boss.get("/compute/v2.1/flavors").json["flavors"][0]["id"]
+            r = t.post("/compute/v2.1/servers", {"server": {"name": "s", "flavorRef": flavor, "imageRef": image, "networks": [{"uuid": network}]}})
+            self.assertEqual(r.status, 202, r)
+            self.assertEqual(boss.delete("%s/projects/%s" % (V3, t.project_id)).status, 409)
+            plan = c.ctl("project", "purge", "doomed")
+            self.assertEqual([line.split()[0] for line in plan.stdout.splitlines()[:6]], ["server", "subnet", "network", "security", "image", "project"], plan)
+            self.assertEqual(boss.get("%s/projects/%s" % (V3, t.project_id)).status, 200)
+            done = c.ctl("project", "purge", "doomed", "--yes")
+            self.assertEqual((done.returncode, done.stdout.splitlines()[-1:]), (0, ["done"]), done)
+            self.assertEqual(boss.get("%s/projects/%s" % (V3, t.project_id)).status, 404)
+            self.assertEqual(boss.get("/image/v2/images/" + image).status, 404)
+            self.assertEqual(t.get(V3 + "/auth/projects").status, 401)
+            self.assertEqual(c.doctor(), "")
+        finally:
+            c.stop()
+
     def test_orders(self):
         n = name()
         made = cloud.ctl("user", "create", n)
