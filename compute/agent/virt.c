@@ -89,6 +89,7 @@ static const struct { int state, reason; const char *name; } states[] = {
     { VIR_DOMAIN_RUNNING,     -1, "running" },
     { VIR_DOMAIN_BLOCKED,     -1, "running" },
     { VIR_DOMAIN_SHUTDOWN,    -1, "running" },
+    { VIR_DOMAIN_PAUSED,      VIR_DOMAIN_PAUSED_STARTING_UP, "running" },   /* QEMU is there, its processors start in a moment */
     { VIR_DOMAIN_PAUSED,      -1, "paused" },
     { VIR_DOMAIN_PMSUSPENDED, -1, "paused" },
     { VIR_DOMAIN_CRASHED,     -1, "crashed" },

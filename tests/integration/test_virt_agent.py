@@ -56,10 +56,10 @@ def until(seconds, what, condition, pause=0.1):
         time.sleep(pause)
 
 
-def start_agent(name, *options):
+def start_agent(name, *options, env=None):
     log = open("/var/log/nuvolet/%s.log" % name, "ab")
     argv = [NUVOLET, "agent"] + [x for o in options for x in ("--set", o)]
-    return subprocess.Popen(argv, stderr=log)
+    return subprocess.Popen(argv, stderr=log, env=dict(os.environ, **(env or {})))
 
 
 def spec(**over):
@@ -291,18 +291,46 @@ class RealGuests(Verbs):
         sid = self.make()
         self.ask("domain.ensure", id=sid, spec=spec())
         pid = self.qemu_pid(sid)
-        cls = type(self)
-        cls.events.close()
-        cls.agent.kill()
-        cls.agent.wait()
-        cls.agent = start_agent("agent")
-        until(20, "the agent", lambda: self.try_connect())
-        cls.events = wire.Events(SOCKET)
+        self.restart_agent()
         self.assertEqual(self.state(sid), "running")
         self.assertEqual(self.qemu_pid(sid), pid)
         os.kill(pid, signal.SIGKILL)
         self.events.wait("domain", 2, id=sid, state="crashed")
         self.ask("domain.absent", id=sid)
+
+    def restart_agent(self, env=None):
+        cls = type(self)
+        cls.events.close()
+        cls.agent.kill()
+        cls.agent.wait()
+        cls.agent = start_agent("agent", env=env)
+        until(20, "the agent", lambda: self.try_connect())
+        cls.events = wire.Events(SOCKET)
+
+    def test_killed_at_every_point(self):
+        """The agent dies in the middle of a verb; asked again, the verb comes to its end."""
+        files = {"openstack/latest/meta_data.json": "e30="}
+        for point, verb, args in (
+                ("seed.part", "seed.ensure", {"files": files}), ("seed.published", "seed.ensure", {"files": files}),
+                ("domain.ensure.defined", "domain.ensure", {"spec": spec()}), ("domain.ensure.started", "domain.ensure", {"spec": spec()}),
+                ("domain.absent.destroyed", "domain.absent", {}), ("domain.absent.undefined", "domain.absent", {})):
+            with self.subTest(point):
+                sid = self.make()
+                if verb == "domain.absent":
+                    self.ask("domain.ensure", id=sid, spec=spec())
+                self.restart_agent(env={"NUVOLET_FAULT": point + "@1:kill"})
+                with self.assertRaises(OSError):
+                    self.ask(verb, id=sid, **args)
+                self.assertEqual(self.agent.wait(timeout=10), -signal.SIGKILL)
+                self.restart_agent()
+                self.ask(verb, id=sid, **args)
+                if verb == "domain.ensure":
+                    self.assertEqual(self.state(sid), "running")
+                elif verb == "domain.absent":
+                    self.gone(sid)
+                else:
+                    self.assertEqual(sorted(os.listdir(STATE + "/instances/" + sid)), ["disk.qcow2", "seed.iso", "seed.sum"])
+                self.ask("domain.absent", id=sid)
 
     def try_connect(self):
         try:
