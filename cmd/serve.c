@@ -160,6 +160,8 @@ static bool serve(GError **err)
 int serve_main(int argc, char **argv)
 {
     g_autoptr(GError) err = NULL;
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);          /* pages of lists come and go: not by a system call each */
+    mallopt(M_TRIM_THRESHOLD, 4 << 20);
     mallopt(M_ARENA_MAX, 2);                     /* an arena a thread would cost more than the whole program */
     umask(0077);
     if (cmd_configure(&argc, argv, &err) && argc > 1)

@@ -64,20 +64,29 @@ gint64 quota_default(const char *resource)
     return conf_int(find(resource)->conf);
 }
 
+static bool get_limit(Db *db, const char *project_id, const Limited *l, gint64 *ret_limit, GError **err)
+{
+    return db_query_int(db, err, ret_limit, "quota_limit", "ssi", project_id, l->resource, conf_int(l->conf));
+}
+
 bool quota_get(Db *db, const char *project_id, const char *resource, gint64 *ret_limit, gint64 *ret_used, GError **err)
 {
     const Limited *l = find(resource);
     *ret_used = 0;
-    return db_query_int(db, err, ret_limit, "quota_limit", "ssi", project_id, l->resource, conf_int(l->conf))
-        && (!l->usage || db_query_int(db, err, ret_used, l->usage, "s", project_id));
+    return get_limit(db, project_id, l, ret_limit, err) && (!l->usage || db_query_int(db, err, ret_used, l->usage, "s", project_id));
 }
 
 bool quota_check(Db *db, const char *project_id, const char *resource, gint64 add, GError **err)
 {
-    gint64 limit, used, total;
-    if (!quota_get(db, project_id, resource, &limit, &used, err))
+    const Limited *l = find(resource);
+    gint64 limit, used = 0, total;
+    if (!get_limit(db, project_id, l, &limit, err))
         return false;
-    if (add <= 0 || limit < 0 || (!__builtin_add_overflow(used, add, &total) && total <= limit))
+    if (limit < 0)                               /* unlimited: nothing to count */
+        return true;
+    if (l->usage && !db_query_int(db, err, &used, l->usage, "s", project_id))
+        return false;
+    if (add <= 0 || (!__builtin_add_overflow(used, add, &total) && total <= limit))
         return true;
     return nv_fail(err, NV_ERR_QUOTA, "Quota exceeded for %s: Requested %" G_GINT64_FORMAT ", but already used %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
                    " %s", resource, add, used, limit, resource);
