@@ -53,6 +53,9 @@ static void add_filter(ListAsk *a, const Resource *res, const char *name, const 
 
 static bool is_filter(const Resource *res, const char *name, int mv)
 {
+    for (const Filter *own = res->filters; own && own->query; own++)
+        if (strcmp(own->query, name) == 0)
+            return true;
     int i = field_index(res, name, mv);
     return i >= 0 && (res->fields[i].flags & FILTER);
 }

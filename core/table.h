@@ -82,6 +82,10 @@ typedef enum {
     SCOPE_NAMED,       /* the fragment `visible` of db/queries: an SQL condition over the table with :project :user :domain */
 } Scope;
 
+/* A query parameter that is no field: the condition `fragment` of db/queries, in which :value is what the caller gave.  prefix (or NULL): the
+ * row is for values that begin with it, without it (fixed_ips=subnet_id=…).  Repeated parameters: any of them. */
+typedef struct Filter { const char *query, *prefix, *fragment; } Filter;
+
 struct Resource {
     const char *one, *many, *table;      /* "subnet", "subnets", SQL table */
     const Dialect *dialect;
@@ -91,6 +95,7 @@ struct Resource {
     size_t size;                         /* sizeof the struct */
     const Field *fields; size_t n_fields;        /* ≤ 64; fields[0] is the key */
     const char *label;                   /* what messages call it: "Subnet", "Instance"; NULL: one */
+    const Filter *filters;               /* ended by query NULL; NULL: none */
     const char *default_sort;            /* "col" or "-col"; NULL: id */
     /* Hooks run inside the transaction of the write (after_load: on the reading connection, for a whole page). */
     bool (*before_create)(Db *db, const Ctx *ctx, Row *row, GError **err);

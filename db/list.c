@@ -129,10 +129,55 @@ static bool filter_column(Building *b, const Field *f, const ListFilter *q, GErr
     return true;
 }
 
+/* The fragment with :value replaced by a parameter that holds value. */
+static void add_condition(Building *b, const char *fragment, const char *value)
+{
+    const char *text = query_fragment(fragment);
+    if (!text)
+        g_error("db/queries has no fragment %s", fragment);
+    g_auto(GStrv) parts = g_strsplit(text, ":value", -1);
+    for (char **p = parts; *p; p++) {
+        g_string_append(b->sql, *p);
+        if (p[1])
+            add_value(b, value);
+    }
+}
+
+/* True where the resource has a condition of its own for that parameter. */
+static bool filter_own(Building *b, const Resource *res, const ListFilter *q, bool *ret_ok, GError **err)
+{
+    size_t taken = 0;
+    bool mine = false;
+    for (const Filter *f = res->filters; f && f->query; f++) {
+        if (strcmp(f->query, q->json) != 0)
+            continue;
+        size_t n = 0;
+        mine = true;
+        for (size_t i = 0; i < q->n; i++) {
+            if (f->prefix && !g_str_has_prefix(q->values[i], f->prefix))
+                continue;
+            g_string_append(b->sql, n++ ? " OR (" : " AND ((");
+            add_condition(b, f->fragment, q->values[i] + (f->prefix ? strlen(f->prefix) : 0));
+            g_string_append_c(b->sql, ')');
+        }
+        if (n)
+            g_string_append_c(b->sql, ')');
+        taken += n;
+    }
+    *ret_ok = !mine || taken == q->n || nv_fail(err, NV_ERR_INVALID, "Invalid filter: '%.80s' is not a valid value of %s", q->values[0], q->json);
+    return mine;
+}
+
 static bool add_filters(Building *b, const Resource *res, const Ctx *ctx, const ListQuery *q, GError **err)
 {
     for (size_t i = 0; i < q->n_filters; i++) {
         const ListFilter *one = &q->filters[i];
+        bool ok;
+        if (filter_own(b, res, one, &ok, err)) {
+            if (!ok)
+                return false;
+            continue;
+        }
         int at = field_index(res, one->json, ctx->mv);
         const Field *f = at < 0 ? NULL : &res->fields[at];
         if (!f || !(f->flags & FILTER) || ((f->flags & ADMIN_VIEW) && !ctx->admin))

@@ -115,6 +115,6 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 
 const Resource security_group_resource = {
     .one = "security_group", .many = "security_groups", .table = "security_group", .dialect = &dialect_neutron, .scope = SCOPE_NAMED,
-    .visible = "group_visible", .size = sizeof(Group), FIELDS(fields), .label = "Security group",
+    .visible = "group_visible", .size = sizeof(Group), FIELDS(fields), .label = "Security group", .filters = tag_filters,
     .before_create = before_create, .before_update = before_update, .before_delete = before_delete,
 };

@@ -43,6 +43,9 @@ typedef struct GroupRule {
 
 /* --- network.c --- */
 extern const Child network_tags;
+/* Query parameters over tags: tags=a,b (all of them), tags-any, not-tags, not-tags-any. */
+#define TAG_FILTERS { "tags", NULL, "tags_all" }, { "tags-any", NULL, "tags_any" }, { "not-tags", NULL, "tags_not_all" }, { "not-tags-any", NULL, "tags_not_any" }
+extern const Filter tag_filters[];
 /* The network by id as ctx sees it; ctx NULL: any.  NV_ERR_NOT_FOUND. */
 Network *network_find(Db *db, const Ctx *ctx, const char *id, GError **err);
 /* Owner of the network, or administrator. */
@@ -123,6 +126,11 @@ json_t *desired_port(const Port *p, gint64 mtu);
 json_t *desired_network_load(Db *db, const char *network_id, GError **err);
 json_t *desired_group_load(Db *db, const char *group_id, GError **err);
 json_t *desired_port_load(Db *db, const char *port_id, GError **err);
+
+/* --- tag.c, quota.c, extension.c: handlers of routes without a table --- */
+Handler net_tags_show, net_tags_replace, net_tags_clear, net_tag_check, net_tag_put, net_tag_delete;
+Handler quotas_list, quota_show, quota_details, quota_defaults, quota_own, quota_put, quota_delete;
+Handler net_extensions_list, net_extension_show, net_agents_list, net_agent_show, net_zones_list, availability_list, availability_show, providers_list;
 
 /* --- sync.c: operations; each inside the caller's transaction --- */
 bool sync_network(Db *db, const Ctx *ctx, const char *network_id, GError **err);

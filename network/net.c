@@ -9,6 +9,7 @@ static const Range mtu_range = { 68, 9216 };
 static const Range segment_range = { 1, 16777215 };
 static const char *const network_types[] = { "flat", "vxlan", "local", NULL };
 const Child network_tags = { .kind = CHILD_STRINGS, .table = "network_tag", .parent = "parent_id", .value = "tag" };
+const Filter tag_filters[] = { TAG_FILTERS, { NULL, NULL, NULL } };
 static const Child network_subnets = { .kind = CHILD_STRINGS, .table = "subnet", .parent = "network_id", .value = "id" };
 
 void row_unref(gpointer row)
@@ -196,6 +197,6 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 
 const Resource network_resource = {
     .one = "network", .many = "networks", .table = "network", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "network_visible",
-    .size = sizeof(Network), FIELDS(fields), .label = "Network",
+    .size = sizeof(Network), FIELDS(fields), .label = "Network", .filters = tag_filters,
     .before_create = before_create, .before_update = before_update, .before_delete = before_delete,
 };

@@ -10,6 +10,14 @@
 static const char *const vnic_types[] = { "normal", NULL };
 static const Child port_groups = { .kind = CHILD_STRINGS, .table = "port_security_group", .parent = "port_id", .value = "security_group_id" };
 
+static const Filter filters[] = {
+    TAG_FILTERS,
+    { "fixed_ips", "subnet_id=", "port_in_subnet" },
+    { "fixed_ips", "ip_address=", "port_with_address" },
+    { "fixed_ips", "ip_address_substr=", "port_with_address_part" },
+    { NULL, NULL, NULL },
+};
+
 static void render_vif_type(const Row *row, const Ctx *ctx, JsonW *w)
 {
     (void) ctx;
@@ -256,6 +264,6 @@ static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
 
 const Resource port_resource = {
     .one = "port", .many = "ports", .table = "port", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "port_visible",
-    .size = sizeof(Port), FIELDS(fields), .label = "Port",
+    .size = sizeof(Port), FIELDS(fields), .label = "Port", .filters = filters,
     .before_create = before_create, .before_update = before_update, .before_delete = before_delete, .after_load = after_load,
 };

@@ -1,6 +1,14 @@
 /* network/routes.c -- the routes of the networking API, under /network. */
 #include "network/internal.h"
 
+#define TAGS(path_, res_) \
+    ROUTE("GET",    path_ "/tags",       PROJECT_READER, net_tags_show,    .res = res_), \
+    ROUTE("PUT",    path_ "/tags",       PROJECT_MEMBER, net_tags_replace, .res = res_), \
+    ROUTE("DELETE", path_ "/tags",       PROJECT_MEMBER, net_tags_clear,   .res = res_), \
+    ROUTE("GET",    path_ "/tags/{tag}", PROJECT_READER, net_tag_check,    .res = res_), \
+    ROUTE("PUT",    path_ "/tags/{tag}", PROJECT_MEMBER, net_tag_put,      .res = res_), \
+    ROUTE("DELETE", path_ "/tags/{tag}", PROJECT_MEMBER, net_tag_delete,   .res = res_)
+
 /* clang-format off */
 const Route network_routes[] = {
     CRUD("/v2.0/networks", &network_resource, PROJECT_READER, PROJECT_MEMBER, "PUT"),
@@ -15,6 +23,26 @@ const Route network_routes[] = {
     ROUTE("GET",    "/v2.0/security-group-rules/{id}", PROJECT_READER, NULL,       .res = &security_group_rule_resource),
     ROUTE("POST",   "/v2.0/security-group-rules",      PROJECT_MEMBER, rule_create, .res = &security_group_rule_resource),
     ROUTE("DELETE", "/v2.0/security-group-rules/{id}", PROJECT_MEMBER, NULL,       .res = &security_group_rule_resource),
+    TAGS("/v2.0/networks/{id}", &network_resource),
+    TAGS("/v2.0/subnets/{id}", &subnet_resource),
+    TAGS("/v2.0/ports/{id}", &port_resource),
+    TAGS("/v2.0/security-groups/{id}", &security_group_resource),
+    ROUTE("GET",    "/v2.0/extensions",                AUTHENTICATED,  net_extensions_list),
+    ROUTE("GET",    "/v2.0/extensions/{alias}",        AUTHENTICATED,  net_extension_show),
+    ROUTE("GET",    "/v2.0/agents",                    AUTHENTICATED,  net_agents_list),
+    ROUTE("GET",    "/v2.0/agents/{id}",               AUTHENTICATED,  net_agent_show),
+    ROUTE("GET",    "/v2.0/availability_zones",        AUTHENTICATED,  net_zones_list),
+    ROUTE("GET",    "/v2.0/service-providers",         AUTHENTICATED,  providers_list),
+    ROUTE("GET",    "/v2.0/network-ip-availabilities", ADMIN_ONLY,     availability_list),
+    ROUTE("GET",    "/v2.0/network-ip-availabilities/{id}", ADMIN_ONLY, availability_show),
+    ROUTE("GET",    "/v2.0/quotas",                    ADMIN_ONLY,     quotas_list),
+    ROUTE("GET",    "/v2.0/quotas/tenant",             AUTHENTICATED,  quota_own),
+    ROUTE("GET",    "/v2.0/quotas/project",            AUTHENTICATED,  quota_own),
+    ROUTE("GET",    "/v2.0/quotas/{project}",          AUTHENTICATED,  quota_show),
+    ROUTE("GET",    "/v2.0/quotas/{project}/default",  AUTHENTICATED,  quota_defaults),
+    ROUTE("GET",    "/v2.0/quotas/{project}/details",  AUTHENTICATED,  quota_details),
+    ROUTE("PUT",    "/v2.0/quotas/{project}",          ADMIN_ONLY,     quota_put),
+    ROUTE("DELETE", "/v2.0/quotas/{project}",          ADMIN_ONLY,     quota_delete),
     ROUTES_END
 };
 /* clang-format on */

@@ -300,6 +300,6 @@ bool subnets_remove(Db *db, const char *network_id, GError **err)
 
 const Resource subnet_resource = {
     .one = "subnet", .many = "subnets", .table = "subnet", .dialect = &dialect_neutron, .scope = SCOPE_NAMED,
-    .visible = "subnet_visible", .writable = "subnet_writable", .size = sizeof(Subnet), FIELDS(fields), .label = "Subnet",
+    .visible = "subnet_visible", .writable = "subnet_writable", .size = sizeof(Subnet), FIELDS(fields), .label = "Subnet", .filters = tag_filters,
     .before_create = before_create, .before_update = before_update, .before_delete = before_delete,
 };

@@ -25,6 +25,34 @@ t.project_id = :project OR EXISTS (SELECT 1 FROM security_group g WHERE g.id = t
 -- :fragment rule_writable
 EXISTS (SELECT 1 FROM security_group g WHERE g.id = t.security_group_id AND g.project_id = :project)
 
+-- Query parameters that are no fields; :value is what the caller gave.
+-- :fragment tags_all
+(SELECT count(*) FROM network_tag g WHERE g.parent_id = t.id AND instr(',' || :value || ',', ',' || g.tag || ','))
+    >= length(:value) - length(replace(:value, ',', '')) + 1
+
+-- :fragment tags_any
+EXISTS (SELECT 1 FROM network_tag g WHERE g.parent_id = t.id AND instr(',' || :value || ',', ',' || g.tag || ','))
+
+-- :fragment tags_not_all
+(SELECT count(*) FROM network_tag g WHERE g.parent_id = t.id AND instr(',' || :value || ',', ',' || g.tag || ','))
+    < length(:value) - length(replace(:value, ',', '')) + 1
+
+-- :fragment tags_not_any
+NOT EXISTS (SELECT 1 FROM network_tag g WHERE g.parent_id = t.id AND instr(',' || :value || ',', ',' || g.tag || ','))
+
+-- :fragment port_in_subnet
+EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = t.id AND a.subnet_id = :value)
+
+-- :fragment port_with_address
+EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = t.id AND a.address = :value)
+
+-- :fragment port_with_address_part
+EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = t.id AND instr(a.address, :value))
+
+-- :fragment group_shared
+:value <> 'true' AND :value <> 'True'
+OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.target_tenant = '*')
+
 -- :name usage_network
 SELECT count(*) FROM network WHERE project_id = ?1;
 -- :name usage_subnet
@@ -246,6 +274,26 @@ WHERE a.address_group_id IN (SELECT remote_address_group_id FROM security_group_
 SELECT id FROM security_group_rule WHERE security_group_id = ?1 AND direction = ?2 AND ethertype = ?3 AND protocol IS ?4
     AND port_range_min IS CAST(?5 AS INTEGER) AND port_range_max IS CAST(?6 AS INTEGER) AND remote_ip_prefix IS ?7 AND remote_group_id IS ?8
     AND remote_address_group_id IS ?9 LIMIT 1;
+
+-- Tags, of whatever object; its visibility has been checked.
+-- :name tag_has
+SELECT count(*) FROM network_tag WHERE parent_id = ?1 AND tag = ?2;
+-- :name tag_add
+INSERT INTO network_tag (parent_id, tag) VALUES (?1, ?2) ON CONFLICT DO NOTHING;
+-- :name tag_remove
+DELETE FROM network_tag WHERE parent_id = ?1 AND tag = ?2;
+-- :name tags_clear
+DELETE FROM network_tag WHERE parent_id = ?1;
+
+-- Projects with limits of their own.
+-- :name network_quota_projects
+SELECT DISTINCT project_id FROM quota WHERE resource IN (SELECT value FROM json_each(?1)) ORDER BY 1;
+
+-- Addresses of each subnet with what is used of it; the caller computes the totals. ?1: a network, or NULL for all.
+-- :name availability
+SELECT n.id AS network_id, n.name AS network_name, n.project_id, s.id AS subnet_id, s.name AS subnet_name, s.cidr, s.ip_version, s.allocation_pools,
+    (SELECT count(*) FROM ip_allocation a WHERE a.subnet_id = s.id) AS used
+FROM network n LEFT JOIN subnet s ON s.network_id = n.id WHERE ?1 IS NULL OR n.id = ?1 ORDER BY n.id, s.id;
 
 -- :name address_group_visible_to
 SELECT count(*) FROM address_group WHERE id = ?1 AND (project_id = ?2 OR ?3 = '1'

@@ -1,0 +1,226 @@
+/* network/extension.c -- what this API offers (exactly what works), agents and zones, and how many addresses are left. */
+#include "core/clock.h"
+#include "core/id.h"
+#include "network/internal.h"
+#include <string.h>
+
+typedef struct Extension { const char *alias, *name, *description; } Extension;
+/* clang-format off */
+static const Extension extensions[] = {
+    { "agent",                     "agent",                     "The agents of the hosts" },
+    { "allowed-address-pairs",     "Allowed Address Pairs",     "Further addresses that a port may send from" },
+    { "availability_zone",         "Availability Zone",         "The availability zone of networks and agents" },
+    { "binding",                   "Port Binding",              "Where a port is plugged" },
+    { "dns-integration",           "DNS Integration",           "Names of ports in the DNS of their network" },
+    { "empty-string-filtering",    "Empty String Filtering Extension", "Lists filtered by an empty string" },
+    { "external-net",              "Neutron external network",  "Networks that lead out" },
+    { "extra_dhcp_opt",            "Neutron Extra DHCP options", "DHCP options of a port" },
+    { "ip-substring-filtering",    "IP address substring filtering", "Ports by a part of their address" },
+    { "net-mtu",                   "Network MTU",               "MTU of networks" },
+    { "net-mtu-writable",          "Network MTU (writable)",    "MTU of networks can be set" },
+    { "network_availability_zone", "Network Availability Zone", "Availability zones of networks" },
+    { "network-ip-availability",   "Network IP Availability",   "How many addresses are used and left" },
+    { "pagination",                "Pagination support",        "Lists in pages" },
+    { "port-security",             "Port Security",             "Anti-spoofing and security groups can be switched off for a port" },
+    { "project-id",                "project_id field enabled",  "project_id beside tenant_id" },
+    { "provider",                  "Provider Network",          "How networks are carried" },
+    { "quota_details",             "Quota details management support", "What is used of quotas" },
+    { "quotas",                    "Quota management support",  "Limits of projects" },
+    { "security-group",            "security-group",            "What ports may send and receive" },
+    { "security-groups-normalized-cidr", "Normalized CIDR field for security group rules", "The prefix of a rule without host bits" },
+    { "sorting",                   "Sorting support",           "Lists in order" },
+    { "standard-attr-description", "standard-attr-description", "Descriptions" },
+    { "standard-attr-revisions",   "Resource revision numbers", "revision_number grows with each change" },
+    { "standard-attr-tag",         "Tag support for resources with standard attribute", "Tags" },
+    { "standard-attr-timestamp",   "Resource timestamps",       "created_at and updated_at" },
+    { "stateful-security-group",   "Stateful security group",   "Security groups with and without connection tracking" },
+    { "subnet-dns-publish-fixed-ip", "Subnet DNS publish fixed IP", "Accepted and shown" },
+    { "subnet-service-types",      "Subnet service types",      "Subnets for ports of some owners only" },
+};
+/* clang-format on */
+
+static void extension_write(JsonW *w, const Extension *x)
+{
+    jw_object(w);
+    jw_kstr(w, "alias", x->alias);
+    jw_kstr(w, "name", x->name);
+    jw_kstr(w, "description", x->description);
+    jw_kstr(w, "updated", "2016-01-01T10:00:00-00:00");
+    jw_key(w, "links");
+    jw_array(w);
+    jw_end_array(w);
+    jw_end_object(w);
+}
+
+bool net_extensions_list(Call *c, GError **err)
+{
+    (void) err;
+    JsonW w = call_begin(c, 200);
+    jw_object(&w);
+    jw_key(&w, "extensions");
+    jw_array(&w);
+    for (gsize i = 0; i < G_N_ELEMENTS(extensions); i++)
+        extension_write(&w, &extensions[i]);
+    jw_end_array(&w);
+    jw_end_object(&w);
+    return true;
+}
+
+bool net_extension_show(Call *c, GError **err)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(extensions); i++)
+        if (strcmp(extensions[i].alias, c->params[0]) == 0) {
+            JsonW w = call_begin(c, 200);
+            jw_object(&w);
+            jw_key(&w, "extension");
+            extension_write(&w, &extensions[i]);
+            jw_end_object(&w);
+            return true;
+        }
+    return nv_fail(err, NV_ERR_NOT_FOUND, "Extension with alias %.64s does not exist", c->params[0]);
+}
+
+/* A host's agent has no row; its id is made of the host's name so that it stays. */
+static char *agent_id(const char *host)
+{
+    g_autofree char *hex = g_compute_checksum_for_string(G_CHECKSUM_SHA256, host, -1);
+    return g_strdup_printf("%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+static json_t *agent_entry(const json_t *host)
+{
+    const char *name = json_get_str(host, "host");
+    g_autofree char *id = agent_id(name);
+    char when[32];
+    bool up = json_is_true(json_object_get(host, "up"));
+    clock_format(up ? clock_wall_us() : json_get_int(host, "since", 0), CLOCK_SECONDS_Z, when);
+    json_t *entry = json_make("ssssssbbss", "id", id, "agent_type", "Linux bridge agent", "binary", "nuvolet-agent", "host", name, "topic", "N/A",
+                              "description", NULL, "alive", (int) up, "admin_state_up", 1, "heartbeat_timestamp", when, "availability_zone", "nova");
+    json_object_set_new(entry, "configurations", json_object());
+    return entry;
+}
+
+static bool matches(const Call *c, const json_t *agent)
+{
+    static const char *const filters[] = { "host", "agent_type", "binary", "id" };
+    for (gsize i = 0; i < G_N_ELEMENTS(filters); i++) {
+        const char *wanted = call_query(c, filters[i]);
+        if (wanted && strcmp(wanted, json_get_str(agent, filters[i])) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Others than administrators see none. */
+bool net_agents_list(Call *c, GError **err)
+{
+    g_autoptr(json_t) hosts = agents_status(), list = json_array();
+    size_t i;
+    json_t *host;
+    (void) err;
+    json_array_foreach(hosts, i, host) {
+        g_autoptr(json_t) agent = agent_entry(host);
+        if (c->ctx->admin && matches(c, agent))
+            json_array_append(list, agent);
+    }
+    return call_reply(c, 200, json_make("o", "agents", json_incref(list)));
+}
+
+bool net_agent_show(Call *c, GError **err)
+{
+    g_autoptr(json_t) hosts = agents_status();
+    size_t i;
+    json_t *host;
+    json_array_foreach(hosts, i, host) {
+        g_autoptr(json_t) agent = agent_entry(host);
+        if (c->ctx->admin && strcmp(json_get_str(agent, "id"), c->params[0]) == 0)
+            return call_reply(c, 200, json_make("o", "agent", json_incref(agent)));
+    }
+    return nv_fail(err, NV_ERR_NOT_FOUND, "Agent %.64s could not be found.", c->params[0]);
+}
+
+bool net_zones_list(Call *c, GError **err)
+{
+    json_t *list = json_array();
+    (void) err;
+    json_array_append_new(list, json_make("sss", "name", "nova", "resource", "network", "state", "available"));
+    return call_reply(c, 200, json_make("o", "availability_zones", list));
+}
+
+bool providers_list(Call *c, GError **err)
+{
+    (void) err;
+    return call_reply(c, 200, json_make("o", "service_providers", json_array()));
+}
+
+/* Addresses in the pools.  IPv6 numbers outgrow JSON's integers: then the largest one is shown. */
+static gint64 pool_size(const char *pools_text)
+{
+    g_autoptr(json_t) pools = pools_text ? json_parse_trusted(pools_text) : NULL;
+    unsigned __int128 total = 0;
+    size_t i;
+    json_t *pool;
+    json_array_foreach(pools, i, pool) {
+        Ip a, b;
+        if (ip_parse(json_get_str(pool, "start"), &a) && ip_parse(json_get_str(pool, "end"), &b))
+            total += b.n - a.n + 1;
+    }
+    return total > G_MAXINT64 ? G_MAXINT64 : (gint64) total;
+}
+
+static gint64 add_capped(gint64 a, gint64 b)
+{
+    return a > G_MAXINT64 - b ? G_MAXINT64 : a + b;
+}
+
+static void add_to(json_t *object, const char *key, gint64 n)
+{
+    json_object_set_new(object, key, json_integer(add_capped(json_get_int(object, key, 0), n)));
+}
+
+/* Rows of (network × subnet) → one entry a network. */
+static json_t *availability(Call *c, const char *network_id, GError **err)
+{
+    g_autoptr(json_t) rows = db_query(c->db, err, "availability", "s", network_id), list = json_array();
+    const char *version = call_query(c, "ip_version"), *name = call_query(c, "network_name"), *id = call_query(c, "network_id");
+    const char *project = call_query(c, "project_id") ? call_query(c, "project_id") : call_query(c, "tenant_id");
+    json_t *row, *entry = NULL;
+    size_t i;
+    if (!rows)
+        return NULL;
+    json_array_foreach(rows, i, row) {
+        const char *network = json_get_str(row, "network_id"), *subnet = json_get_str(row, "subnet_id"), *owner = json_get_str(row, "project_id");
+        if ((name && g_strcmp0(name, json_get_str(row, "network_name")) != 0) || (id && strcmp(id, network) != 0) || (project && strcmp(project, owner) != 0))
+            continue;
+        if (!entry || strcmp(json_get_str(entry, "network_id"), network) != 0) {
+            entry = json_make("ssssoii", "network_id", network, "network_name", json_get_str(row, "network_name"), "project_id", owner, "tenant_id", owner,
+                              "subnet_ip_availability", json_array(), "total_ips", (gint64) 0, "used_ips", (gint64) 0);
+            json_array_append_new(list, entry);
+        }
+        if (!subnet || (version && g_ascii_strtoll(version, NULL, 10) != json_get_int(row, "ip_version", 0)))
+            continue;
+        gint64 total = pool_size(json_get_str(row, "allocation_pools")), used = json_get_int(row, "used", 0);
+        json_array_append_new(json_object_get(entry, "subnet_ip_availability"),
+                              json_make("sssiii", "subnet_id", subnet, "subnet_name", json_get_str(row, "subnet_name"), "cidr", json_get_str(row, "cidr"),
+                                        "ip_version", json_get_int(row, "ip_version", 4), "total_ips", total, "used_ips", used));
+        add_to(entry, "total_ips", total);
+        add_to(entry, "used_ips", used);
+    }
+    return g_steal_pointer(&list);
+}
+
+bool availability_list(Call *c, GError **err)
+{
+    json_t *list = availability(c, NULL, err);
+    return list && call_reply(c, 200, json_make("o", "network_ip_availabilities", list));
+}
+
+bool availability_show(Call *c, GError **err)
+{
+    g_autoptr(json_t) list = availability(c, c->params[0], err);
+    if (!list)
+        return false;
+    if (!json_array_size(list))
+        return nv_fail(err, NV_ERR_NOT_FOUND, "Network %.64s could not be found.", c->params[0]);
+    return call_reply(c, 200, json_make("o", "network_ip_availability", json_incref(json_array_get(list, 0))));
+}
