@@ -151,7 +151,8 @@ json_t *domain_stopped_ensure(const json_t *args, GError **err)
 static bool undefine(virDomainPtr domain, GError **err)
 {
     static const unsigned tries[] = {
-        VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA,
+        VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM |
+            VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA,
         VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,      /* the test driver knows no more */
         0,
     };
