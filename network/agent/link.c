@@ -326,7 +326,8 @@ bool link_fdb(const char *name, const GArray *macs, GError **err)
     if (!need(name, &info, err))
         return false;
     Fdb fdb = { info.index, present };
-    struct ndmsg head = { .ndm_family = AF_BRIDGE };
+    /* This header, not ndmsg, makes the kernel look at this port only. */
+    struct ifinfomsg head = { .ifi_family = AF_BRIDGE, .ifi_index = info.index };
     Msg *msg = nlmsg_alloc_simple(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP);
     nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
     bool ok = dump(msg, fdb_one, &fdb, err);

@@ -3,30 +3,40 @@
  * table bridge nuvolet: what a guest may send at all (its MAC, its addresses, ARP and ND for them, a few ethertypes); marks a frame with
  *   the guest it comes from, and later with the guest it goes to: NFT_MARK | number of the port.
  * table inet nuvolet: stateful security groups on those marks (bridged IP packets pass it through br_netfilter): egress in prerouting,
- *   ingress in forward; packets that the host routes or sends itself are found by bridge and destination address instead.
- * Chains: sp_, spa_, sp4_, sp6_ (anti-spoofing), eg_, in_ (a port), ge_, gi_ (a group); sets g4_, g6_ (a group's members). */
+ *   ingress in forward; packets that the host routes or sends itself get the mark by bridge and destination address instead.
+ * A port is entries of sets and maps only, so that a thousand of them cost one a small transaction.  Chains: eg_, in_ (one pair for each
+ * combination of groups that a port has), ge_, gi_ (a group); sets g4_, g6_ (a group's members). */
 #pragma once
 #include "network/agent/spec.h"
 
 #define NFT_MARK 0x40000000u
-typedef enum { MAP_MARKS, MAP_PORTS, MAP_EGRESS, MAP_INGRESS, MAP_ROUTED4, MAP_ROUTED6, MAP_ZONES, SET_GATEWAYS, SET_NAT4, SET_NAT6, MAP_LAST } NftMap;
+typedef enum {
+    MAP_MARKS, MAP_PORTS, MAP_EGRESS, MAP_INGRESS, MAP_ROUTED4, MAP_ROUTED6, MAP_ZONES,
+    SET_MACS, SET_CHADDR, SET_ARP, SET_ARPNETS, SET_IP4, SET_IP4NETS, SET_IP6, SET_IP6NETS, SET_ND, SET_NDNETS,
+    SET_GATEWAYS, SET_NAT4, SET_NAT6, MAP_LAST
+} NftMap;
 /* Family and name, "bridge nuvolet marks". */
 const char *nft_map_name(NftMap map);
-/* An entry of a map or set; value NULL for sets.  Owner: the port or network it belongs to. */
+bool nft_map_is_set(NftMap map);
+/* An entry of a map or set; value NULL for sets. */
 typedef struct NftElement { NftMap map; char *key, *value; } NftElement;
 void nft_element_clear(gpointer element);
+void nft_element_build(GString *out, const NftElement *e, bool add);
 
-/* Tables, maps and base chains.  Repeating it replaces the base chains only; fresh: everything that is there goes first. */
+/* Tables, sets and base chains.  Repeating it replaces the base chains only; fresh: everything that is there goes first. */
 void nft_base_build(GString *out, bool fresh);
-/* Replaces the chains of the port.  stateful: replies pass. */
-void nft_port_build(GString *out, const PortSpec *p, bool stateful);
-void nft_port_absent_build(GString *out, const char *n);
+
+/* A combination of groups, in the order given; stateful: replies pass.  The name tells the content: such chains never change. */
+typedef struct NftCombo { char name[13]; } NftCombo;
+NftCombo nft_combo(const PortSpec *p, bool stateful);
+void nft_combo_build(GString *out, const PortSpec *p, bool stateful);
+void nft_combo_absent_build(GString *out, const char *name);
 /* Entries of the port, array of NftElement. */
-GArray *nft_port_elements(const PortSpec *p, guint32 mark);
+GArray *nft_port_elements(const PortSpec *p, guint32 mark, bool stateful);
+
 /* Replaces the group's chains and member sets. */
 void nft_group_build(GString *out, const GroupSpec *g);
 void nft_group_chains_absent_build(GString *out, const char *n);
 void nft_group_sets_absent_build(GString *out, const char *n);
 void nft_group_sets_clear_build(GString *out, const char *n);
 GArray *nft_network_elements(const NetworkSpec *n);
-void nft_element_build(GString *out, const NftElement *e, bool add);

@@ -3,25 +3,26 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "network/agent/conntrack.h"
+#include "network/agent/elements.h"
 #include "network/agent/nft.h"
 #include "network/agent/nft_apply.h"
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct PortState { PortSpec *spec; guint32 mark; char *hash; } PortState;
+typedef struct PortState { PortSpec *spec; guint32 mark; } PortState;
 typedef struct GroupState { GroupSpec *spec; char *hash; } GroupState;
 typedef struct NetState { GArray *elements; int zone; } NetState;
 
-/* All under lock.  kernel: what the maps and sets hold, "<map> <key>" → value ("" in sets); kept by our own transactions. */
+/* All under lock. */
 static GMutex lock;
-static GHashTable *ports, *groups, *networks, *kernel;
+static GHashTable *ports, *groups, *networks;
+static GHashTable *combos;           /* names of the combinations of groups that have their chains */
 static GHashTable *orphans;          /* groups that are gone but whose sets a rule still names */
 
 static void port_state_free(gpointer data)
 {
     PortState *s = data;
     spec_port_free(s->spec);
-    g_free(s->hash);
     g_free(s);
 }
 
@@ -38,155 +39,6 @@ static void net_state_free(gpointer data)
     NetState *s = data;
     g_array_unref(s->elements);
     g_free(s);
-}
-
-static char *slot(NftMap map, const char *key)
-{
-    return g_strdup_printf("%d %s", map, key);
-}
-
-/* --- reading the kernel's maps --- */
-
-static char *key_text(const json_t *v)
-{
-    const json_t *concat = json_object_get(v, "concat"), *prefix = json_object_get(v, "prefix");
-    if (json_is_integer(v))
-        return g_strdup_printf("0x%" G_GINT64_MODIFIER "x", (gint64) json_integer_value(v));
-    if (prefix)
-        return g_strdup_printf("%s/%d", json_get_str(prefix, "addr"), (int) json_get_int(prefix, "len", 0));
-    if (concat)
-        return g_strdup_printf("\"%s\" . %s", json_string_value(json_array_get(concat, 0)), json_string_value(json_array_get(concat, 1)));
-    return g_strdup(json_string_value(v) ? json_string_value(v) : "");
-}
-
-static char *value_text(const json_t *v, NftMap map)
-{
-    const char *target = json_get_str(json_object_get(v, "goto"), "target");
-    if (target)
-        return g_strdup_printf("goto %s", target);
-    return g_strdup_printf(map == MAP_ZONES ? "%d" : "0x%x", (int) json_integer_value(v));
-}
-
-static bool keyed_by_name(NftMap map)
-{
-    return map == MAP_MARKS || map == MAP_PORTS || map == MAP_ZONES || map == SET_GATEWAYS;
-}
-
-static void take_elements(NftMap map, const json_t *elements)
-{
-    size_t i;
-    json_t *e;
-    json_array_foreach((json_t *) elements, i, e) {
-        bool pair = json_is_array(e);
-        g_autofree char *raw = key_text(pair ? json_array_get(e, 0) : e);
-        g_autofree char *key = keyed_by_name(map) ? g_strdup_printf("\"%s\"", raw) : g_strdup(raw);
-        g_hash_table_replace(kernel, slot(map, key), pair ? value_text(json_array_get(e, 1), map) : g_strdup(""));
-    }
-}
-
-static bool read_kernel(GError **err)
-{
-    g_hash_table_remove_all(kernel);
-    for (int m = 0; m < MAP_LAST; m++) {
-        g_autofree char *command = g_strdup_printf("list %s %s", m >= SET_GATEWAYS ? "set" : "map", nft_map_name(m));
-        g_autoptr(json_t) list = nft_list(command, err);
-        size_t i;
-        json_t *one;
-        if (!list)
-            return false;
-        json_array_foreach(list, i, one) {
-            const json_t *body = json_object_get(one, "map") ? json_object_get(one, "map") : json_object_get(one, "set");
-            take_elements(m, json_object_get(body, "elem"));
-        }
-    }
-    return true;
-}
-
-/* --- differences of elements --- */
-
-/* Which port a map's entry leads to: the last 12 characters of "goto in_…". */
-static bool belongs(const char *key, const char *value, const char *n)
-{
-    g_autofree char *tap = g_strdup_printf("\"nvt%s\"", n);
-    return (g_str_has_prefix(value, "goto ") && g_str_has_suffix(value, n)) || strcmp(strchr(key, ' ') + 1, tap) == 0;
-}
-
-static bool is_known_other(const char *value, const char *n)
-{
-    const char *dash = strrchr(value, '_');
-    return dash && strcmp(dash + 1, n) != 0 && g_hash_table_contains(ports, dash + 1);
-}
-
-/* Entries of old that are not in wanted go, missing ones come.  before: deletions, which precede changes of chains; after: additions. */
-static void diff_elements(GPtrArray *old_slots, const GArray *wanted, const char *n, GString *before, GString *after)
-{
-    g_autoptr(GHashTable) keep = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    for (guint i = 0; wanted && i < wanted->len; i++) {
-        const NftElement *e = &g_array_index(wanted, NftElement, i);
-        char *key = slot(e->map, e->key);
-        const char *there = g_hash_table_lookup(kernel, key);
-        bool again = !g_hash_table_add(keep, key);
-        /* An address that two ports may use is the first one's, as packets from the host are concerned. */
-        bool taken = there && (e->map == MAP_ROUTED4 || e->map == MAP_ROUTED6) && is_known_other(there, n);
-        if (again || taken || g_strcmp0(there, e->value ? e->value : "") == 0)
-            continue;
-        if (there)
-            nft_element_build(before, e, false);
-        nft_element_build(after, e, true);
-    }
-    for (guint i = 0; i < old_slots->len; i++) {
-        const char *key = old_slots->pdata[i];
-        NftElement gone = { .map = (NftMap) g_ascii_strtoll(key, NULL, 10), .key = strchr(key, ' ') + 1 };
-        if (!g_hash_table_contains(keep, key))
-            nft_element_build(before, &gone, false);
-    }
-}
-
-static GPtrArray *slots_of_port(const char *n)
-{
-    GPtrArray *found = g_ptr_array_new();
-    GHashTableIter it;
-    gpointer key, value;
-    g_hash_table_iter_init(&it, kernel);
-    while (g_hash_table_iter_next(&it, &key, &value))
-        if (belongs(key, value, n))
-            g_ptr_array_add(found, key);
-    return found;
-}
-
-/* Brings `kernel` to what a successful transaction did. */
-static void note_elements(const GPtrArray *old_slots, const GArray *wanted, const char *n)
-{
-    for (guint i = 0; i < old_slots->len; i++)
-        g_hash_table_remove(kernel, old_slots->pdata[i]);
-    for (guint i = 0; wanted && i < wanted->len; i++) {
-        const NftElement *e = &g_array_index(wanted, NftElement, i);
-        g_autofree char *key = slot(e->map, e->key);
-        const char *there = g_hash_table_lookup(kernel, key);
-        if (!there || !is_known_other(there, n))
-            g_hash_table_replace(kernel, g_steal_pointer(&key), g_strdup(e->value ? e->value : ""));
-    }
-}
-
-/* One transaction: chains in the middle, entries around them. */
-static bool commit(const char *n, GPtrArray *(*slots)(const char *n), const GArray *wanted, const char *chains_first, const char *chains_last, GError **err)
-{
-    for (int attempt = 0;; attempt++) {
-        g_autoptr(GPtrArray) old = slots(n);
-        g_autoptr(GString) before = g_string_new(NULL), after = g_string_new(NULL);
-        g_autoptr(GError) why = NULL;
-        diff_elements(old, wanted, n, before, after);
-        g_autofree char *text = g_strconcat(chains_first, before->str, after->str, chains_last, NULL);
-        if (!*text || nft_apply(text, &why)) {
-            note_elements(old, wanted, n);
-            return true;
-        }
-        /* Somebody else may have changed the maps: look once. */
-        if (attempt || !read_kernel(NULL)) {
-            g_propagate_error(err, g_steal_pointer(&why));
-            return false;
-        }
-    }
 }
 
 /* --- ports --- */
@@ -237,101 +89,113 @@ static bool is_stateful(const PortSpec *p)
     return p->groups->len == 0;
 }
 
-static bool mark_is_free(guint32 mark, const char *n)
-{
-    g_autofree char *key = g_strdup_printf("%d 0x%x", MAP_EGRESS, NFT_MARK | mark);
-    const char *value = g_hash_table_lookup(kernel, key);
-    return !value || g_str_has_suffix(value, n);
-}
-
 /* The same number for the same port, whoever computes it, but for the rare collision. */
 static guint32 mark_for(const char *n)
 {
     guint32 mark = (guint32) (g_ascii_strtoull(n, NULL, 16) & 0x3fffffff);
-    g_autofree char *tap = g_strdup_printf("%d \"nvt%s\"", MAP_MARKS, n);
-    const char *kept = g_hash_table_lookup(kernel, tap);
+    g_autofree char *tap = g_strdup_printf("\"nvt%s\"", n), *owner = g_strdup_printf("p%s", n);
+    const char *kept = elements_value(MAP_MARKS, tap);
     if (kept)
         return (guint32) g_ascii_strtoull(kept, NULL, 16) & 0x3fffffff;
-    while (!mark || !mark_is_free(mark, n))
-        mark = (mark + 1) & 0x3fffffff;
-    return mark;
+    for (;; mark++) {
+        g_autofree char *key = g_strdup_printf("0x%x", NFT_MARK | (mark & 0x3fffffff));
+        const char *other = elements_owner(MAP_EGRESS, key);
+        if ((mark & 0x3fffffff) && (!other || strcmp(other, owner) == 0))
+            return mark & 0x3fffffff;
+    }
 }
 
-static char *hash_of(const GString *chains, const GArray *elements)
+/* Chains that no port's entry leads to any more. */
+static void sweep_combos(void)
 {
-    g_autoptr(GString) all = g_string_new_len(chains->str, (gssize) chains->len);
-    for (guint i = 0; elements && i < elements->len; i++)
-        nft_element_build(all, &g_array_index(elements, NftElement, i), true);
-    return g_compute_checksum_for_string(G_CHECKSUM_SHA256, all->str, (gssize) all->len);
+    g_autoptr(GHashTable) used = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    GHashTableIter it;
+    gpointer name;
+    elements_values(MAP_INGRESS, used);
+    g_hash_table_iter_init(&it, combos);
+    while (g_hash_table_iter_next(&it, &name, NULL)) {
+        g_autofree char *value = g_strdup_printf("goto in_%s", (char *) name);
+        g_autoptr(GString) text = g_string_new(NULL);
+        g_autoptr(GError) why = NULL;
+        if (g_hash_table_contains(used, value))
+            continue;
+        nft_combo_absent_build(text, name);
+        if (!nft_apply(text->str, &why))
+            log_warn("net.chains_kept", "combination", name, "error", why->message, NULL);
+        g_hash_table_iter_remove(&it);
+    }
 }
 
-static bool port_apply(PortSpec *spec_stolen, GError **err)
+static bool port_apply(const PortSpec *spec, guint32 mark, bool *ret_changed, GError **err)
 {
-    g_autoptr(PortSpec) spec = spec_stolen;
-    PortState *old = g_hash_table_lookup(ports, spec->n.s);
-    guint32 mark = mark_for(spec->n.s);
-    g_autoptr(GArray) elements = nft_port_elements(spec, mark);
+    bool stateful = is_stateful(spec);
+    NftCombo combo = nft_combo(spec, stateful);
+    g_autofree char *owner = g_strdup_printf("p%s", spec->n.s);
+    g_autoptr(GArray) elements = nft_port_elements(spec, mark, stateful);
     g_autoptr(GString) chains = g_string_new(NULL);
-    nft_port_build(chains, spec, is_stateful(spec));
-    g_autofree char *hash = hash_of(chains, elements);
-    if (old && strcmp(old->hash, hash) == 0)
-        return true;
-    if (!commit(spec->n.s, slots_of_port, elements, chains->str, "", err))
+    if (spec->port_security && !g_hash_table_contains(combos, combo.name))
+        nft_combo_build(chains, spec, stateful);
+    if (!elements_commit(owner, elements, chains->str, "", ret_changed, err))
         return false;
-    if (old)
-        forget_port_flows(old->spec);
-    PortState *state = g_new0(PortState, 1);
-    *state = (PortState){ g_steal_pointer(&spec), mark, g_steal_pointer(&hash) };
-    g_hash_table_replace(ports, g_strdup(state->spec->n.s), state);
+    if (chains->len)
+        g_hash_table_add(combos, g_strdup(combo.name));
+    if (*ret_changed)
+        sweep_combos();
     return true;
 }
 
 bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
 {
+    g_autoptr(PortSpec) spec = spec_stolen;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
-    return port_apply(spec_stolen, err);
+    PortState *old = g_hash_table_lookup(ports, spec->n.s);
+    guint32 mark = mark_for(spec->n.s);
+    bool changed = false;
+    if (!port_apply(spec, mark, &changed, err))
+        return false;
+    if (old && changed)
+        forget_port_flows(old->spec);
+    PortState *state = g_new0(PortState, 1);
+    *state = (PortState){ g_steal_pointer(&spec), mark };
+    g_hash_table_replace(ports, g_strdup(state->spec->n.s), state);
+    return true;
 }
 
-/* A shared address of the port that goes falls to another port that may use it. */
-static void reapply_pairs(const PortSpec *gone)
+/* Ports of a network with pairs (a shared address of one that went falls to another), or ports in a group. */
+static bool reapply_ports(bool (*concerns)(const PortSpec *p, const char *n), const char *n, GError **err)
 {
-    GHashTableIter it;
-    gpointer value;
-    g_autoptr(GPtrArray) again = g_ptr_array_new();
-    g_hash_table_iter_init(&it, ports);
-    while (g_hash_table_iter_next(&it, NULL, &value)) {
-        PortState *s = value;
-        if (s->spec->pairs->len && strcmp(s->spec->network.s, gone->network.s) == 0)
-            g_ptr_array_add(again, s);
+    g_autoptr(GList) states = g_hash_table_get_values(ports);
+    bool changed;
+    for (GList *l = states; l; l = l->next) {
+        const PortState *s = l->data;
+        if (concerns(s->spec, n) && !port_apply(s->spec, s->mark, &changed, err))
+            return false;
     }
-    for (guint i = 0; i < again->len; i++) {
-        PortState *s = again->pdata[i];
-        g_autoptr(GArray) elements = nft_port_elements(s->spec, s->mark);
-        g_autoptr(GError) why = NULL;
-        if (!commit(s->spec->n.s, slots_of_port, elements, "", "", &why))
-            log_warn("net.rules_failed", "port", s->spec->n.s, "error", why->message, NULL);
-    }
+    return true;
+}
+
+static bool may_share(const PortSpec *p, const char *network)
+{
+    return p->pairs->len && strcmp(p->network.s, network) == 0;
 }
 
 bool rules_port_absent(const char *n, GError **err)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
-    g_autoptr(GString) chains = g_string_new(NULL);
+    g_autofree char *owner = g_strdup_printf("p%s", n);
     gpointer key = NULL, value = NULL;
-    nft_port_absent_build(chains, n);
-    if (!commit(n, slots_of_port, NULL, "", chains->str, err))
+    if (!elements_commit(owner, NULL, "", "", NULL, err))
         return false;
+    sweep_combos();
     if (!g_hash_table_steal_extended(ports, n, &key, &value))
         return true;
-    PortState *state = value;
-    forget_port_flows(state->spec);
-    if (state->spec->pairs->len)
-        reapply_pairs(state->spec);
-    port_state_free(state);
+    g_autoptr(PortSpec) spec = ((PortState *) value)->spec;
+    g_free(value);
     g_free(key);
-    return true;
+    forget_port_flows(spec);
+    return !spec->pairs->len || reapply_ports(may_share, spec->network.s, err);
 }
 
 /* --- groups --- */
@@ -415,25 +279,14 @@ static void forget_group_flows(const char *n, bool members)
     forget_flows(flows);
 }
 
-/* Ports depend on whether their groups are stateful. */
-static bool reapply_ports_of(const char *n, GError **err)
+static bool is_member(const PortSpec *p, const char *group)
 {
-    GHashTableIter it;
-    gpointer value;
-    bool ok = true;
-    g_hash_table_iter_init(&it, ports);
-    while (ok && g_hash_table_iter_next(&it, NULL, &value)) {
-        PortState *s = value;
-        if (!port_concerned(s->spec, n, false))
-            continue;
-        g_autoptr(GString) chains = g_string_new(NULL);
-        nft_port_build(chains, s->spec, is_stateful(s->spec));
-        g_autoptr(GArray) elements = nft_port_elements(s->spec, s->mark);
-        ok = nft_apply(chains->str, err);
-        g_free(s->hash);
-        s->hash = hash_of(chains, elements);
-    }
-    return ok;
+    return port_concerned(p, group, false);
+}
+
+static char *hash_of(const GString *text)
+{
+    return g_compute_checksum_for_string(G_CHECKSUM_SHA256, text->str, (gssize) text->len);
 }
 
 bool rules_group_ensure(GroupSpec *spec_stolen, GError **err)
@@ -446,7 +299,7 @@ bool rules_group_ensure(GroupSpec *spec_stolen, GError **err)
     GroupState *old = g_hash_table_lookup(groups, n);
     bool members = false, was_stateful = !old || old->spec->stateful;
     nft_group_build(text, spec);
-    g_autofree char *hash = hash_of(text, NULL);
+    g_autofree char *hash = hash_of(text);
     if (old && strcmp(old->hash, hash) == 0 && old->spec->stateful == spec->stateful)
         return true;
     if (!nft_apply(text->str, err))
@@ -458,7 +311,7 @@ bool rules_group_ensure(GroupSpec *spec_stolen, GError **err)
     g_hash_table_replace(groups, g_strdup(n), state);
     g_hash_table_remove(orphans, n);
     sweep_orphans();
-    if (stateful != was_stateful && !reapply_ports_of(n, err))
+    if (stateful != was_stateful && !reapply_ports(is_member, n, err))
         return false;
     if (narrower)
         forget_group_flows(n, members);
@@ -490,39 +343,13 @@ bool rules_group_absent(const char *n, GError **err)
 
 /* --- networks --- */
 
-/* Entries that carry the bridge's name, and NAT prefixes that belong to the network or to nobody. */
-static GPtrArray *slots_of_network(const char *n)
-{
-    GPtrArray *found = g_ptr_array_new();
-    g_autofree char *bridge = g_strdup_printf("\"nvb%s\"", n);
-    GHashTableIter it, nets;
-    gpointer key, value, name;
-    g_hash_table_iter_init(&it, kernel);
-    while (g_hash_table_iter_next(&it, &key, NULL)) {
-        NftMap map = (NftMap) g_ascii_strtoll(key, NULL, 10);
-        bool mine = (map == MAP_ZONES || map == SET_GATEWAYS) && strcmp(strchr(key, ' ') + 1, bridge) == 0;
-        if (map == SET_NAT4 || map == SET_NAT6) {
-            mine = true;
-            g_hash_table_iter_init(&nets, networks);
-            while (mine && g_hash_table_iter_next(&nets, &name, &value))
-                for (guint i = 0; i < ((NetState *) value)->elements->len; i++) {
-                    const NftElement *e = &g_array_index(((NetState *) value)->elements, NftElement, i);
-                    if (e->map == map && strcmp(e->key, strchr((char *) key, ' ') + 1) == 0 && strcmp(name, n) != 0)
-                        mine = false;
-                }
-        }
-        if (mine)
-            g_ptr_array_add(found, key);
-    }
-    return found;
-}
-
 bool rules_network_ensure(const NetworkSpec *spec, GError **err)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     g_autoptr(GArray) elements = nft_network_elements(spec);
-    if (!commit(spec->n.s, slots_of_network, elements, "", "", err))
+    g_autofree char *owner = g_strdup_printf("n%s", spec->n.s);
+    if (!elements_commit(owner, elements, "", "", NULL, err))
         return false;
     NetState *state = g_new0(NetState, 1);
     *state = (NetState){ g_steal_pointer(&elements), spec->zone };
@@ -535,7 +362,8 @@ bool rules_network_absent(const char *n, GError **err)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     g_hash_table_remove(networks, n);
-    return commit(n, slots_of_network, NULL, "", "", err);
+    g_autofree char *owner = g_strdup_printf("n%s", n);
+    return elements_commit(owner, NULL, "", "", NULL, err);
 }
 
 /* --- everything --- */
@@ -555,17 +383,23 @@ static void build_ports(GString *out)
     GHashTableIter it;
     gpointer value;
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GString) entries = g_string_new(NULL);
+    g_hash_table_remove_all(combos);
     g_hash_table_iter_init(&it, ports);
     while (g_hash_table_iter_next(&it, NULL, &value)) {
         const PortState *s = value;
-        nft_port_build(out, s->spec, is_stateful(s->spec));
-        g_autoptr(GArray) elements = nft_port_elements(s->spec, s->mark);
+        bool stateful = is_stateful(s->spec);
+        NftCombo combo = nft_combo(s->spec, stateful);
+        g_autoptr(GArray) elements = nft_port_elements(s->spec, s->mark, stateful);
+        if (s->spec->port_security && g_hash_table_add(combos, g_strdup(combo.name)))
+            nft_combo_build(out, s->spec, stateful);
         for (guint i = 0; i < elements->len; i++) {
             const NftElement *e = &g_array_index(elements, NftElement, i);
-            if (g_hash_table_add(seen, slot(e->map, e->key)))
-                nft_element_build(out, e, true);
+            if (g_hash_table_add(seen, g_strdup_printf("%d %s", e->map, e->key)))
+                nft_element_build(entries, e, true);
         }
     }
+    g_string_append(out, entries->str);
 }
 
 bool rules_rebuild(GError **err)
@@ -582,7 +416,7 @@ bool rules_rebuild(GError **err)
         nft_group_build(text, ((GroupState *) value)->spec);
     build_ports(text);
     g_hash_table_remove_all(orphans);
-    return nft_apply(text->str, err) && read_kernel(err);
+    return nft_apply(text->str, err) && elements_read(err);
 }
 
 static GHashTable *chains_of(const char *family, GError **err)
@@ -602,40 +436,58 @@ static GHashTable *chains_of(const char *family, GError **err)
 
 static bool port_refers(const char *group)
 {
-    GHashTableIter it;
-    gpointer value;
-    g_hash_table_iter_init(&it, ports);
-    while (g_hash_table_iter_next(&it, NULL, &value))
-        if (port_concerned(((PortState *) value)->spec, group, false))
+    g_autoptr(GList) states = g_hash_table_get_values(ports);
+    for (GList *l = states; l; l = l->next)
+        if (is_member(((PortState *) l->data)->spec, group))
             return true;
     return false;
+}
+
+static bool list_ports(GHashTable *ret_ports, GError **err)
+{
+    g_autofree char *command = g_strdup_printf("list map %s", nft_map_name(MAP_PORTS));
+    g_autoptr(json_t) list = nft_list(command, err);
+    size_t i, k;
+    json_t *one, *entry;
+    json_array_foreach(list, i, one)
+        json_array_foreach(json_object_get(json_object_get(one, "map"), "elem"), k, entry) {
+            const char *tap = json_string_value(json_array_get(entry, 0));
+            if (tap && g_str_has_prefix(tap, "nvt"))
+                g_hash_table_add(ret_ports, g_strdup(tap + 3));
+        }
+    return list != NULL;
 }
 
 bool rules_list(GHashTable *ret_ports, GHashTable *ret_groups, GError **err)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
-    g_autoptr(GHashTable) bridge = chains_of("bridge", err);
-    g_autoptr(GHashTable) inet = bridge ? chains_of("inet", err) : NULL;
+    g_autoptr(GHashTable) inet = chains_of("inet", err);
     GHashTableIter it;
     gpointer name;
-    if (!inet)
+    if (!inet || !list_ports(ret_ports, err))
         return false;
-    g_hash_table_iter_init(&it, bridge);
-    while (g_hash_table_iter_next(&it, &name, NULL)) {
-        if (!g_str_has_prefix(name, "sp_"))
-            continue;
-        const char *n = (const char *) name + 3;
-        g_autofree char *in = g_strdup_printf("in_%s", n), *eg = g_strdup_printf("eg_%s", n);
-        if (!g_hash_table_contains(ports, n) || (g_hash_table_contains(inet, in) && g_hash_table_contains(inet, eg)))
-            g_hash_table_add(ret_ports, g_strdup(n));
-    }
     g_hash_table_iter_init(&it, inet);
     while (g_hash_table_iter_next(&it, &name, NULL)) {
         const char *n = (const char *) name + 3;
         if (g_str_has_prefix(name, "gi_") && (g_hash_table_contains(groups, n) || !port_refers(n)))
             g_hash_table_add(ret_groups, g_strdup(n));
     }
+    return true;
+}
+
+/* Combinations that an earlier agent left. */
+static bool read_combos(GError **err)
+{
+    g_autoptr(GHashTable) inet = chains_of("inet", err);
+    GHashTableIter it;
+    gpointer name;
+    if (!inet)
+        return false;
+    g_hash_table_iter_init(&it, inet);
+    while (g_hash_table_iter_next(&it, &name, NULL))
+        if (g_str_has_prefix(name, "in_"))
+            g_hash_table_add(combos, g_strdup((const char *) name + 3));
     return true;
 }
 
@@ -647,13 +499,14 @@ bool rules_start(GError **err)
     ports = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, port_state_free);
     groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, group_state_free);
     networks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, net_state_free);
-    kernel = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    combos = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    elements_start();
     orphans = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     nft_base_build(text, false);
     if (nft_apply(text->str, NULL))
-        return read_kernel(err);
+        return elements_read(err) && read_combos(err);
     /* An older version's tables of another shape: begin anew, closed until the controller says what there is. */
     g_string_truncate(text, 0);
     nft_base_build(text, true);
-    return nft_apply(text->str, err) && read_kernel(err);
+    return nft_apply(text->str, err) && elements_read(err);
 }

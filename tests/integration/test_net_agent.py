@@ -108,7 +108,7 @@ class Case(unittest.TestCase):
             g.close()
         for verb, id_ in reversed(self.made):
             self.verb(verb, id=id_)
-        left = sh("ip -br link | grep nv[btd]; ls /run/netns | grep nuvolet; ls %s/dhcp; nft list ruleset | grep -E \"[gse][0-9pnige]*_[0-9a-f]{12}\"; true" % RUN).stdout
+        left = sh("ip -br link | grep nv[btd]; ls /run/netns | grep nuvolet; ls %s/dhcp; nft list ruleset | grep -v expires | grep -E \"[gien][0-9nieg]_[0-9a-f]{12}|nv[btd][0-9a-f]{12}\"; true" % RUN).stdout
         self.assertEqual(left, "")
         self.assertEqual(self.verb("net.list"), {"networks": [], "ports": [], "groups": [], "namespaces": []})
 
@@ -481,8 +481,8 @@ class Spoofing(Case):
             self.assertIn(name, arrived)
 
     def test_allowed_pair_is_allowed_and_no_more(self):
-        net, p, g, q, h = self.pair(pairs=["10.0.0.50", "10.7.0.0/16"])
-        for source, wanted in (("10.0.0.50", True), ("10.7.3.4", True), ("10.8.3.4", False), ("10.0.0.51", False)):
+        net, p, g, q, h = self.pair(pairs=["10.0.0.50", "10.7.0.0/16", "10.7.9.0/24", "10.7.9.9", "10.7.0.0/16"])
+        for source, wanted in (("10.0.0.50", True), ("10.7.9.9", True), ("10.7.3.4", True), ("10.8.3.4", False), ("10.0.0.51", False)):
             frame = ether(p.mac, EVERYONE, 0x800, ip4(source, "10.0.0.255", 17, udp(1000, 2000, self.MARK)))
             came = self.arrived(h, frame)
             g.send(frame)
@@ -560,7 +560,7 @@ class Damage(Case):
         t.start()
         time.sleep(0.2)
         sh("nft flush ruleset")
-        until("the rules are back", 10, lambda: "sp_" in sh("nft list ruleset").stdout)
+        until("the rules are back", 10, lambda: p.tap in sh("nft list ruleset").stdout)
         time.sleep(0.5)
         stop.append(1)
         t.join()
@@ -575,8 +575,10 @@ class Damage(Case):
 
     def test_one_chain_changed_by_hand_comes_back(self):
         net, p, g, q, h = self.ready()
-        sh("nft flush chain bridge nuvolet sp_" + p.tap[3:])
-        until("the chain is back", 5, lambda: "ether saddr" in sh("nft list chain bridge nuvolet sp_" + p.tap[3:]).stdout)
+        sh("nft flush chain bridge nuvolet secure")
+        until("the chain is back", 5, lambda: "ether saddr" in sh("nft list chain bridge nuvolet secure").stdout)
+        sh("nft delete element bridge nuvolet macs { %s . %s }" % (p.tap, p.mac))
+        until("the entry is back", 5, lambda: p.tap in sh("nft list set bridge nuvolet macs").stdout)
 
     def test_links_namespaces_and_bridges_come_back(self):
         net, p, g, q, h = self.ready()

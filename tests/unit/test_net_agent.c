@@ -38,9 +38,9 @@ static char *render(const json_t *args, GError **err)
     } else if (json_object_get(args, "network_id")) {
         g_autoptr(PortSpec) p = spec_port_parse(args, err);
         if (p) {
-            nft_port_build(out, p, true);
-            put_elements(out, nft_port_elements(p, 0x123));
-            nft_port_absent_build(out, p->n.s);
+            nft_combo_build(out, p, true);
+            put_elements(out, nft_port_elements(p, 0x123, true));
+            nft_combo_absent_build(out, nft_combo(p, true).name);
         }
     } else if (json_object_get(args, "zone")) {
         g_autoptr(NetworkSpec) n = spec_network_parse(args, err);

@@ -1,0 +1,195 @@
+/* network/agent/nft_port.c -- a port as entries of the sets, and the chains of a combination of groups. */
+#include "network/agent/nft.h"
+#include <string.h>
+
+static int whole(int version)
+{
+    return version == 4 ? 32 : 128;
+}
+
+/* Overlapping prefixes of one MAC would be refused by the kernel: a prefix within another is left out. */
+static bool is_covered(const PortSpec *p, guint i)
+{
+    Pair a = g_array_index(p->pairs, Pair, i);
+    for (guint k = 0; k < p->pairs->len; k++) {
+        Pair b = g_array_index(p->pairs, Pair, k);
+        bool wider = b.cidr.prefix < a.cidr.prefix || (b.cidr.prefix == a.cidr.prefix && k < i);
+        if (k != i && wider && strcmp(a.mac, b.mac) == 0 && b.cidr.base.version == a.cidr.base.version && cidr_contains(b.cidr, a.cidr.base))
+            return true;
+    }
+    return false;
+}
+
+/* All that the port may send from: its own MAC with its own addresses, then its allowed pairs, of one IP version. */
+static GArray *sources(const PortSpec *p, int version)
+{
+    GArray *list = g_array_new(FALSE, TRUE, sizeof(Pair));
+    Pair own = { 0 };
+    guint8 mac[6];
+    Cidr link = { { 6, (unsigned __int128) 0xfe80 << 112 }, 64 };
+    g_strlcpy(own.mac, p->mac, sizeof own.mac);
+    for (guint i = 0; i < p->addresses->len; i++) {
+        Ip ip = g_array_index(p->addresses, Ip, i);
+        own.cidr = (Cidr){ ip, whole(version) };
+        if (ip.version == version)
+            g_array_append_val(list, own);
+    }
+    if (version == 6 && mac_parse(p->mac, mac)) {
+        own.cidr = (Cidr){ ip_eui64(link, mac), 128 };
+        g_array_append_val(list, own);
+    }
+    for (guint i = 0; i < p->pairs->len; i++) {
+        Pair pair = g_array_index(p->pairs, Pair, i);
+        if (pair.cidr.base.version == version && !is_covered(p, i))
+            g_array_append_val(list, pair);
+        /* An interface with a MAC of its own has a link-local address of its own. */
+        if (version == 6 && strcmp(pair.mac, p->mac) != 0 && mac_parse(pair.mac, mac)) {
+            pair.cidr = (Cidr){ ip_eui64(link, mac), 128 };
+            g_array_append_val(list, pair);
+        }
+    }
+    return list;
+}
+
+static const char *range_text(Cidr c, char buf[50])
+{
+    if (c.prefix == whole(c.base.version))
+        ip_format(c.base, buf);
+    else
+        cidr_format(c, buf);
+    return buf;
+}
+
+static void add(GArray *list, NftMap map, char *key_stolen, char *value_stolen)
+{
+    NftElement e = { map, key_stolen, value_stolen };
+    g_array_append_val(list, e);
+}
+
+static GArray *elements_new(void)
+{
+    GArray *list = g_array_new(FALSE, TRUE, sizeof(NftElement));
+    g_array_set_clear_func(list, nft_element_clear);
+    return list;
+}
+
+/* A source as an ND target: 128 bits of the ICMPv6 message. */
+static char *target_text(Cidr c)
+{
+    Ip first = cidr_first(c), last = cidr_last(c);
+    g_autofree char *low = g_strdup_printf("0x%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x", (guint64) (first.n >> 64), (guint64) first.n);
+    if (c.prefix == 128)
+        return g_steal_pointer(&low);
+    return g_strdup_printf("%s-0x%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x", low, (guint64) (last.n >> 64), (guint64) last.n);
+}
+
+static void add_sources(GArray *list, const PortSpec *p, int version)
+{
+    g_autoptr(GArray) from = sources(p, version);
+    const char *tap = p->tap.s;
+    for (guint i = 0; i < from->len; i++) {
+        const Pair *s = &g_array_index(from, Pair, i);
+        int net = s->cidr.prefix != whole(version);
+        char ip[50];
+        range_text(s->cidr, ip);
+        if (version == 4) {
+            add(list, SET_ARP + net, g_strdup_printf("\"%s\" . %s . %s . %s", tap, s->mac, s->mac, ip), NULL);
+            add(list, SET_IP4 + net, g_strdup_printf("\"%s\" . %s . %s", tap, s->mac, ip), NULL);
+            continue;
+        }
+        g_autofree char *target = target_text(s->cidr);
+        add(list, SET_IP6 + net, g_strdup_printf("\"%s\" . %s . %s", tap, s->mac, ip), NULL);
+        add(list, SET_ND + net, g_strdup_printf("\"%s\" . %s . %s", tap, s->mac, target), NULL);
+    }
+}
+
+/* What lets the host find the port of a packet that it routes: single addresses only. */
+static void add_routed(GArray *list, const PortSpec *p, guint32 mark, int version)
+{
+    g_autoptr(GArray) from = sources(p, version);
+    for (guint i = 0; i < from->len; i++) {
+        const Pair *s = &g_array_index(from, Pair, i);
+        char ip[50];
+        if (s->cidr.prefix == whole(version))
+            add(list, version == 4 ? MAP_ROUTED4 : MAP_ROUTED6, g_strdup_printf("\"%s\" . %s", p->bridge.s, range_text(s->cidr, ip)),
+                g_strdup_printf("0x%x", mark));
+    }
+}
+
+NftCombo nft_combo(const PortSpec *p, bool stateful)
+{
+    g_autoptr(GString) text = g_string_new(stateful ? "stateful" : "stateless");
+    NftCombo combo;
+    for (guint i = 0; i < p->groups->len; i++)
+        g_string_append_printf(text, " %s", g_array_index(p->groups, Id12, i).s);
+    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text->str, -1);
+    g_strlcpy(combo.name, sum, sizeof combo.name);
+    return combo;
+}
+
+GArray *nft_port_elements(const PortSpec *p, guint32 mark, bool stateful)
+{
+    GArray *list = elements_new();
+    const char *tap = p->tap.s;
+    guint32 m = NFT_MARK | mark;
+    NftCombo combo = nft_combo(p, stateful);
+    g_auto(GStrv) octets = g_strsplit(p->mac, ":", 6);
+    g_autofree char *chaddr = g_strjoinv("", octets);
+    bool safe = p->port_security;
+    add(list, MAP_MARKS, g_strdup_printf("\"%s\"", tap), g_strdup_printf("0x%x", m));
+    add(list, MAP_PORTS, g_strdup_printf("\"%s\"", tap), g_strdup(safe ? "goto secure" : "accept"));
+    add(list, MAP_EGRESS, g_strdup_printf("0x%x", m), safe ? g_strdup_printf("goto eg_%s", combo.name) : g_strdup("accept"));
+    add(list, MAP_INGRESS, g_strdup_printf("0x%x", m), safe ? g_strdup_printf("goto in_%s", combo.name) : g_strdup("accept"));
+    for (int version = 4; version <= 6; version += 2)
+        add_routed(list, p, m, version);
+    if (!safe)
+        return list;
+    add(list, SET_MACS, g_strdup_printf("\"%s\" . %s", tap, p->mac), NULL);
+    add(list, SET_CHADDR, g_strdup_printf("\"%s\" . 0x%s", tap, chaddr), NULL);
+    for (guint i = 0; i < p->pairs->len; i++)
+        add(list, SET_MACS, g_strdup_printf("\"%s\" . %s", tap, g_array_index(p->pairs, Pair, i).mac), NULL);
+    add_sources(list, p, 4);
+    add_sources(list, p, 6);
+    return list;
+}
+
+static void combo_chain(GString *out, const PortSpec *p, const char *name, bool ingress, bool stateful)
+{
+    const char *mine = ingress ? "in_" : "eg_", *group = ingress ? "gi_" : "ge_";
+    for (guint i = 0; i < p->groups->len; i++)
+        g_string_append_printf(out, "add chain inet nuvolet %s%s\n", group, g_array_index(p->groups, Id12, i).s);
+    g_string_append_printf(out, "add chain inet nuvolet %s%s\nflush chain inet nuvolet %s%s\ntable inet nuvolet {\n\tchain %s%s {\n", mine, name, mine, name,
+                           mine, name);
+    if (stateful)
+        g_string_append(out, "\t\tct state vmap { established : accept, related : accept, invalid : drop }\n");
+    for (guint i = 0; i < p->groups->len; i++)
+        g_string_append_printf(out, "\t\tjump %s%s\n", group, g_array_index(p->groups, Id12, i).s);
+    g_string_append(out, "\t\tcounter drop\n\t}\n}\n");
+}
+
+void nft_combo_build(GString *out, const PortSpec *p, bool stateful)
+{
+    NftCombo combo = nft_combo(p, stateful);
+    combo_chain(out, p, combo.name, true, stateful);
+    combo_chain(out, p, combo.name, false, stateful);
+}
+
+void nft_combo_absent_build(GString *out, const char *name)
+{
+    g_string_append_printf(out, "delete chain inet nuvolet in_%s\ndelete chain inet nuvolet eg_%s\n", name, name);
+}
+
+GArray *nft_network_elements(const NetworkSpec *n)
+{
+    GArray *list = elements_new();
+    if (n->zone)
+        add(list, MAP_ZONES, g_strdup_printf("\"%s\"", n->bridge.s), g_strdup_printf("%d", n->zone));
+    if (n->host_addresses->len)
+        add(list, SET_GATEWAYS, g_strdup_printf("\"%s\"", n->bridge.s), NULL);
+    for (guint i = 0; i < n->nat->len; i++) {
+        Cidr c = g_array_index(n->nat, Cidr, i);
+        char buf[50];
+        add(list, c.base.version == 4 ? SET_NAT4 : SET_NAT6, g_strdup(range_text(c, buf)), NULL);
+    }
+    return list;
+}
