@@ -1,0 +1,432 @@
+"""tests/http/test_network.py -- networks, subnets, ports and security groups over HTTP: shapes, addresses, tenants, hostile input."""
+import concurrent.futures
+import ipaddress
+import re
+import unittest
+import uuid
+
+from cloud import Cloud
+
+N = "/network/v2.0/"
+ID = re.compile(r"[0-9a-f-]{36}")
+
+
+class Base(unittest.TestCase):
+    options = {"quota.ports": "-1", "quota.networks": "-1", "quota.subnets": "-1", "quota.security_groups": "-1"}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cloud = Cloud(agent=False, options=cls.options)
+        cls.addClassCleanup(cls.cloud.stop)
+        cls.demo, cls.admin, cls.other = cls.cloud.login("demo"), cls.cloud.login("admin"), cls.cloud.new_tenant()
+
+    def ok(self, reply, status):
+        self.assertEqual(reply.status, status, reply)
+        return reply.json
+
+    def network(self, who=None, **attrs):
+        return self.ok((who or self.demo).post(N + "networks", {"network": attrs}), 201)["network"]
+
+    def subnet(self, network, who=None, **attrs):
+        attrs = {"network_id": network["id"], "ip_version": 4, "cidr": "10.0.0.0/24", **attrs}
+        return self.ok((who or self.demo).post(N + "subnets", {"subnet": attrs}), 201)["subnet"]
+
+    def port(self, network, who=None, **attrs):
+        return self.ok((who or self.demo).post(N + "ports", {"port": {"network_id": network["id"], **attrs}}), 201)["port"]
+
+    def group(self, who=None, **attrs):
+        return self.ok((who or self.demo).post(N + "security-groups", {"security_group": {"name": "g", **attrs}}), 201)["security_group"]
+
+    def refuse(self, status, method, path, body=None, who=None):
+        r = (who or self.demo).call(method, N + path, body)
+        self.assertEqual(r.status, status, (method, path, body, r))
+        self.assertIn("NeutronError", r.json)
+        return r.message
+
+    def ips(self, port):
+        return [ip["ip_address"] for ip in port["fixed_ips"]]
+
+
+class Networks(Base):
+    def test_life(self):
+        n = self.network(name="a", description="d")
+        self.assertEqual((n["status"], n["admin_state_up"], n["shared"], n["mtu"], n["subnets"]), ("ACTIVE", True, False, 1450, []))
+        self.assertNotIn("provider:network_type", n)
+        changed = self.ok(self.demo.put(N + "networks/" + n["id"], {"network": {"name": "b", "admin_state_up": False}}), 200)["network"]
+        self.assertEqual((changed["name"], changed["admin_state_up"]), ("b", False))
+        self.assertGreater(changed["revision_number"], n["revision_number"])
+        self.assertEqual(self.demo.delete(N + "networks/" + n["id"]).status, 204)
+        self.refuse(404, "GET", "networks/" + n["id"])
+
+    def test_own_numbers(self):
+        admin_view = [self.ok(self.admin.get(N + "networks/" + self.network()["id"]), 200)["network"] for _ in range(3)]
+        self.assertEqual({n["provider:network_type"] for n in admin_view}, {"vxlan"})
+        self.assertEqual(len({n["provider:segmentation_id"] for n in admin_view}), 3)
+
+    def test_bulk_is_all_or_nothing(self):
+        two = self.ok(self.demo.post(N + "networks", {"networks": [{"name": "x"}, {"name": "y"}]}), 201)["networks"]
+        self.assertEqual([n["name"] for n in two], ["x", "y"])
+        name = uuid.uuid4().hex
+        self.refuse(400, "POST", "networks", {"networks": [{"name": name}, {"name": name, "no_such": 1}]})
+        self.assertEqual(self.demo.get(N + "networks?name=" + name).json["networks"], [])
+
+    def test_public_network(self):
+        n = self.ok(self.demo.get(N + "networks?router:external=true"), 200)["networks"][0]
+        self.assertEqual((n["name"], n["shared"], n["mtu"]), ("public", True, 1500))
+        s = self.ok(self.demo.get(N + "subnets?network_id=" + n["id"]), 200)["subnets"][0]
+        self.assertEqual((s["cidr"], s["gateway_ip"], s["enable_dhcp"]), ("172.24.4.0/24", "172.24.4.1", True))
+
+    def test_admin_only_attributes(self):
+        for attribute, value in (("shared", True), ("router:external", True), ("provider:network_type", "vxlan"), ("is_default", True),
+                                 ("project_id", self.other.project_id)):
+            self.refuse(403, "POST", "networks", {"network": {attribute: value}})
+        for attribute in ("id", "status", "revision_number", "created_at", "subnets", "vni"):
+            self.refuse(400, "POST", "networks", {"network": {attribute: "x"}})
+        n = self.network()
+        self.refuse(403, "PUT", "networks/" + n["id"], {"network": {"shared": True}})
+        self.network(shared=False, project_id=self.demo.project_id)      # what is so anyway may be said
+
+    def test_refused(self):
+        for bad in ({"name": 1}, {"name": "x" * 256}, {"mtu": 10}, {"mtu": "x"}, {"admin_state_up": "maybe"}, {"dns_domain": "no dot"}, {"name": "a\nb"}):
+            self.refuse(400, "POST", "networks", {"network": bad})
+        self.refuse(400, "POST", "networks", {"network": {"provider:network_type": "flat"}}, self.admin)
+        self.refuse(400, "POST", "networks", {"network": {"provider:network_type": "vlan"}}, self.admin)
+
+    def test_tags(self):
+        n = self.network(name="tagged")
+        path = "networks/%s/tags" % n["id"]
+        self.assertEqual(self.ok(self.demo.put(N + path, {"tags": ["red", "blue"]}), 200), {"tags": ["red", "blue"]})
+        for query, found in (("tags=red,blue", 1), ("tags=red,green", 0), ("tags-any=red,green", 1), ("not-tags=red,blue", 0), ("not-tags-any=green", 1)):
+            rows = self.ok(self.demo.get(N + "networks?name=tagged&" + query), 200)["networks"]
+            self.assertEqual(len(rows), found, query)
+        self.assertEqual(self.demo.get(N + path + "/red").status, 204)
+        self.assertEqual(self.demo.put(N + path + "/green").status, 201)
+        self.assertEqual(self.demo.delete(N + path + "/red").status, 204)
+        self.refuse(404, "DELETE", path + "/red")
+        self.refuse(404, "GET", path, who=self.other)
+        self.refuse(400, "PUT", path, {"tags": ["a,b"]})
+
+
+class Subnets(Base):
+    def test_gateway_has_three_states(self):
+        n = self.network()
+        chosen = self.subnet(n, cidr="10.0.1.0/24", gateway_ip="10.0.1.254")
+        absent = self.subnet(n, cidr="10.0.2.0/24")
+        none = self.subnet(n, cidr="10.0.3.0/24", gateway_ip=None)
+        self.assertEqual([s["gateway_ip"] for s in (chosen, absent, none)], ["10.0.1.254", "10.0.2.1", None])
+        self.assertEqual(chosen["allocation_pools"], [{"start": "10.0.1.1", "end": "10.0.1.253"}])
+        self.assertEqual(none["allocation_pools"], [{"start": "10.0.3.1", "end": "10.0.3.254"}])
+        self.assertIsNone(self.ok(self.demo.put(N + "subnets/" + absent["id"], {"subnet": {"gateway_ip": None}}), 200)["subnet"]["gateway_ip"])
+
+    def test_dhcp_port_comes_and_goes(self):
+        n = self.network()
+        ports = lambda: self.ok(self.demo.get(N + "ports?device_owner=network:dhcp&network_id=" + n["id"]), 200)["ports"]
+        s = self.subnet(n, enable_dhcp=False)
+        self.assertEqual(ports(), [])
+        self.ok(self.demo.put(N + "subnets/" + s["id"], {"subnet": {"enable_dhcp": True}}), 200)
+        self.assertEqual([self.ips(p) for p in ports()], [["10.0.0.2"]])
+        self.refuse(409, "DELETE", "ports/" + ports()[0]["id"])
+        six = self.subnet(n, ip_version=6, cidr="2001:db8::/64", ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
+        self.assertEqual(len(self.ips(ports()[0])), 2)
+        self.assertEqual(self.demo.delete(N + "subnets/" + six["id"]).status, 204)
+        self.assertEqual([self.ips(p) for p in ports()], [["10.0.0.2"]])
+        self.assertEqual(self.demo.delete(N + "subnets/" + s["id"]).status, 204)
+        self.assertEqual(ports(), [])
+
+    def test_refused(self):
+        n = self.network()
+        self.subnet(n)
+        for bad in ({"cidr": "10.0.0.128/25"}, {"cidr": "10.1.0.1/24"}, {"cidr": "10.1.0.0/33"}, {"cidr": "999.0.0.0/8"}, {"cidr": "0.0.0.0/0"},
+                    {"cidr": "10.1.0.0/31"}, {"cidr": "224.0.0.0/24"}, {"cidr": "127.0.0.0/24"}, {"cidr": "10.1.0.0/24", "ip_version": 6},
+                    {"cidr": "10.1.0.0/24", "gateway_ip": "10.2.0.1"}, {"cidr": "10.1.0.0/24", "gateway_ip": "10.1.0.0"},
+                    {"cidr": "10.1.0.0/24", "gateway_ip": "10.1.0.255"}, {"cidr": "10.1.0.0/24", "gateway_ip": "fe80::1"},
+                    {"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.1.0.9", "end": "10.1.0.5"}]},
+                    {"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.2.0.1", "end": "10.2.0.5"}]},
+                    {"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.1.0.1"}]},
+                    {"cidr": "10.1.0.0/24", "dns_nameservers": ["x"]}, {"cidr": "10.1.0.0/24", "dns_nameservers": ["8.8.8.8", "8.8.8.8"]},
+                    {"cidr": "10.1.0.0/24", "host_routes": [{"destination": "x", "nexthop": "10.1.0.1"}]},
+                    {"cidr": "10.1.0.0/24", "host_routes": [{"destination": "::/0", "nexthop": "10.1.0.1"}]},
+                    {"cidr": "10.1.0.0/24", "ipv6_ra_mode": "slaac"}, {"cidr": "10.1.0.0/24", "ip_version": 5}, {},
+                    {"ip_version": 6, "cidr": "2001:db8::/80", "ipv6_address_mode": "slaac"},
+                    {"ip_version": 6, "cidr": "2001:db8::/64", "ipv6_address_mode": "slaac", "ipv6_ra_mode": "dhcpv6-stateful"}):
+            self.refuse(400, "POST", "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, **bad}})
+        for pools in ([{"start": "10.1.0.1", "end": "10.1.0.9"}], [{"start": "10.1.0.5", "end": "10.1.0.9"}, {"start": "10.1.0.8", "end": "10.1.0.20"}]):
+            self.refuse(409, "POST", "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, "cidr": "10.1.0.0/24", "allocation_pools": pools}})
+
+    def test_busy(self):
+        n = self.network()
+        s = self.subnet(n)
+        p = self.port(n)
+        self.refuse(409, "DELETE", "subnets/" + s["id"])
+        self.assertIn(p["id"], self.refuse(409, "DELETE", "networks/" + n["id"]))
+        self.assertEqual(self.demo.delete(N + "ports/" + p["id"]).status, 204)
+        self.assertEqual(self.demo.delete(N + "networks/" + n["id"]).status, 204)
+        self.refuse(404, "GET", "subnets/" + s["id"])
+
+
+class Ports(Base):
+    def test_addresses(self):
+        n = self.network()
+        four = self.subnet(n, cidr="10.0.0.0/28")
+        stateful = self.subnet(n, ip_version=6, cidr="2001:db8:1::/64", ipv6_ra_mode="dhcpv6-stateful", ipv6_address_mode="dhcpv6-stateful")
+        self.subnet(n, ip_version=6, cidr="2001:db8:2::/64", ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
+        p = self.port(n, mac_address="fa:16:3e:00:00:01")
+        self.assertEqual(sorted(self.ips(p)), ["10.0.0.3", "2001:db8:1::3", "2001:db8:2:0:f816:3eff:fe00:1"])
+        q = self.port(n, fixed_ips=[{"ip_address": "10.0.0.9"}, {"subnet_id": four["id"]}])
+        self.assertEqual(sorted(self.ips(q))[:2], ["10.0.0.4", "10.0.0.9"])
+        none = self.port(n, fixed_ips=[])
+        self.assertEqual(none["fixed_ips"], [])
+        moved = self.ok(self.demo.put(N + "ports/" + q["id"], {"port": {"fixed_ips": [{"ip_address": "10.0.0.9"}, {"ip_address": "10.0.0.10"}]}}), 200)["port"]
+        self.assertEqual(sorted(self.ips(moved))[:2], ["10.0.0.10", "10.0.0.9"])
+        self.assertEqual(self.ips(self.port(n, fixed_ips=[{"subnet_id": four["id"]}]))[0], "10.0.0.4")     # free again
+        rows = self.ok(self.demo.get(N + "ports?fixed_ips=ip_address=10.0.0.9"), 200)["ports"]
+        self.assertEqual([r["id"] for r in rows], [q["id"]])
+        self.assertEqual(len(self.ok(self.demo.get(N + "ports?fixed_ips=subnet_id=" + stateful["id"]), 200)["ports"]), 2)
+
+    def test_theft(self):
+        n = self.network()
+        s = self.subnet(n)
+        taken = self.ips(self.port(n))[0]
+        for address in ("10.0.0.1", "10.0.0.0", "10.0.0.255", "10.0.1.5", "::1", "x", "10.0.0.5/32"):
+            self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "fixed_ips": [{"ip_address": address}]}})
+        for address in (taken, "10.0.0.2"):
+            self.refuse(409, "POST", "ports", {"port": {"network_id": n["id"], "fixed_ips": [{"ip_address": address, "subnet_id": s["id"]}]}})
+        foreign = self.subnet(self.network(self.other), self.other)
+        self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "fixed_ips": [{"subnet_id": foreign["id"]}]}})
+        mac = self.port(n, mac_address="fa:16:3e:00:00:02")["mac_address"]
+        self.refuse(409, "POST", "ports", {"port": {"network_id": n["id"], "mac_address": mac.upper()}})
+        for bad in ("01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00", "fa:16:3e", 5):
+            self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "mac_address": bad}})
+
+    def test_hundred_at_once(self):
+        n = self.network()
+        self.subnet(n)
+
+        def create(_):
+            client = self.cloud.login("demo")
+            made = [client.post(N + "ports", {"port": {"network_id": n["id"]}}) for _ in range(5)]
+            client.close()
+            return made
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            replies = [r for many in pool.map(create, range(20)) for r in many]
+        self.assertEqual({r.status for r in replies}, {201})
+        got = [self.ips(r.json["port"])[0] for r in replies]
+        self.assertEqual(sorted(map(ipaddress.ip_address, got)), [ipaddress.ip_address("10.0.0.3") + i for i in range(100)])
+
+    def test_one_address_a_hundred_times(self):
+        n = self.network()
+        self.subnet(n)
+        body = {"port": {"network_id": n["id"], "fixed_ips": [{"ip_address": "10.0.0.77"}]}}
+
+        def create(_):
+            client = self.cloud.login("demo")
+            statuses = [client.post(N + "ports", body).status for _ in range(10)]
+            client.close()
+            return statuses
+        with concurrent.futures.ThreadPoolExecutor(10) as pool:
+            statuses = [s for many in pool.map(create, range(10)) for s in many]
+        self.assertEqual((statuses.count(201), statuses.count(409)), (1, 99))
+
+    def test_exhaustion(self):
+        n = self.network()
+        self.subnet(n, cidr="10.0.0.0/29")
+        for _ in range(4):
+            self.port(n)
+        self.assertIn("No more IP addresses", self.refuse(409, "POST", "ports", {"port": {"network_id": n["id"]}}))
+
+    def test_security(self):
+        n = self.network()
+        self.subnet(n)
+        g = self.group()
+        p = self.port(n, security_groups=[g["id"]], allowed_address_pairs=[{"ip_address": "10.0.0.200"}])
+        self.assertEqual(p["allowed_address_pairs"], [{"ip_address": "10.0.0.200", "mac_address": p["mac_address"]}])
+        self.refuse(409, "DELETE", "security-groups/" + g["id"])
+        self.refuse(409, "PUT", "ports/" + p["id"], {"port": {"port_security_enabled": False}})
+        off = {"port_security_enabled": False, "security_groups": [], "allowed_address_pairs": []}
+        self.assertFalse(self.ok(self.demo.put(N + "ports/" + p["id"], {"port": off}), 200)["port"]["port_security_enabled"])
+        self.assertEqual(self.demo.delete(N + "security-groups/" + g["id"]).status, 204)
+        self.assertEqual(self.port(n, security_groups=[])["security_groups"], [])
+        for pairs in ([{"ip_address": "x"}], [{}], [{"ip_address": "10.0.0.1", "mac_address": "x"}], [{"ip_address": "10.0.0.1"}] * 2, "x", [1]):
+            self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "allowed_address_pairs": pairs}})
+        self.refuse(409, "POST", "ports", {"port": {"network_id": n["id"], "allowed_address_pairs": [{"ip_address": "10.9.0.%d" % i} for i in range(11)]}})
+
+    def test_dhcp_options(self):
+        n = self.network()
+        p = self.port(n, extra_dhcp_opts=[{"opt_name": "bootfile-name", "opt_value": "pxelinux.0"}, {"opt_name": "150", "opt_value": "10.0.0.1,10.0.0.2"}])
+        self.assertEqual(p["extra_dhcp_opts"][0], {"opt_name": "bootfile-name", "opt_value": "pxelinux.0", "ip_version": 4})
+        r = self.demo.put(N + "ports/" + p["id"], {"port": {"extra_dhcp_opts": [{"opt_name": "150", "opt_value": None}]}})
+        self.assertEqual([o["opt_name"] for o in self.ok(r, 200)["port"]["extra_dhcp_opts"]], ["bootfile-name"])
+        for name, value in (("bootfile-name", "x\nconf-file=/etc/shadow"), ("bootfile\n-name", "x"), ("tag:x,option:3", "x"), ("option:router", "x"), ("256", "x"),
+                            ("bootfile-name", "a,tag:b"), ("bootfile-name", "x" * 256), ("bootfile-name", "\x7f"), ("bootfile-name", "é"), ("", "x")):
+            self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "extra_dhcp_opts": [{"opt_name": name, "opt_value": value}]}})
+
+    def test_names(self):
+        n = self.network()
+        self.assertEqual(self.port(n, dns_name="web-1")["dns_name"], "web-1")
+        for name in ("a\nfa:16:3e:0:0:1,10.0.0.9", "*", "a,b", "-x", "x" * 64, ".".join(["a"] * 127) + "aa", "\U0001f600", "a b"):
+            self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "dns_name": name}})
+
+
+class Groups(Base):
+    def test_default(self):
+        fresh = self.cloud.new_tenant()
+        groups = self.ok(fresh.get(N + "security-groups"), 200)["security_groups"]
+        self.assertEqual([g["name"] for g in groups], ["default"])
+        rules = {(r["direction"], r["ethertype"], r["remote_group_id"]) for r in groups[0]["security_group_rules"]}
+        own = groups[0]["id"]
+        self.assertEqual(rules, {("egress", "IPv4", None), ("egress", "IPv6", None), ("ingress", "IPv4", own), ("ingress", "IPv6", own)})
+        self.refuse(409, "DELETE", "security-groups/" + own, who=fresh)
+        self.refuse(409, "PUT", "security-groups/" + own, {"security_group": {"name": "mine"}}, fresh)
+        self.refuse(409, "POST", "security-groups", {"security_group": {"name": "default"}}, fresh)
+
+    def test_nothing_made_for_strangers(self):
+        before = len(self.ok(self.admin.get(N + "security-groups"), 200)["security_groups"])
+        for _ in range(20):
+            ghost = uuid.uuid4().hex
+            self.assertEqual(self.ok(self.admin.get(N + "security-groups?project_id=" + ghost), 200)["security_groups"], [])
+            self.assertEqual(self.ok(self.demo.get(N + "security-groups?tenant_id=" + ghost), 200)["security_groups"], [])
+        self.assertEqual(len(self.ok(self.admin.get(N + "security-groups"), 200)["security_groups"]), before)
+
+    def rule(self, group, **attrs):
+        return {"security_group_rule": {"security_group_id": group["id"], "direction": "ingress", **attrs}}
+
+    def test_rules(self):
+        g = self.group()
+        self.assertEqual({r["direction"] for r in g["security_group_rules"]}, {"egress"})
+        for attrs in ({"protocol": "tcp", "port_range_min": 22, "port_range_max": 22}, {"protocol": "icmp", "port_range_min": 8, "port_range_max": 0}, {"protocol": 112},
+                      {"protocol": "udp", "remote_ip_prefix": "192.168.1.0/24"}, {"remote_group_id": g["id"]}, {"ethertype": "IPv6", "protocol": "icmpv6"},
+                      {"ethertype": "IPv6", "remote_ip_prefix": "2001:db8::/32"}, {"remote_ip_prefix": "1.2.3.4"}):
+            made = self.ok(self.demo.post(N + "security-group-rules", self.rule(g, **attrs)), 201)["security_group_rule"]
+            self.refuse(409, "POST", "security-group-rules", self.rule(g, **attrs))
+            self.assertEqual(self.demo.get(N + "security-group-rules/" + made["id"]).status, 200)
+        self.assertEqual(made["normalized_cidr"], "1.2.3.4/32")
+        self.assertEqual(self.demo.delete(N + "security-group-rules/" + made["id"]).status, 204)
+
+    def test_bad_rules(self):
+        g = self.group()
+        for bad in ({"remote_ip_prefix": "999.0.0.0/8"}, {"remote_ip_prefix": "10.0.0.0/33"}, {"remote_ip_prefix": "2001:db8::/32"}, {"protocol": "tcp; drop"},
+                    {"protocol": "vrrp", "port_range_min": 1, "port_range_max": 2}, {"protocol": "tcp", "port_range_min": 0, "port_range_max": 1},
+                    {"protocol": "tcp", "port_range_min": 1, "port_range_max": 65536}, {"protocol": "tcp", "port_range_min": 9, "port_range_max": 1},
+                    {"protocol": "tcp", "port_range_min": 9}, {"port_range_min": 1, "port_range_max": 2}, {"protocol": "icmp", "port_range_min": 256},
+                    {"protocol": "icmp", "port_range_max": 1}, {"protocol": "icmpv6"}, {"protocol": "256"}, {"protocol": "-1"}, {"direction": "up"}, {"ethertype": "IPX"},
+                    {"remote_ip_prefix": "10.0.0.0/8", "remote_group_id": g["id"]}, {"description": "\"}\nflush ruleset"}):
+            self.refuse(400, "POST", "security-group-rules", self.rule(g, **bad))
+        self.refuse(404, "POST", "security-group-rules", self.rule(g, remote_group_id=str(uuid.uuid4())))
+        self.refuse(404, "POST", "security-group-rules", self.rule({"id": str(uuid.uuid4())}))
+
+    def test_groups_in_a_cycle(self):
+        a, b = self.group(), self.group()
+        for one, two in ((a, b), (b, a)):
+            self.ok(self.demo.post(N + "security-group-rules", self.rule(one, remote_group_id=two["id"])), 201)
+        for g in (a, b):
+            self.assertEqual(self.demo.delete(N + "security-groups/" + g["id"]).status, 204)
+
+
+class Tenants(Base):
+    """Nobody sees, names or reaches what is another project's."""
+
+    def setUp(self):
+        self.theirs = self.network(self.other)
+        self.their_subnet = self.subnet(self.theirs, self.other)
+        self.their_port = self.port(self.theirs, self.other)
+        self.their_group = self.group(self.other)
+        self.all = (("networks", "network", self.theirs), ("subnets", "subnet", self.their_subnet), ("ports", "port", self.their_port),
+                    ("security-groups", "security_group", self.their_group),
+                    ("security-group-rules", "security_group_rule", self.their_group["security_group_rules"][0]))
+
+    def test_foreign_and_unknown_are_the_same(self):
+        for path, one, row in self.all:
+            for method, body in (("GET", None), ("PUT", {one: {"name": "mine"}}), ("DELETE", None)):
+                if method == "PUT" and one == "security_group_rule":
+                    continue
+                a, b = (self.demo.call(method, "%s%s/%s" % (N, path, i), body) for i in (row["id"], str(uuid.uuid4())))
+                self.assertEqual((a.status, b.status), (404, 404), (method, path))
+                self.assertEqual(ID.sub("", a.message), ID.sub("", b.message))
+            again = self.ok(self.other.get(N + path + "/" + row["id"]), 200)[one]
+            self.assertEqual(again["revision_number"], row["revision_number"])
+
+    def test_lists(self):
+        for path, one, row in self.all:
+            for query in ("", "project_id=" + self.other.project_id, "tenant_id=" + self.other.project_id, "id=" + row["id"], "all_tenants=1"):
+                rows = self.ok(self.demo.get(N + path + "?" + query), 200)[path.replace("-", "_")]
+                self.assertNotIn(row["id"], [r["id"] for r in rows], (path, query))
+            self.refuse(400, "GET", "%s?limit=1&marker=%s" % (path, row["id"]))
+
+    def test_ids_inside_bodies(self):
+        mine = self.network()
+        self.subnet(mine)
+        p = self.port(mine)
+        g = self.group()
+        self.refuse(404, "POST", "subnets", {"subnet": {"network_id": self.theirs["id"], "ip_version": 4, "cidr": "10.7.0.0/24"}})
+        self.refuse(404, "POST", "ports", {"port": {"network_id": self.theirs["id"]}})
+        self.refuse(404, "POST", "ports", {"port": {"network_id": mine["id"], "security_groups": [self.their_group["id"]]}})
+        self.refuse(404, "PUT", "ports/" + p["id"], {"port": {"security_groups": [self.their_group["id"]]}})
+        rule = {"security_group_id": g["id"], "direction": "ingress", "remote_group_id": self.their_group["id"]}
+        self.refuse(404, "POST", "security-group-rules", {"security_group_rule": rule})
+        self.refuse(404, "POST", "security-group-rules", {"security_group_rule": dict(rule, security_group_id=self.their_group["id"])})
+
+    def test_guest_on_a_shared_network(self):
+        n = self.network(self.admin, shared=True)
+        s = self.subnet(n, self.admin)
+        self.port(n, fixed_ips=[{"subnet_id": s["id"]}])
+        for attrs in ({"device_owner": "network:dhcp"}, {"device_owner": "network:router_interface"}, {"device_owner": "network:x"}, {"port_security_enabled": False},
+                      {"allowed_address_pairs": [{"ip_address": "0.0.0.0/0"}]}, {"mac_address": "fa:16:3e:00:00:09"}, {"fixed_ips": [{"ip_address": "10.0.0.9"}]},
+                      {"binding:host_id": "x"}, {"binding:profile": {"a": 1}}):
+            self.refuse(403, "POST", "ports", {"port": {"network_id": n["id"], **attrs}})
+        p = self.port(n)
+        for attrs in ({"device_owner": "network:dhcp"}, {"port_security_enabled": False}, {"allowed_address_pairs": [{"ip_address": "0.0.0.0/0"}]},
+                      {"mac_address": "fa:16:3e:00:00:09"}, {"fixed_ips": [{"ip_address": "10.0.0.9"}]}, {"binding:host_id": "x"}):
+            self.refuse(403, "PUT", "ports/" + p["id"], {"port": attrs})
+        self.assertEqual(self.ok(self.demo.get(N + "ports/" + p["id"]), 200)["port"]["revision_number"], p["revision_number"])
+        self.refuse(403, "POST", "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, "cidr": "10.8.0.0/24"}})
+        self.refuse(403, "PUT", "networks/" + n["id"], {"network": {"name": "mine"}})
+        self.refuse(403, "DELETE", "networks/" + n["id"])
+        self.refuse(409, "PUT", "networks/" + n["id"], {"network": {"shared": False}}, self.admin)
+
+    def test_external_network_is_seen_but_not_used(self):
+        n = self.network(self.admin, **{"router:external": True})
+        s = self.subnet(n, self.admin)
+        self.ok(self.demo.get(N + "networks/" + n["id"]), 200)
+        self.refuse(404, "GET", "subnets/" + s["id"])
+        self.refuse(403, "POST", "ports", {"port": {"network_id": n["id"]}})
+
+    def test_own_network_still_has_no_service_ports_of_members(self):
+        n = self.network()
+        for owner in ("network:dhcp", "network:router_interface", "network:router_gateway", "network:floatingip"):
+            self.refuse(403, "POST", "ports", {"port": {"network_id": n["id"], "device_owner": owner}})
+
+    def test_reader_changes_nothing(self):
+        reader = self.cloud.new_tenant(role="reader")
+        self.assertEqual(reader.get(N + "networks").status, 200)
+        for path, one in (("networks", "network"), ("security-groups", "security_group"), ("ports", "port"), ("subnets", "subnet")):
+            self.refuse(403, "POST", path, {one: {}}, reader)
+
+
+class Limits(Base):
+    options = {"quota.networks": "2", "quota.ports": "10", "quota.security_group_rules": "6"}
+
+    def test_exactly(self):
+        who = self.cloud.new_tenant()
+        n = self.network(who)
+        self.network(who)
+        self.refuse(409, "POST", "networks", {"network": {}}, who)
+
+        def create(_):
+            return [r.status for r in (who.cloud.login("admin").post(N + "ports", {"port": {"network_id": n["id"], "project_id": who.project_id}}) for _ in range(2))]
+        with concurrent.futures.ThreadPoolExecutor(10) as pool:
+            statuses = [s for many in pool.map(create, range(10)) for s in many]
+        self.assertEqual((statuses.count(201), statuses.count(409)), (10, 10))
+        used = self.ok(who.get(N + "quotas/%s/details" % who.project_id), 200)["quota"]
+        self.assertEqual((used["port"]["used"], used["network"]["used"]), (10, 2))
+        self.refuse(403, "PUT", "quotas/" + who.project_id, {"quota": {"port": 1000}}, who)
+        self.refuse(403, "GET", "quotas/" + self.demo.project_id, who=who)
+        for bad in ("x", -2, 2 ** 40, None, [1]):
+            self.refuse(400, "PUT", "quotas/" + who.project_id, {"quota": {"port": bad}}, self.admin)
+        self.assertEqual(self.ok(self.admin.put(N + "quotas/" + who.project_id, {"quota": {"network": 3}}), 200)["quota"]["network"], 3)
+        self.network(who)
+        self.assertEqual(self.admin.delete(N + "quotas/" + who.project_id).status, 204)
+        self.refuse(409, "POST", "networks", {"network": {}}, who)
+
+
+if __name__ == "__main__":
+    unittest.main()
