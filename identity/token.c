@@ -6,7 +6,7 @@
 #include <sodium.h>
 #include <string.h>
 
-enum { TOKEN_BYTES = 32, TOKEN_TEXT = 44, HASH_TEXT = 65, SHARDS = 32, SHARD_MAX = 2048 };
+enum { TOKEN_BYTES = 32, TOKEN_TEXT = 44, HASH_TEXT = 65, SHARDS = 32, SHARD_MAX = 64 };
 
 struct Login {
     gatomicrefcount refs;
@@ -17,7 +17,7 @@ struct Login {
     json_t *facts, *roles;
     json_t *rules;                   /* access rules; NULL: everything is allowed */
     const char **role_names;         /* borrowed from roles; NULL-terminated */
-    bool system, admin;
+    Ctx who;                         /* the identity part, borrowed from facts: looked up once, used by every request */
 };
 
 /* Logins by token hash.  Sharded, so that threads seldom meet; each entry is one reference. */
@@ -113,10 +113,12 @@ static void take_roles(Login *l, json_t *roles)
     l->role_names = g_new0(const char *, json_array_size(roles) + 1);
     json_array_foreach(roles, i, role)
         l->role_names[i] = json_get_str(role, "name");
-    l->system = json_get_int(l->facts, "system", 0);
+    l->who = (Ctx){ .user_id = login_fact(l, "user_id"), .user_name = login_fact(l, "user_name"), .user_domain_id = login_fact(l, "user_domain_id"),
+                    .project_id = login_fact(l, "project_id"), .project_name = login_fact(l, "project_name"), .domain_id = login_fact(l, "domain_id"),
+                    .system = login_time(l, "system") };
     /* The role admin on a project or the system makes a cloud administrator, as OpenStack's defaults have it; on a domain it
      * stays within the domain. */
-    l->admin = g_strv_contains(l->role_names, "admin") && !login_fact(l, "domain_id");
+    l->who.admin = g_strv_contains(l->role_names, "admin") && !l->who.domain_id;
 }
 
 /* Reads what the token with this hash stands for now.  NULL with NV_ERR_UNAUTHORIZED if it does not stand for anything. */
@@ -155,13 +157,21 @@ static Shard *shard_of(const char *hash)
     return &shards[(guint) g_ascii_xdigit_value(hash[0]) * 2 + ((guint) g_ascii_xdigit_value(hash[1]) & 1)];
 }
 
+static gboolean is_stale(gpointer hash, gpointer login, gpointer data)
+{
+    const Login *l = login;
+    (void) hash;
+    (void) data;
+    return l->generation != __atomic_load_n(&generation, __ATOMIC_ACQUIRE) || l->expires_at <= clock_wall_us();
+}
+
 static void remember(Login *l)
 {
     Shard *s = shard_of(l->hash);
     g_mutex_lock(&s->lock);
     if (!s->logins)
         s->logins = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) identity_login_free);
-    if (g_hash_table_size(s->logins) >= SHARD_MAX)
+    if (g_hash_table_size(s->logins) >= SHARD_MAX && !g_hash_table_foreach_remove(s->logins, is_stale, NULL))
         g_hash_table_remove_all(s->logins);
     g_hash_table_replace(s->logins, l->hash, login_ref(l));
     g_mutex_unlock(&s->lock);
@@ -201,16 +211,16 @@ Login *identity_login(Db *db, const char *token, GError **err)
 
 void identity_ctx(const Login *l, Ctx *ctx)
 {
-    ctx->user_id = login_fact(l, "user_id");
-    ctx->user_name = login_fact(l, "user_name");
-    ctx->user_domain_id = login_fact(l, "user_domain_id");
-    ctx->project_id = login_fact(l, "project_id");
-    ctx->project_name = login_fact(l, "project_name");
-    ctx->domain_id = login_fact(l, "domain_id");
+    ctx->user_id = l->who.user_id;
+    ctx->user_name = l->who.user_name;
+    ctx->user_domain_id = l->who.user_domain_id;
+    ctx->project_id = l->who.project_id;
+    ctx->project_name = l->who.project_name;
+    ctx->domain_id = l->who.domain_id;
     ctx->roles = l->role_names;
     ctx->token_hash = l->hash;
-    ctx->system = l->system;
-    ctx->admin = l->admin;
+    ctx->system = l->who.system;
+    ctx->admin = l->who.admin;
     ctx->token = l;
 }
 

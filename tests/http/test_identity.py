@@ -82,6 +82,36 @@ class Tokens(unittest.TestCase):
         self.assertEqual(admin.get(V3 + "/auth/tokens", headers={"X-Subject-Token": c.token}).status, 404)
         self.assertEqual(c.get("/image/v2/images").status, 401)
 
+    def test_a_restart_changes_nothing(self):
+        c = Cloud(agent=False)
+        try:
+            kept, gone = c.login("demo"), c.login("demo")
+            self.assertEqual(gone.delete(V3 + "/auth/tokens", headers={"X-Subject-Token": gone.token}).status, 204)
+            c.kill()
+            c.start()
+            self.assertEqual(kept.get(V3 + "/auth/projects").status, 200)
+            self.assertEqual(gone.get(V3 + "/auth/projects").status, 401)
+        finally:
+            c.stop()
+
+    def test_many_logins_at_once_hold_nobody_up(self):
+        wrong = {"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": "demo", "domain": {"id": "default"}, "password": "no"}}}}}
+        got, slowest = [], 0
+
+        def knock():
+            c = Client(cloud)
+            got.append(c.post(V3 + "/auth/tokens", wrong).status)
+            c.close()
+        threads = [threading.Thread(target=knock) for _ in range(60)]
+        for t in threads:
+            t.start()
+        while any(t.is_alive() for t in threads):
+            begin = time.monotonic()
+            self.assertEqual(demo.get(V3 + "/auth/system").status, 200)
+            slowest = max(slowest, time.monotonic() - begin)
+        self.assertLessEqual(set(got), {401, 503})
+        self.assertLess(slowest, 0.5)                        # sixty hashes take longer than a second
+
     def test_wrong_logins_cannot_be_told_apart(self):
         bodies = set()
         for user, pw in (("demo", "wrong"), ("nobody-" + name(), "wrong")):

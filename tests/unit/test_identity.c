@@ -283,6 +283,22 @@ static void revocation(void **state)
     assert_true(valid(boss));
 }
 
+/* A token that has expired is refused though it is remembered, and one that expires is not made. */
+static void expiry(void **state)
+{
+    (void) state;
+    g_autofree char *token = login("admin", admin_password, project_scope("admin"));
+    assert_true(valid(token));
+    run_sql("UPDATE token SET expires_at = now_us() - 1", "");
+    assert_false(valid(token));
+    g_autoptr(json_t) methods = json_pack("[s]", "password");
+    const Grant grant = { .user_id = admin_user, .system = true, .methods = methods, .expires_at = clock_wall_us() - 1 };
+    g_autofree char *late = NULL;
+    g_autoptr(GError) err = NULL;
+    assert_null(token_issue(db, &grant, &late, &err));
+    assert_int_equal(nv_error_code(err), NV_ERR_UNAUTHORIZED);
+}
+
 /* What a token rests on, taken away one by one: the next use fails. */
 static void dependent_revocation(void **state)
 {
@@ -423,7 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_of_a_project), cmocka_unit_test(scopes), cmocka_unit_test(refusals), cmocka_unit_test(rescoping_never_prolongs),
-        cmocka_unit_test(revocation), cmocka_unit_test(dependent_revocation), cmocka_unit_test(backoff), cmocka_unit_test(passwords),
+        cmocka_unit_test(revocation), cmocka_unit_test(expiry), cmocka_unit_test(dependent_revocation), cmocka_unit_test(backoff), cmocka_unit_test(passwords),
         cmocka_unit_test(policy), cmocka_unit_test(quotas), cmocka_unit_test(totp_vectors), cmocka_unit_test(second_start_changes_nothing),
     };
     return sodium_init() < 0 || cmocka_run_group_tests(tests, set_up, tear_down);
