@@ -68,8 +68,8 @@ static void print_policy(const Service *service, const Route *r, void *data)
 void policy_print(void)
 {
     const Service *last = NULL;
-    printf("# Who may call what\n\nMade by `nuvolet ctl policy` from the route tables; a test compares. Whatever the rule, a call only reaches rows that\n"
-           "its caller may see: another project's are 404.\n\n| who | means |\n|---|---|\n");
+    printf("# Who may call what\n\nMade by `nuvolet ctl policy` from the route tables; a test compares. Whatever the rule, a call only\n"
+           "reaches rows that its caller may see: another project's are 404.\n\n| who | means |\n|---|---|\n");
     for (Rule rule = RULE_UNSET + 1; identity_rule_name(rule); rule++)
         printf("| %s | %s |\n", identity_rule_name(rule), identity_rule_help(rule));
     router_each(print_policy, &last);

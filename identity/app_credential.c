@@ -78,7 +78,8 @@ static bool read_body(Call *c, Wanted *w, GError **err)
     w->description = json_get_str(body, "description");
     if (!w->name || !*w->name || strlen(w->name) > 255)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'name': a string of 1 to 255 characters must be given");
-    if ((unrestricted && !json_is_boolean(unrestricted) && !json_is_null(unrestricted)) || (secret && !json_is_string(secret) && !json_is_null(secret)))
+    if ((unrestricted && !json_is_boolean(unrestricted) && !json_is_null(unrestricted))
+        || (secret && !json_is_string(secret) && !json_is_null(secret)))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'unrestricted' or 'secret': wrong type");
     w->unrestricted = json_is_true(unrestricted);
     w->secret = json_string_value(secret);
@@ -109,8 +110,8 @@ static bool store(Call *c, Wanted *w, GError **err)
     size_t i;
     json_t *item;
     w->id = id_new_hex();
-    if (!db_exec(c->db, err, "app_credential_insert", "ssssssiii", w->id, c->ctx->user_id, c->ctx->project_id, w->name, w->description, w->secret_hash,
-                 (gint64) w->unrestricted, (gint64) (w->rules != NULL), w->expires_at))
+    if (!db_exec(c->db, err, "app_credential_insert", "ssssssiii", w->id, c->ctx->user_id, c->ctx->project_id, w->name, w->description,
+                 w->secret_hash, (gint64) w->unrestricted, (gint64) (w->rules != NULL), w->expires_at))
         return false;
     json_array_foreach(w->role_ids, i, item)
         if (!db_exec(c->db, err, "app_credential_role_insert", "ss", w->id, json_string_value(item)))

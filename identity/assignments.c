@@ -45,14 +45,15 @@ static void put_scope(JsonW *w, const json_t *row, bool inherited, bool names)
 /* The address of the grant that the row comes from, which may be another's: the group's, the parent's, the prior role's. */
 static void put_links(JsonW *w, const Call *c, const json_t *row, bool inherited)
 {
-    const char *via_group = json_get_str(row, "via_group"), *via_project = json_get_str(row, "via_project"), *via_domain = json_get_str(row, "via_domain");
+    const char *via_group = json_get_str(row, "via_group"), *via_project = json_get_str(row, "via_project");
+    const char *via_domain = json_get_str(row, "via_domain");
     const char *prior = json_get_str(row, "prior_role"), *user = json_get_str(row, "user_id"), *role = json_get_str(row, "role_id");
     const char *project = via_project ? via_project : via_domain ? NULL : json_get_str(row, "project_id");
     const char *domain = via_domain ? via_domain : project ? NULL : json_get_str(row, "domain_id");
     const char *actor = via_group ? via_group : user ? user : json_get_str(row, "group_id");
     g_autofree char *target = project ? g_strconcat("projects/", project, NULL) : domain ? g_strconcat("domains/", domain, NULL) : g_strdup("system");
-    g_autofree char *path = g_strdup_printf("%s%s/%s/%s/roles/%s%s", inherited ? "OS-INHERIT/" : "", target, via_group || !user ? "groups" : "users", actor,
-                                            prior ? prior : role, inherited ? "/inherited_to_projects" : "");
+    g_autofree char *path = g_strdup_printf("%s%s/%s/%s/roles/%s%s", inherited ? "OS-INHERIT/" : "", target, via_group || !user ? "groups" : "users",
+                                            actor, prior ? prior : role, inherited ? "/inherited_to_projects" : "");
     g_autofree char *url = self_url(c->ctx, path);
     jw_key(w, "links");
     jw_object(w);
@@ -82,7 +83,8 @@ static void put_assignment(JsonW *w, const Call *c, const json_t *row, bool name
 static bool check_filters(const Call *c, bool effective, GError **err)
 {
     static const char *const exclusive[][2] = {
-        { "scope.domain.id", "scope.project.id" }, { "scope.domain.id", "scope.system" }, { "scope.project.id", "scope.system" }, { "user.id", "group.id" },
+        { "scope.domain.id", "scope.project.id" }, { "scope.domain.id", "scope.system" }, { "scope.project.id", "scope.system" },
+        { "user.id", "group.id" },
     };
     for (guint i = 0; i < G_N_ELEMENTS(exclusive); i++)
         if (call_query(c, exclusive[i][0]) && call_query(c, exclusive[i][1]))

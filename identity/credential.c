@@ -147,7 +147,9 @@ bool ec2_create(Call *c, GError **err)
 
 bool ec2_list(Call *c, GError **err)
 {
-    g_autoptr(GPtrArray) rows = ec2_may(c, false, err) ? rows_where(c->db, &credential_resource, err, "user_id", c->params[0], "type", "ec2", NULL) : NULL;
+    if (!ec2_may(c, false, err))
+        return false;
+    g_autoptr(GPtrArray) rows = rows_where(c->db, &credential_resource, err, "user_id", c->params[0], "type", "ec2", NULL);
     if (!rows)
         return false;
     JsonW w = list_begin(c, "credentials");

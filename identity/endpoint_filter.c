@@ -28,7 +28,7 @@ static bool check_filters(const Field *f, const json_t *v, GError **err)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field '%s': it is not an object", f->json);
     json_object_foreach((json_t *) v, key, value)
         if (!g_strv_contains(known, key) || !json_is_string(value))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field '%s': endpoints are chosen by service_id, region_id and interface, not by '%.64s'",
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field '%s': service_id, region_id and interface choose endpoints, not '%.64s'",
                            f->json, key);
     return true;
 }
@@ -60,13 +60,15 @@ typedef struct Relation {
 static Relation relation_of(const Call *c)
 {
     if (strstr(c->route->path, "/endpoint_groups/{"))
-        return (Relation){ &endpoint_group_resource, c->params[0], c->params[1], "filter_group_insert", "filter_group_delete", "filter_group_exists" };
+        return (Relation){ &endpoint_group_resource, c->params[0], c->params[1],
+                           "filter_group_insert", "filter_group_delete", "filter_group_exists" };
     return (Relation){ &endpoint_resource, c->params[1], c->params[0], "filter_endpoint_insert", "filter_endpoint_delete", "filter_endpoint_exists" };
 }
 
 static bool ends_exist(Call *c, const Relation *r, GError **err)
 {
-    g_autoptr(Row) project = row_get(c->db, &project_resource, r->project_id, err), thing = project ? row_get(c->db, r->thing, r->thing_id, err) : NULL;
+    g_autoptr(Row) project = row_get(c->db, &project_resource, r->project_id, err);
+    g_autoptr(Row) thing = project ? row_get(c->db, r->thing, r->thing_id, err) : NULL;
     return thing != NULL;
 }
 

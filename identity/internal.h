@@ -175,13 +175,15 @@ char *identity_public_url(void);
 
 /* --- handlers ------------------------------------------------------------------------------------------------------------------- */
 Handler auth_token_create, auth_token_show, auth_token_revoke, auth_catalog, auth_projects, auth_domains, auth_system;
-Handler project_create, project_update, project_delete, project_list, project_show, tags_list, tags_replace, tags_clear, tag_show, tag_add, tag_remove;
+Handler project_create, project_update, project_delete, project_list, project_show;
+Handler tags_list, tags_replace, tags_clear, tag_show, tag_add, tag_remove;
 Handler user_create, user_update, user_password, user_groups, user_projects;
 Handler group_users, group_user_check, group_user_add, group_user_remove;
 Handler role_list, implied_list, implied_show, implied_add, implied_remove, implied_all;
 Handler grant_add, grant_remove, grant_check, grant_list, assignments_list;
 Handler endpoint_create, endpoint_update, region_put, filter_add, filter_remove, filter_check, filter_list;
-Handler app_credential_create, app_credential_list, app_credential_show, app_credential_delete, access_rule_list, access_rule_show, access_rule_delete;
+Handler app_credential_create, app_credential_list, app_credential_show, app_credential_delete;
+Handler access_rule_list, access_rule_show, access_rule_delete;
 Handler trust_create, trust_list, trust_show, trust_delete, trust_roles, trust_role_show;
 Handler ec2_create, ec2_list, ec2_show, ec2_delete, limits_create, limits_model;
 /* Fails with the one message that every failed login gets. */

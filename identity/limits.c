@@ -51,13 +51,15 @@ static bool registered_in_use(Db *db, const char *id, GError **err)
     g_autoptr(GPtrArray) rows = rows_where(db, &project_limit_resource, err, "registered_limit_id", id, NULL);
     if (!rows)
         return false;
-    return !rows->len || nv_fail(err, NV_ERR_FORBIDDEN, "Unable to update or delete registered limit %s because there are project limits associated with it.", id);
+    return !rows->len
+        || nv_fail(err, NV_ERR_FORBIDDEN, "Unable to update or delete registered limit %s because there are project limits associated with it.", id);
 }
 
 static bool registered_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GError **err)
 {
     const RegisteredLimit *l = (const RegisteredLimit *) row, *was = (const RegisteredLimit *) old;
-    bool moved = strcmp(l->service_id, was->service_id) != 0 || g_strcmp0(l->region_id, was->region_id) != 0 || strcmp(l->resource_name, was->resource_name) != 0;
+    bool moved = strcmp(l->service_id, was->service_id) != 0 || g_strcmp0(l->region_id, was->region_id) != 0
+              || strcmp(l->resource_name, was->resource_name) != 0;
     return (!moved || registered_in_use(db, l->id, err)) && registered_check(db, ctx, row, err);
 }
 
@@ -109,9 +111,9 @@ bool limits_create(Call *c, GError **err)
     g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func((GDestroyNotify) row_free);
     g_auto(Txn) txn = txn_begin(c->db, err);
     json_array_foreach((json_t *) list, i, one) {
-        Row *row = !json_is_object(one) ? (nv_fail(err, NV_ERR_INVALID, "Invalid input for field '%s': item %zu is not an object", res->many, i), NULL)
-                   : txn.db             ? create_row(c, res, one, err)
-                                        : NULL;
+        if (!json_is_object(one))
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field '%s': item %zu is not an object", res->many, i);
+        Row *row = txn.db ? create_row(c, res, one, err) : NULL;
         if (!row)
             return false;
         g_ptr_array_add(rows, row);

@@ -151,7 +151,8 @@ static bool change_role(Order *o, const char *statement, const char *done, GErro
     if (!txn.db || !db_exec(o->db, err, statement, "sssssi", u->id, NULL, p ? p->id : NULL, NULL, ((Role *) roles->pdata[0])->id, (gint64) 0))
         return false;
     identity_changed();
-    g_string_append_printf(o->out, "%s the role %s on %s %s %s\n", done, o->words[1], o->words[2], strcmp(done, "gave") == 0 ? "to" : "from", u->name);
+    g_string_append_printf(o->out, "%s the role %s on %s %s %s\n", done, o->words[1], o->words[2],
+                           strcmp(done, "gave") == 0 ? "to" : "from", u->name);
     return txn_commit(&txn, err);
 }
 

@@ -88,8 +88,8 @@ bool quota_check(Db *db, const char *project_id, const char *resource, gint64 ad
         return false;
     if (add <= 0 || (!__builtin_add_overflow(used, add, &total) && total <= limit))
         return true;
-    return nv_fail(err, NV_ERR_QUOTA, "Quota exceeded for %s: Requested %" G_GINT64_FORMAT ", but already used %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
-                   " %s", resource, add, used, limit, resource);
+    return nv_fail(err, NV_ERR_QUOTA, "Quota exceeded for %s: Requested %" G_GINT64_FORMAT ", but already used %" G_GINT64_FORMAT
+                   " of %" G_GINT64_FORMAT " %s", resource, add, used, limit, resource);
 }
 
 bool quota_set(Db *db, const char *project_id, const char *resource, gint64 limit, GError **err)

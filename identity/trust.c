@@ -108,8 +108,8 @@ bool trust_create(Call *c, GError **err)
     if (!ids)
         return false;
     g_autofree char *id = id_new_hex();
-    if (!db_exec(c->db, err, "trust_insert", "ssssiii", id, c->ctx->user_id, trustee, project, (gint64) json_is_true(json_object_get(body, "impersonation")),
-                 expires, json_get_int(body, "remaining_uses", -1)))
+    if (!db_exec(c->db, err, "trust_insert", "ssssiii", id, c->ctx->user_id, trustee, project,
+                 (gint64) json_is_true(json_object_get(body, "impersonation")), expires, json_get_int(body, "remaining_uses", -1)))
         return false;
     json_array_foreach(ids, i, role)
         if (!db_exec(c->db, err, "trust_role_insert", "ss", id, json_string_value(role)))

@@ -144,8 +144,8 @@ static bool check_history(Call *c, const User *u, const char *password, GError *
     json_array_foreach(rows, i, old)
         if (!match && !password_verify(json_get_str(old, "hash"), password, &match, err))
             return false;
-    return !match || nv_fail(err, NV_ERR_INVALID, "The new password cannot be identical to a previous password. The total number which includes the new "
-                                                  "password must be unique is %d.", (int) n);
+    return !match || nv_fail(err, NV_ERR_INVALID, "The new password cannot be identical to a previous password: the last %d must differ.",
+                             (int) n);
 }
 
 static bool check_own_change(Call *c, const User *u, const char *password, GError **err)
