@@ -1,5 +1,7 @@
 /* cmd/clear.c -- `nuvolet agent --clear`: what `make down` needs: guests shut down, taps, bridges, namespaces and rules gone; disks and rows stay. */
 #include "cmd/cmd.h"
+#include "core/conf.h"
+#include "core/id.h"
 #include "core/log.h"
 #include "core/verb.h"
 #include <string.h>
@@ -49,8 +51,18 @@ static gpointer stop_guest(gpointer data)
     return NULL;
 }
 
+/* The guests are to come back with the next start, as after a reboot of the host: the agent reports this with its boot id. */
+static void leave_mark(void)
+{
+    g_autofree char *path = conf_path("paths.state", "cleared"), *id = id_new();
+    g_autoptr(GError) err = NULL;
+    if (!g_file_set_contents(path, id, -1, &err))
+        log_warn("clear.failed", "file", path, "error", err->message, NULL);
+}
+
 void clear_host(const Verb *const *tables)
 {
+    leave_mark();
     g_autoptr(json_t) domains = ask(tables, "domain.list", NULL);
     g_autoptr(GPtrArray) threads = g_ptr_array_new();
     size_t i;

@@ -103,24 +103,25 @@ first_server() {
         id=$(api GET 'compute/v2.1/servers?name=first' | jq -r '.servers[0].id // empty')
     fi
     [ -n "$id" ] || return 0
+    address=
     for _ in $(seq 600); do
         status=$(api GET "compute/v2.1/servers/$id" | jq -r .server.status)
         [ "$status" = BUILD ] || break
         sleep 0.1
     done
-    [ "$status" = ACTIVE ] || { api GET "compute/v2.1/servers/$id" | jq -r '.server.fault.message // empty' >&2; die "The first server is $status."; }
     address=$(api GET "compute/v2.1/servers/$id" | jq -r '[.server.addresses[][].addr][0]')
     [ "$n" = 0 ] || return 0
+    [ "$status" = ACTIVE ] || { api GET "compute/v2.1/servers/$id" | jq -r '.server.fault.message // empty' >&2; die "The first server is $status."; }
     say SERVER "first is ACTIVE at $address; its console:"
-    local seen=0 text
+    local seen=0 text lines
     for _ in $(seq 180); do
         text=$(api POST "compute/v2.1/servers/$id/action" -d '{"os-getConsoleOutput":{}}' | jq -r .output | tr -d '\r')
-        printf '%s' "${text:$seen}" | sed 's/^/          | /'
-        seen=${#text}
+        lines=${text:$seen}
+        lines=${lines%$'\n'*}
+        [ "$lines" = "${text:$seen}" ] || { printf '%s\n' "$lines" | sed 's/^/          | /'; seen=$((seen + ${#lines} + 1)); }
         case $text in *"tiny: ready"*) break ;; esac
         sleep 0.5
     done
-    echo
 }
 
 up() {
@@ -158,9 +159,13 @@ purge() {
     say PURGE "removed $state, $run, $log, /etc/nuvolet and the user nuvolet"
 }
 
-case ${1:-} in
-    up) up ;;
-    down) down ;;
-    purge) purge ;;
-    *) sed -n '2p' "$0"; exit 2 ;;
-esac
+main() {
+    case ${1:-} in
+        up) up ;;
+        down) down ;;
+        purge) purge ;;
+        *) sed -n '2p' etc/up.sh; exit 2 ;;
+    esac
+}
+main "$@"
+exit

@@ -26,10 +26,18 @@ static char *cpu_model(void)
     return colon ? g_strstrip(g_strndup(colon + 1, strcspn(colon + 1, "\n"))) : NULL;
 }
 
+/* What changes when guests were lost with everything else of the host: the kernel's boot, and what `agent --clear` leaves (cmd/clear.c). */
+static char *boot_id(void)
+{
+    g_autofree char *kernel = first_line("/proc/sys/kernel/random/boot_id"), *path = conf_path("paths.state", "cleared");
+    g_autofree char *cleared = first_line(path);
+    return g_strconcat(kernel ? kernel : "", cleared ? "." : NULL, cleared, NULL);
+}
+
 json_t *host_facts(const json_t *args, GError **err)
 {
     (void) args;
-    g_autofree char *hypervisor = NULL, *library = NULL, *model = cpu_model(), *boot = first_line("/proc/sys/kernel/random/boot_id");
+    g_autofree char *hypervisor = NULL, *library = NULL, *model = cpu_model(), *boot = boot_id();
     struct statvfs fs;
     VirtType type = kvm_probe_result();
     bool test = strcmp(type.name, "test") == 0;

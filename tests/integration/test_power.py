@@ -1,0 +1,179 @@
+#!/usr/bin/python3
+"""tests/integration/test_power.py -- a cloud that loses things: serve, agent, libvirtd, dnsmasq, QEMU killed; then the whole host's power.  Real guests.
+
+The file runs itself twice in a machine of its own (tests/lib/machine) on one folder: the second run is the host after the power cut, with everything
+gone but disks and database."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PHASE = os.environ.get("NUVOLET_PHASE")
+BASE = "http://127.0.0.1:8774"
+RUN = "/run/nuvolet"
+
+
+def sh(*argv, check=True, timeout=300):
+    r = subprocess.run(argv, capture_output=True, text=True, timeout=timeout)
+    if check and r.returncode:
+        raise AssertionError("%s: exit %d\n%s%s" % (" ".join(argv), r.returncode, r.stdout[-2000:], r.stderr[-2000:]))
+    return r
+
+
+def until(test, seconds, what):
+    end = time.monotonic() + seconds
+    while not test():
+        if time.monotonic() > end:
+            logs = sh("sh", "-c", "grep -hE 'level=(warn|error)' /var/log/nuvolet/*.log | tail -n 15", check=False).stdout
+            raise AssertionError("%s: not within %s s\n%s" % (what, seconds, logs))
+        time.sleep(0.1)
+
+
+def pid(name):
+    with open("%s/%s.pid" % (RUN, name)) as f:
+        return int(f.read())
+
+
+def servers():
+    """Rows of the database's API, by the operator's command: no token needed."""
+    out = sh(ROOT + "/build/nuvolet", "ctl", "status", "--json", check=False)
+    return {r["state"]: r["n"] for r in json.loads(out.stdout)["servers"]} if out.returncode == 0 else {}
+
+
+def qemu_pid():
+    out = sh("pgrep", "-f", "qemu-system.*-name guest=", check=False).stdout.split()
+    return int(out[0]) if out else None
+
+
+def doctor():
+    return sh(ROOT + "/build/nuvolet", "ctl", "doctor", check=False)
+
+
+def well():
+    return doctor().returncode == 0
+
+
+def pings(address="172.24.4.3"):
+    return sh("ping", "-c1", "-W1", address, check=False).returncode == 0
+
+
+def restart(name):
+    """What systemd's Restart=always does."""
+    with open("/var/log/nuvolet/%s.log" % name, "ab") as log:
+        p = subprocess.Popen([ROOT + "/build/nuvolet", name], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+    with open("%s/%s.pid" % (RUN, name), "w") as f:
+        f.write("%d\n" % p.pid)
+
+
+@unittest.skipUnless(PHASE == "1", "runs before the power cut")
+class Kills(unittest.TestCase):
+    def test_1_up(self):
+        sh(ROOT + "/etc/up.sh", "up", timeout=900)
+        until(pings, 60, "the guest answers")
+        until(well, 30, "doctor")
+
+    def test_2_serve_and_agent_die_and_no_guest_notices(self):
+        guest = qemu_pid()
+        for name in ("serve", "agent"):
+            os.kill(pid(name), signal.SIGKILL)
+            time.sleep(0.3)
+            self.assertTrue(pings(), "the guest answers while %s is away" % name)
+            restart(name)
+            until(lambda: servers().get("active") == 1, 20, "%s is back" % name)
+        until(well, 30, "doctor")
+        self.assertEqual(qemu_pid(), guest)
+
+    def test_3_libvirtd_dies(self):
+        guest = qemu_pid()
+        with open("/run/libvirt/nuvolet-libvirtd.pid") as f:
+            os.kill(int(f.read()), signal.SIGKILL)
+        time.sleep(1)
+        self.assertEqual(servers().get("active"), 1)
+        sh(ROOT + "/etc/libvirtd.sh", "start")
+        until(well, 40, "doctor")
+        self.assertEqual(qemu_pid(), guest)
+        self.assertTrue(pings())
+
+    def test_4_dnsmasq_dies(self):
+        old = set(sh("pgrep", "-x", "dnsmasq").stdout.split())
+        for p in old:
+            os.kill(int(p), signal.SIGKILL)
+        until(lambda: set(sh("pgrep", "-x", "dnsmasq", check=False).stdout.split()) - old, 5, "dnsmasq is back")
+        until(well, 30, "doctor")
+
+    def test_5_rules_and_bridge_removed_by_hand(self):
+        sh("nft", "flush", "ruleset")
+        until(lambda: "nuvolet" in sh("nft", "list", "tables").stdout, 15, "the rules are back")
+        bridge = re.search(r"^(nvb\w+)", sh("ip", "-br", "link").stdout, re.M).group(1)
+        sh("ip", "link", "del", bridge)
+        until(lambda: bridge in sh("ip", "-br", "link").stdout, 20, "the bridge is back")
+        until(pings, 30, "the guest answers")
+        until(well, 30, "doctor")
+
+    def test_6_qemu_dies(self):
+        os.kill(qemu_pid(), signal.SIGKILL)
+        until(lambda: servers().get("active", 0) == 0, 2.5, "the row shows it")
+        until(well, 30, "doctor")
+        self.assertNotIn("error", servers())
+
+    def test_7_start_again_for_the_power_cut(self):
+        env = {}
+        with open("/var/lib/nuvolet/demo-openrc") as f:
+            for m in re.finditer(r"^export (\w+)='?([^'\n]*)'?$", f.read(), re.M):
+                env[m.group(1)] = m.group(2)
+        r = subprocess.run(["openstack", "server", "start", "first"], env=dict(os.environ, **env), capture_output=True, text=True, timeout=60)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        until(lambda: servers().get("active") == 1, 30, "active again")
+        until(pings, 60, "the guest answers")
+
+
+@unittest.skipUnless(PHASE == "2", "runs after the power cut")
+class PowerCut(unittest.TestCase):
+    def test_everything_comes_back(self):
+        self.assertNotIn("nvb", sh("ip", "-br", "link").stdout)
+        sh(ROOT + "/etc/up.sh", "up", timeout=600)
+        until(lambda: servers().get("active") == 1, 60, "the server is active")
+        until(pings, 90, "the guest answers at its old address")
+        until(well, 60, "doctor")
+        sh(ROOT + "/etc/up.sh", "down")
+        self.assertIsNone(qemu_pid())
+        sh(ROOT + "/etc/up.sh", "up", timeout=600)
+        until(pings, 90, "the guest came back with the cloud")
+        until(well, 60, "doctor")
+        sh(ROOT + "/etc/up.sh", "purge")
+        self.assertFalse(os.path.exists("/var/lib/nuvolet/nuvolet.db"))
+        self.assertNotIn("nv", "".join(re.findall(r"^(nv\w+)", sh("ip", "-br", "link").stdout, re.M)))
+
+
+def main():
+    if PHASE:
+        unittest.main()
+    if os.geteuid() != 0:
+        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root")
+        return 0
+    disk = tempfile.mkdtemp(prefix="nuvolet-power-")
+    ran = failed = 0
+    try:
+        for phase in ("1", "2"):
+            r = subprocess.run([ROOT + "/tests/lib/machine", sys.executable, "-B", os.path.abspath(__file__), "-v"],
+                               env=dict(os.environ, NUVOLET_PHASE=phase, MACHINE_DIR=disk), capture_output=True, text=True, timeout=1200)
+            print(re.sub(r"^.*skipped 'runs (before|after).*\n", "", r.stderr, flags=re.M))
+            ran += len(re.findall(r"\.\.\. ok$", r.stderr, re.M))
+            bad = len(re.findall(r"^(?:FAIL|ERROR): ", r.stderr, re.M)) or int(r.returncode != 0)
+            failed += bad
+            if bad:
+                break
+    finally:
+        shutil.rmtree(disk, ignore_errors=True)
+    print("Ran %d tests in 0s\n" % (ran + failed))
+    return 1 if failed else 0
+
+
+sys.exit(main())
