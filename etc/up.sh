@@ -154,7 +154,11 @@ down() {
 
 purge() {
     down
-    rm -rf $state $run $log /etc/nuvolet
+    local d
+    for d in $state $run $log /etc/nuvolet; do
+        [ ! -d $d ] || find $d -mindepth 1 -delete
+        rmdir $d 2>/dev/null || true             # it may be a mount point of yours
+    done
     ! getent passwd nuvolet >/dev/null || userdel nuvolet
     say PURGE "removed $state, $run, $log, /etc/nuvolet and the user nuvolet"
 }
