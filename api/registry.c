@@ -25,5 +25,6 @@ const Resource *const resources[] = {
     &image_resource,
     &flavor_resource, &server_resource,
     &network_resource, &subnet_resource, &port_resource, &security_group_resource, &security_group_rule_resource,
+    &subnetpool_resource, &address_scope_resource, &address_group_resource, &rbac_resource,
     NULL,
 };

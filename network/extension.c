@@ -7,10 +7,13 @@
 typedef struct Extension { const char *alias, *name, *description; } Extension;
 /* clang-format off */
 static const Extension extensions[] = {
+    { "address-group",             "Address group",             "Groups of prefixes that security group rules refer to" },
+    { "address-scope",             "Address scope",             "Address scopes of subnet pools" },
     { "agent",                     "agent",                     "The agents of the hosts" },
     { "allowed-address-pairs",     "Allowed Address Pairs",     "Further addresses that a port may send from" },
     { "availability_zone",         "Availability Zone",         "The availability zone of networks and agents" },
     { "binding",                   "Port Binding",              "Where a port is plugged" },
+    { "default-subnetpools",       "Default Subnetpools",       "Subnet pools that are used without being named" },
     { "dns-integration",           "DNS Integration",           "Names of ports in the DNS of their network" },
     { "empty-string-filtering",    "Empty String Filtering Extension", "Lists filtered by an empty string" },
     { "external-net",              "Neutron external network",  "Networks that lead out" },
@@ -18,16 +21,22 @@ static const Extension extensions[] = {
     { "ip-substring-filtering",    "IP address substring filtering", "Ports by a part of their address" },
     { "net-mtu",                   "Network MTU",               "MTU of networks" },
     { "net-mtu-writable",          "Network MTU (writable)",    "MTU of networks can be set" },
-    { "network_availability_zone", "Network Availability Zone", "Availability zones of networks" },
     { "network-ip-availability",   "Network IP Availability",   "How many addresses are used and left" },
+    { "network_availability_zone", "Network Availability Zone", "Availability zones of networks" },
     { "pagination",                "Pagination support",        "Lists in pages" },
     { "port-security",             "Port Security",             "Anti-spoofing and security groups can be switched off for a port" },
     { "project-id",                "project_id field enabled",  "project_id beside tenant_id" },
     { "provider",                  "Provider Network",          "How networks are carried" },
     { "quota_details",             "Quota details management support", "What is used of quotas" },
     { "quotas",                    "Quota management support",  "Limits of projects" },
+    { "rbac-address-group",        "Address group RBAC",        "Address groups shared with chosen projects" },
+    { "rbac-address-scope",        "Address scope RBAC",        "Address scopes shared with chosen projects" },
+    { "rbac-policies",             "RBAC Policies",             "Networks shared with chosen projects" },
+    { "rbac-security-groups",      "Add security_group type to network RBAC", "Security groups shared with chosen projects" },
+    { "rbac-subnetpool",           "Add subnetpool type to network RBAC", "Subnet pools shared with chosen projects" },
     { "security-group",            "security-group",            "What ports may send and receive" },
     { "security-groups-normalized-cidr", "Normalized CIDR field for security group rules", "The prefix of a rule without host bits" },
+    { "security-groups-remote-address-group", "Remote address group id field for security group rules", "Rules by address group" },
     { "sorting",                   "Sorting support",           "Lists in order" },
     { "standard-attr-description", "standard-attr-description", "Descriptions" },
     { "standard-attr-revisions",   "Resource revision numbers", "revision_number grows with each change" },
@@ -36,6 +45,7 @@ static const Extension extensions[] = {
     { "stateful-security-group",   "Stateful security group",   "Security groups with and without connection tracking" },
     { "subnet-dns-publish-fixed-ip", "Subnet DNS publish fixed IP", "Accepted and shown" },
     { "subnet-service-types",      "Subnet service types",      "Subnets for ports of some owners only" },
+    { "subnet_allocation",         "Subnet Allocation",         "Subnets out of pools" },
 };
 /* clang-format on */
 

@@ -127,6 +127,13 @@ json_t *desired_network_load(Db *db, const char *network_id, GError **err);
 json_t *desired_group_load(Db *db, const char *group_id, GError **err);
 json_t *desired_port_load(Db *db, const char *port_id, GError **err);
 
+/* --- pool.c, rbac.c, addrgroup.c --- */
+/* Settles cidr, version and pool of a new subnet that names a pool; leaves others alone. */
+bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err);
+/* Keeps the policy for everybody ('*') in step with the object's own shared or external flag. */
+bool rbac_everybody(Db *db, const char *type, const char *object_id, const char *project_id, const char *action, bool on, GError **err);
+Handler address_group_add, address_group_remove;
+
 /* --- tag.c, quota.c, extension.c: handlers of routes without a table --- */
 Handler net_tags_show, net_tags_replace, net_tags_clear, net_tag_check, net_tag_put, net_tag_delete;
 Handler quotas_list, quota_show, quota_details, quota_defaults, quota_own, quota_put, quota_delete;

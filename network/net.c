@@ -136,6 +136,13 @@ static bool provider_check(const Network *n, GError **err)
     return true;
 }
 
+/* Flags and policies say the same. */
+static bool everybody(Db *db, const Network *n, const Network *old, GError **err)
+{
+    return (n->shared == (old && old->shared) || rbac_everybody(db, "network", n->id, n->project_id, "access_as_shared", n->shared, err))
+        && (n->external == (old && old->external) || rbac_everybody(db, "network", n->id, n->project_id, "access_as_external", n->external, err));
+}
+
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Network *n = AS(Network, row);
@@ -161,7 +168,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     }
     if (n->is_default && !n->external)
         ROW_SET_BOOL(n, is_default, false);
-    return group_default(db, n->project_id, NULL, err);
+    return group_default(db, n->project_id, NULL, err) && everybody(db, n, NULL, err);
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
@@ -176,7 +183,7 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     if (!n->external && n->is_default)
         ROW_SET_BOOL(n, is_default, false);
     BUMP(n, old);
-    return sync_network(db, ctx, n->id, err);
+    return everybody(db, n, old, err) && sync_network(db, ctx, n->id, err);
 }
 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)

@@ -28,7 +28,9 @@ static const Field fields[] = {
     JSON(Subnet, dns_nameservers,  "dns_nameservers",  CREATE | UPDATE, .check = check_ip_list, .dflt = "[]"),
     JSON(Subnet, host_routes,      "host_routes",      CREATE | UPDATE, .check = check_routes, .dflt = "[]"),
     JSON(Subnet, service_types,    "service_types",    CREATE | UPDATE | ADMIN, .check = check_array, .dflt = "[]"),
-    STR (Subnet, subnetpool_id,    "subnetpool_id",    NULLABLE | FILTER, .check = check_uuid, .dflt = "null"),
+    STR (Subnet, subnetpool_id,    "subnetpool_id",    CREATE | NULLABLE | FILTER, .check = check_uuid, .dflt = "null"),
+    INPUT(Subnet, prefixlen,       "prefixlen",        CREATE),
+    INPUT(Subnet, use_default_subnetpool, "use_default_subnetpool", CREATE),
     BOOL(Subnet, dns_publish_fixed_ip, "dns_publish_fixed_ip", CREATE | UPDATE, .dflt = "false"),
     CHILD(Subnet, tags,            "tags",             0, &network_tags),
     INT (Subnet, revision_number,  "revision_number",  FILTER | SORT, .dflt = "1"),
@@ -243,6 +245,8 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     if (!network_is_owner(ctx, n))
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_subnet is disallowed by policy");
     if (!project_known(s->project_id, err) || !quota_check(db, s->project_id, "subnet", 1, err))
+        return false;
+    if (!subnet_from_pool(db, ctx, s, err))
         return false;
     if (!s->cidr)
         return nv_fail(err, NV_ERR_INVALID, "Bad subnets request: a subnetpool must be specified in the absence of a cidr.");

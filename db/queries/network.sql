@@ -53,6 +53,9 @@ EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = t.id AND instr(a.address
 :value <> 'true' AND :value <> 'True'
 OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.target_tenant = '*')
 
+-- :fragment shared_visible
+t.project_id = :project OR t.shared = 1 OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.target_tenant = :project)
+
 -- :name usage_network
 SELECT count(*) FROM network WHERE project_id = ?1;
 -- :name usage_subnet
@@ -294,6 +297,73 @@ SELECT DISTINCT project_id FROM quota WHERE resource IN (SELECT value FROM json_
 SELECT n.id AS network_id, n.name AS network_name, n.project_id, s.id AS subnet_id, s.name AS subnet_name, s.cidr, s.ip_version, s.allocation_pools,
     (SELECT count(*) FROM ip_allocation a WHERE a.subnet_id = s.id) AS used
 FROM network n LEFT JOIN subnet s ON s.network_id = n.id WHERE ?1 IS NULL OR n.id = ?1 ORDER BY n.id, s.id;
+
+-- Subnet pools and address scopes.
+
+-- :name address_scope_pools
+SELECT count(*) FROM subnetpool WHERE address_scope_id = ?1;
+
+-- Prefixes of a scope's other pools.
+-- :name scope_prefixes
+SELECT p.id, j.value AS prefix FROM subnetpool p, json_each(p.prefixes) j WHERE p.address_scope_id = ?1 AND p.id <> ?2;
+
+-- :name subnetpool_default_other
+SELECT id FROM subnetpool WHERE is_default = 1 AND ip_version = ?1 AND id <> ?2;
+
+-- :name subnetpool_subnets
+SELECT count(*) FROM subnet WHERE subnetpool_id = ?1;
+
+-- The subnet of the pool that overlaps ?2 to ?3 and ends last.
+-- :name subnetpool_taken_until
+SELECT cidr FROM subnet WHERE subnetpool_id = ?1 AND first_key <= ?3 AND last_key >= ?2 ORDER BY last_key DESC LIMIT 1;
+
+-- :name subnetpool_project_cidrs
+SELECT cidr FROM subnet WHERE subnetpool_id = ?1 AND project_id = ?2;
+
+-- RBAC policies.
+
+-- :name rbac_wildcard_add
+INSERT INTO rbac_policy (id, project_id, object_type, object_id, action, target_tenant) VALUES (?1, ?2, ?3, ?4, ?5, '*') ON CONFLICT DO NOTHING;
+-- :name rbac_wildcard_remove
+DELETE FROM rbac_policy WHERE object_id = ?1 AND action = ?2 AND target_tenant = '*';
+-- :name rbac_same
+SELECT count(*) FROM rbac_policy WHERE object_id = ?1 AND action = ?2 AND target_tenant = ?3;
+-- :name network_set_shared
+UPDATE network SET shared = ?2 WHERE id = ?1;
+-- :name network_set_external
+UPDATE network SET external = ?2 WHERE id = ?1;
+-- :name scope_set_shared
+UPDATE address_scope SET shared = ?2 WHERE id = ?1;
+-- :name subnetpool_set_shared
+UPDATE subnetpool SET shared = ?2 WHERE id = ?1;
+
+-- Users of an object ?1 who have it by a policy for ?2 (a project, or '*') and by no other policy than ?3.
+-- :name rbac_network_users
+SELECT count(*) FROM port x JOIN network n ON n.id = x.network_id WHERE x.network_id = ?1 AND x.project_id <> n.project_id AND x.device_owner <> 'network:dhcp'
+    AND ?2 IN ('*', x.project_id)
+    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.action = 'access_as_shared' AND r.target_tenant IN ('*', x.project_id));
+-- :name rbac_group_users
+SELECT count(*) FROM port_security_group b JOIN port x ON x.id = b.port_id JOIN security_group g ON g.id = b.security_group_id
+WHERE g.id = ?1 AND x.project_id <> g.project_id AND ?2 IN ('*', x.project_id)
+    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id));
+-- :name rbac_subnetpool_users
+SELECT count(*) FROM subnet x JOIN subnetpool p ON p.id = x.subnetpool_id WHERE p.id = ?1 AND x.project_id <> p.project_id AND ?2 IN ('*', x.project_id)
+    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id));
+-- :name rbac_address_group_users
+SELECT count(*) FROM security_group_rule x JOIN address_group g ON g.id = x.remote_address_group_id WHERE g.id = ?1 AND x.project_id <> g.project_id
+    AND ?2 IN ('*', x.project_id)
+    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id));
+
+-- Address groups.
+
+-- :name address_group_rules
+SELECT count(*) FROM security_group_rule WHERE remote_address_group_id = ?1;
+-- :name address_group_groups
+SELECT DISTINCT security_group_id AS id FROM security_group_rule WHERE remote_address_group_id = ?1;
+-- :name address_group_add
+INSERT INTO address_group_address (address_group_id, address) VALUES (?1, ?2) ON CONFLICT DO NOTHING;
+-- :name address_group_remove
+DELETE FROM address_group_address WHERE address_group_id = ?1 AND address = ?2;
 
 -- :name address_group_visible_to
 SELECT count(*) FROM address_group WHERE id = ?1 AND (project_id = ?2 OR ?3 = '1'

@@ -1,0 +1,375 @@
+/* network/pool.c -- subnet pools and address scopes: prefixes that subnets are cut from. */
+#include "core/dialect.h"
+#include "identity/identity.h"
+#include "network/internal.h"
+#include <string.h>
+
+static const gint64 versions[] = { 4, 6, 0 };
+static const Range lengths = { 0, 128 };
+static const Range quota_range = { 0, G_MAXINT64 };
+
+typedef struct AddressScope {
+    Row row;
+    char *id, *project_id, *name;
+    gint64 ip_version;
+    bool shared;
+} AddressScope;
+
+typedef struct Pool {
+    Row row;
+    char *id, *project_id, *name, *description, *address_scope_id;
+    gint64 ip_version, default_prefixlen, min_prefixlen, max_prefixlen, default_quota, revision_number, created_at, updated_at;
+    bool shared, is_default;
+    json_t *prefixes, *tags;
+} Pool;
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AddressScope, row_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pool, row_unref)
+
+static bool check_prefixes(const Field *f, const json_t *v, GError **err)
+{
+    size_t i;
+    json_t *one;
+    Cidr c, d;
+    if (!check_array(f, v, err))
+        return false;
+    if (!json_array_size(v))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it is empty.", f->json);
+    json_array_foreach((json_t *) v, i, one) {
+        if (!json_is_string(one) || !cidr_parse(json_string_value(one), true, &c))
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid IP subnet.", f->json, json_is_string(one) ? json_string_value(one) : "item");
+        if (i && cidr_parse(json_string_value(json_array_get(v, 0)), true, &d) && d.base.version != c.base.version)
+            return nv_fail(err, NV_ERR_INVALID, "Cannot mix IPv4 and IPv6 prefixes in a subnet pool.");
+    }
+    return true;
+}
+
+/* clang-format off */
+static const Field scope_fields[] = {
+    STR (AddressScope, id,         "id",         FILTER | SORT),
+    STR (AddressScope, project_id, "project_id", CREATE | ADMIN | FILTER | SORT, .check = check_text),
+    COMPUTED("tenant_id", render_tenant),
+    STR (AddressScope, name,       "name",       CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
+    INT (AddressScope, ip_version, "ip_version", CREATE | REQUIRED | FILTER | SORT, .check = check_int_of, .arg = versions),
+    BOOL(AddressScope, shared,     "shared",     CREATE | UPDATE | ADMIN | FILTER | SORT, .dflt = "false"),
+};
+static const Field pool_fields[] = {
+    STR (Pool, id,          "id",          FILTER | SORT),
+    STR (Pool, project_id,  "project_id",  CREATE | ADMIN | FILTER | SORT, .check = check_text),
+    COMPUTED("tenant_id", render_tenant),
+    STR (Pool, name,        "name",        CREATE | UPDATE | REQUIRED | FILTER | SORT, .check = check_name_nonempty),
+    STR (Pool, description, "description", CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    INT (Pool, ip_version,  "ip_version",  FILTER | SORT),
+    JSON(Pool, prefixes,    "prefixes",    CREATE | UPDATE | REQUIRED, .check = check_prefixes),
+    INT (Pool, default_prefixlen, "default_prefixlen", CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &lengths),
+    INT (Pool, min_prefixlen, "min_prefixlen", CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &lengths),
+    INT (Pool, max_prefixlen, "max_prefixlen", CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &lengths),
+    INT (Pool, default_quota, "default_quota", CREATE | UPDATE | NULLABLE | FILTER, .check = check_range, .arg = &quota_range, .dflt = "null"),
+    BOOL(Pool, shared,      "shared",      CREATE | ADMIN | FILTER | SORT, .dflt = "false"),
+    BOOL(Pool, is_default,  "is_default",  CREATE | UPDATE | ADMIN | FILTER | SORT, .dflt = "false"),
+    STR (Pool, address_scope_id, "address_scope_id", CREATE | UPDATE | NULLABLE | FILTER, .check = check_uuid, .dflt = "null"),
+    CHILD(Pool, tags,       "tags",        0, &network_tags),
+    INT (Pool, revision_number, "revision_number", FILTER | SORT, .dflt = "1"),
+    TIME(Pool, created_at,  "created_at",  FILTER | SORT),
+    TIME(Pool, updated_at,  "updated_at",  FILTER | SORT),
+};
+/* clang-format on */
+
+static bool scope_create(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    const AddressScope *s = AS(AddressScope, row);
+    (void) ctx;
+    return project_known(s->project_id, err) && (!s->shared || rbac_everybody(db, "address_scope", s->id, s->project_id, "access_as_shared", true, err));
+}
+
+static bool scope_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GError **err)
+{
+    const AddressScope *s = AS(AddressScope, row);
+    bool was = AS(const AddressScope, old)->shared;
+    (void) ctx;
+    if (was && !s->shared)
+        return nv_fail(err, NV_ERR_INVALID, "Unable to update address scope %s : Shared address scope can't be unshared", s->id);
+    return was == s->shared || rbac_everybody(db, "address_scope", s->id, s->project_id, "access_as_shared", true, err);
+}
+
+static bool scope_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    gint64 used = 0;
+    (void) ctx;
+    if (!db_query_int(db, err, &used, "address_scope_pools", "s", AS(AddressScope, row)->id))
+        return false;
+    return !used || nv_fail(err, NV_ERR_CONFLICT, "There are one or more subnet pools in use on address scope %s.", AS(AddressScope, row)->id);
+}
+
+const Resource address_scope_resource = {
+    .one = "address_scope", .many = "address_scopes", .table = "address_scope", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "shared_visible",
+    .size = sizeof(AddressScope), FIELDS(scope_fields), .label = "Address scope",
+    .before_create = scope_create, .before_update = scope_update, .before_delete = scope_delete,
+};
+
+/* Lengths that were not given: the smallest that Neutron cuts, the longest there is, and the smallest again. */
+static void lengths_default(Pool *p)
+{
+    bool four = p->ip_version == 4;
+    if (!row_knows(&p->row, &p->min_prefixlen))
+        ROW_SET_INT(p, min_prefixlen, four ? 8 : 64);
+    if (!row_knows(&p->row, &p->max_prefixlen))
+        ROW_SET_INT(p, max_prefixlen, four ? 32 : 128);
+    if (!row_knows(&p->row, &p->default_prefixlen))
+        ROW_SET_INT(p, default_prefixlen, p->min_prefixlen);
+}
+
+static bool lengths_check(const Pool *p, GError **err)
+{
+    if (p->max_prefixlen > (p->ip_version == 4 ? 32 : 128))
+        return nv_fail(err, NV_ERR_INVALID, "Illegal prefix bounds: max_prefixlen=%d is longer than an address.", (int) p->max_prefixlen);
+    if (p->min_prefixlen > p->max_prefixlen)
+        return nv_fail(err, NV_ERR_INVALID, "Illegal prefix bounds: min_prefixlen=%d, max_prefixlen=%d.", (int) p->min_prefixlen, (int) p->max_prefixlen);
+    if (p->default_prefixlen < p->min_prefixlen || p->default_prefixlen > p->max_prefixlen)
+        return nv_fail(err, NV_ERR_INVALID, "Illegal prefix bounds: default_prefixlen=%d must be from min_prefixlen=%d to max_prefixlen=%d.", (int) p->default_prefixlen,
+                       (int) p->min_prefixlen, (int) p->max_prefixlen);
+    return true;
+}
+
+static bool scope_check(Db *db, const Ctx *ctx, const Pool *p, GError **err)
+{
+    if (!p->address_scope_id)
+        return true;
+    g_autoptr(AddressScope) scope = AS(AddressScope, row_get_for(db, &address_scope_resource, ctx, p->address_scope_id, false, err));
+    g_autoptr(json_t) others = scope ? db_query(db, err, "scope_prefixes", "ss", scope->id, p->id) : NULL;
+    size_t i, k;
+    json_t *other, *mine;
+    if (!others)
+        return false;
+    if (scope->ip_version != p->ip_version)
+        return nv_fail(err, NV_ERR_INVALID, "Illegal subnetpool association: subnetpool cannot associate with address scope %s because subnetpool ip_version is not %d.",
+                       scope->id, (int) scope->ip_version);
+    json_array_foreach(others, i, other)
+        json_array_foreach(p->prefixes, k, mine) {
+            Cidr a, b;
+            if (cidr_parse(json_get_str(other, "prefix"), true, &a) && cidr_parse(json_string_value(mine), true, &b) && cidr_overlaps(a, b))
+                return nv_fail(err, NV_ERR_CONFLICT, "Subnetpool address prefixes overlap with those of subnetpool %s in address scope %s.", json_get_str(other, "id"), scope->id);
+        }
+    return true;
+}
+
+static bool default_check(Db *db, const Pool *p, GError **err)
+{
+    g_autofree char *other = NULL;
+    if (!p->is_default)
+        return true;
+    if (!db_query_str(db, err, &other, "subnetpool_default_other", "is", p->ip_version, p->id))
+        return false;
+    return !other || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: A default subnetpool for this IP family has already been set. Only one default may exist per IP family.");
+}
+
+static void version_of_prefixes(Pool *p)
+{
+    Cidr c;
+    if (cidr_parse(json_string_value(json_array_get(p->prefixes, 0)), true, &c))
+        ROW_SET_INT(p, ip_version, c.base.version);
+}
+
+/* Prefixes that lie beside each other or in one another are shown as one. */
+static void prefixes_compact(Pool *p)
+{
+    for (bool merged = true; merged;) {
+        merged = false;
+        for (size_t i = 0; !merged && i < json_array_size(p->prefixes); i++)
+            for (size_t k = 0; !merged && k < json_array_size(p->prefixes); k++) {
+                Cidr a, b;
+                char text[50];
+                if (i == k || !cidr_parse(json_string_value(json_array_get(p->prefixes, i)), true, &a)
+                    || !cidr_parse(json_string_value(json_array_get(p->prefixes, k)), true, &b))
+                    continue;
+                Cidr twice = { .base = a.base, .prefix = a.prefix - 1 };
+                bool beside = a.prefix == b.prefix && a.prefix > 0 && ip_compare(a.base, b.base) < 0 && ip_compare(cidr_first(twice), a.base) == 0
+                    && cidr_contains(twice, b.base);
+                if (!beside && !(a.prefix <= b.prefix && cidr_contains(a, b.base)))
+                    continue;
+                cidr_format(beside ? twice : a, text);
+                json_array_set_new(p->prefixes, i, json_string(text));
+                json_array_remove(p->prefixes, k);
+                merged = true;
+            }
+    }
+}
+
+static bool pool_create(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    Pool *p = AS(Pool, row);
+    if (!project_known(p->project_id, err) || !quota_check(db, p->project_id, "subnetpool", 1, err))
+        return false;
+    version_of_prefixes(p);
+    prefixes_compact(p);
+    lengths_default(p);
+    return lengths_check(p, err) && scope_check(db, ctx, p, err) && default_check(db, p, err)
+        && (!p->shared || rbac_everybody(db, "subnetpool", p->id, p->project_id, "access_as_shared", true, err));
+}
+
+static bool pool_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
+{
+    Pool *p = AS(Pool, row);
+    const Pool *old = AS(const Pool, old_row);
+    size_t i, k;
+    json_t *was, *is;
+    if (row_is_dirty(row, &p->prefixes)) {
+        json_array_foreach(old->prefixes, i, was) {
+            bool still = false;
+            Cidr a, b;
+            json_array_foreach(p->prefixes, k, is)
+                still |= cidr_parse(json_string_value(was), true, &a) && cidr_parse(json_string_value(is), true, &b) && b.prefix <= a.prefix && cidr_contains(b, a.base);
+            if (!still)
+                return nv_fail(err, NV_ERR_INVALID, "Illegal update to prefixes: existing prefixes must remain in the subnet pool: %s", json_string_value(was));
+        }
+        prefixes_compact(p);
+    }
+    BUMP(p, old);
+    return lengths_check(p, err) && scope_check(db, ctx, p, err) && default_check(db, p, err);
+}
+
+static bool pool_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    gint64 used = 0;
+    (void) ctx;
+    if (!db_query_int(db, err, &used, "subnetpool_subnets", "s", AS(Pool, row)->id))
+        return false;
+    return !used || nv_fail(err, NV_ERR_CONFLICT, "Unable to delete subnet pool: Subnet pool has existing allocations.");
+}
+
+const Resource subnetpool_resource = {
+    .one = "subnetpool", .many = "subnetpools", .table = "subnetpool", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "shared_visible",
+    .size = sizeof(Pool), FIELDS(pool_fields), .label = "Subnet pool", .filters = tag_filters,
+    .before_create = pool_create, .before_update = pool_update, .before_delete = pool_delete,
+};
+
+/* First range of that length in the pool that no subnet of it has. */
+static bool cut(Db *db, const Pool *p, int length, Cidr *ret, bool *ret_found, GError **err)
+{
+    size_t i;
+    json_t *prefix;
+    *ret_found = false;
+    json_array_foreach(p->prefixes, i, prefix) {
+        Cidr whole;
+        if (!cidr_parse(json_string_value(prefix), true, &whole) || whole.prefix > length)
+            continue;
+        Cidr c = { .base = whole.base, .prefix = length };
+        for (;;) {
+            char first[IP_KEY_SIZE], last[IP_KEY_SIZE];
+            g_autofree char *beyond = NULL;
+            ip_key(cidr_first(c), first);
+            ip_key(cidr_last(c), last);
+            if (!db_query_str(db, err, &beyond, "subnetpool_taken_until", "sss", p->id, first, last))
+                return false;
+            if (!beyond) {
+                *ret = c;
+                return *ret_found = true;
+            }
+            Cidr taken = { 0 };
+            if (!cidr_parse(beyond, true, &taken))
+                return nv_fail(err, NV_ERR_INTERNAL, "subnet of pool %s has a bad CIDR", p->id);
+            Ip end = cidr_last(taken.prefix < length ? taken : c);
+            if (ip_compare(end, cidr_last(whole)) >= 0)
+                break;
+            c.base = ip_add(end, 1);
+        }
+    }
+    return true;
+}
+
+static bool quota_ok(Db *db, const Pool *p, const Subnet *s, Cidr c, GError **err)
+{
+    g_autoptr(json_t) rows = NULL;
+    size_t i;
+    json_t *row;
+    if (row_is_null(&p->row, &p->default_quota))
+        return true;
+    if (!(rows = db_query(db, err, "subnetpool_project_cidrs", "ss", p->id, s->project_id)))
+        return false;
+    /* IPv4 is counted in addresses, IPv6 in /64 networks. */
+    int unit = p->ip_version == 4 ? 32 : 64;
+    unsigned __int128 used = (unsigned __int128) 1 << MAX(unit - c.prefix, 0);
+    json_array_foreach(rows, i, row) {
+        Cidr other;
+        if (cidr_parse(json_get_str(row, "cidr"), true, &other))
+            used += (unsigned __int128) 1 << MAX(unit - other.prefix, 0);
+    }
+    return used <= (unsigned __int128) p->default_quota || nv_fail(err, NV_ERR_CONFLICT, "Per-tenant subnet pool prefix quota exceeded.");
+}
+
+static bool inside(Db *db, const Pool *p, Cidr c, GError **err)
+{
+    size_t i;
+    json_t *prefix;
+    g_autofree char *taken = NULL;
+    char first[IP_KEY_SIZE], last[IP_KEY_SIZE], text[50];
+    bool in = false;
+    json_array_foreach(p->prefixes, i, prefix) {
+        Cidr whole;
+        in |= cidr_parse(json_string_value(prefix), true, &whole) && whole.prefix <= c.prefix && cidr_contains(whole, c.base);
+    }
+    cidr_format(c, text);
+    if (!in)
+        return nv_fail(err, NV_ERR_CONFLICT, "Failed to allocate subnet: Cannot allocate requested subnet %s from the available set of prefixes.", text);
+    ip_key(cidr_first(c), first);
+    ip_key(cidr_last(c), last);
+    if (!db_query_str(db, err, &taken, "subnetpool_taken_until", "sss", p->id, first, last))
+        return false;
+    return !taken || nv_fail(err, NV_ERR_CONFLICT, "Failed to allocate subnet: Cannot allocate requested subnet %s from the available set of prefixes.", text);
+}
+
+/* The pool that the body means: named, or the default one of the IP version. */
+static Pool *pool_of(Db *db, const Ctx *ctx, const Subnet *s, GError **err)
+{
+    g_autofree char *id = NULL;
+    if (s->subnetpool_id)
+        return AS(Pool, row_get_for(db, &subnetpool_resource, ctx, s->subnetpool_id, false, err));
+    if (!db_query_str(db, err, &id, "subnetpool_default_other", "is", s->ip_version ? s->ip_version : 4, ""))
+        return NULL;
+    if (!id) {
+        nv_fail(err, NV_ERR_INVALID, "Bad subnets request: No default subnetpool defined.");
+        return NULL;
+    }
+    return AS(Pool, row_get(db, &subnetpool_resource, id, err));
+}
+
+bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err)
+{
+    bool want_default = json_is_true(s->use_default_subnetpool);
+    if (s->use_default_subnetpool && !json_is_boolean(s->use_default_subnetpool))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for use_default_subnetpool. Reason: it is not a boolean.");
+    if (!s->subnetpool_id && !want_default)
+        return !s->prefixlen || nv_fail(err, NV_ERR_INVALID, "Bad subnets request: prefixlen needs a subnetpool.");
+    if (s->subnetpool_id && want_default)
+        return nv_fail(err, NV_ERR_INVALID, "Bad subnets request: subnetpool_id and use_default_subnetpool cannot both be specified.");
+    if (s->cidr && s->prefixlen)
+        return nv_fail(err, NV_ERR_INVALID, "Bad subnets request: cidr and prefixlen must not be supplied together.");
+    g_autoptr(Pool) p = pool_of(db, ctx, s, err);
+    if (!p)
+        return false;
+    if (s->ip_version && s->ip_version != p->ip_version)
+        return nv_fail(err, NV_ERR_INVALID, "Bad subnets request: Cannot use subnetpool of IPv%d for a subnet of IPv%d.", (int) p->ip_version, (int) s->ip_version);
+    Cidr c = { 0 };
+    bool found = true;
+    gint64 length = json_is_integer(s->prefixlen) ? json_integer_value(s->prefixlen)
+        : json_is_string(s->prefixlen)            ? g_ascii_strtoll(json_string_value(s->prefixlen), NULL, 10)
+        : s->prefixlen                            ? -1
+                                                  : p->default_prefixlen;
+    if (s->cidr && cidr_parse(s->cidr, true, &c))
+        length = c.prefix;
+    if (length < p->min_prefixlen || length > p->max_prefixlen)
+        return nv_fail(err, NV_ERR_INVALID, "Unable to allocate subnet with prefix length %d, %s allowed prefix is %d.", (int) length, length < p->min_prefixlen ? "minimum" : "maximum",
+                       (int) (length < p->min_prefixlen ? p->min_prefixlen : p->max_prefixlen));
+    if (!(s->cidr ? inside(db, p, c, err) : cut(db, p, (int) length, &c, &found, err)))
+        return false;
+    if (!found)
+        return nv_fail(err, NV_ERR_CONFLICT, "Failed to allocate subnet: Insufficient prefix space to allocate subnet size /%d", (int) length);
+    if (!quota_ok(db, p, s, c, err))
+        return false;
+    char text[50];
+    cidr_format(c, text);
+    ROW_SET_STR(s, cidr, text);
+    ROW_SET_STR(s, subnetpool_id, p->id);
+    ROW_SET_INT(s, ip_version, p->ip_version);
+    return true;
+}

@@ -1,0 +1,121 @@
+/* network/rbac.c -- RBAC policies: networks, security groups, pools, scopes and address groups shared with chosen projects or with everybody. */
+#include "core/dialect.h"
+#include "core/id.h"
+#include "identity/identity.h"
+#include "network/internal.h"
+#include <string.h>
+
+static const char *const actions[] = { "access_as_shared", "access_as_external", NULL };
+
+typedef struct Policy {
+    Row row;
+    char *id, *project_id, *object_type, *object_id, *action, *target_tenant;
+} Policy;
+
+/* flag: the object's own column that says "with everybody", or NULL; statements that set it and that count foreign users. */
+static const struct Sharable { const char *type; const Resource *res; const char *set_shared, *set_external, *foreign; } sharables[] = {
+    { "network",        &network_resource,        "network_set_shared",    "network_set_external", "rbac_network_users" },
+    { "security_group", &security_group_resource, NULL,                    NULL,                   "rbac_group_users" },
+    { "address_scope",  &address_scope_resource,  "scope_set_shared",      NULL,                   NULL },
+    { "subnetpool",     &subnetpool_resource,     "subnetpool_set_shared", NULL,                   "rbac_subnetpool_users" },
+    { "address_group",  &address_group_resource,  NULL,                    NULL,                   "rbac_address_group_users" },
+};
+
+static const struct Sharable *sharable(const char *type)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(sharables); i++)
+        if (strcmp(sharables[i].type, type) == 0)
+            return &sharables[i];
+    return NULL;
+}
+
+static bool check_type(const Field *f, const json_t *v, GError **err)
+{
+    return sharable(json_string_value(v)) || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%.64s' is not a kind of object that can be shared.", f->json,
+                                                     json_string_value(v));
+}
+
+/* clang-format off */
+static const Field fields[] = {
+    STR(Policy, id,            "id",            FILTER | SORT),
+    STR(Policy, project_id,    "project_id",    CREATE | ADMIN | FILTER | SORT, .check = check_text),
+    COMPUTED("tenant_id", render_tenant),
+    STR(Policy, object_type,   "object_type",   CREATE | REQUIRED | FILTER | SORT, .check = check_type),
+    STR(Policy, object_id,     "object_id",     CREATE | REQUIRED | FILTER | SORT, .check = check_uuid),
+    STR(Policy, action,        "action",        CREATE | REQUIRED | FILTER | SORT, .check = check_enum, .arg = actions),
+    STR(Policy, target_tenant, "target_tenant", CREATE | UPDATE | REQUIRED | FILTER | SORT, .check = check_name_nonempty),
+};
+/* clang-format on */
+
+bool rbac_everybody(Db *db, const char *type, const char *object_id, const char *project_id, const char *action, bool on, GError **err)
+{
+    g_autofree char *id = id_new();
+    return on ? db_exec(db, err, "rbac_wildcard_add", "sssss", id, project_id, type, object_id, action)
+              : db_exec(db, err, "rbac_wildcard_remove", "ss", object_id, action);
+}
+
+static bool set_flag(Db *db, const Policy *p, bool on, GError **err)
+{
+    const struct Sharable *s = sharable(p->object_type);
+    const char *statement = strcmp(p->action, "access_as_shared") == 0 ? s->set_shared : s->set_external;
+    return strcmp(p->target_tenant, "*") != 0 || !statement || db_exec(db, err, statement, "si", p->object_id, (gint64) on);
+}
+
+/* The caller's own object; others' are not there for him. */
+static bool object_check(Db *db, const Ctx *ctx, const Policy *p, GError **err)
+{
+    const struct Sharable *s = sharable(p->object_type);
+    g_autoptr(Row) row = row_get_for(db, s->res, ctx, p->object_id, false, err);
+    if (!row)
+        return false;
+    if (!ctx->admin && g_strcmp0(*FIELD_PTR(row, &s->res->fields[1], char *), ctx->project_id) != 0)
+        return nv_fail(err, NV_ERR_NOT_FOUND, "%s %s could not be found.", s->res->label, p->object_id);
+    if (strcmp(p->action, "access_as_external") == 0 && strcmp(p->object_type, "network") != 0)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid action 'access_as_external' for object type '%s'. Valid actions: access_as_shared", p->object_type);
+    if (!ctx->admin && (strcmp(p->target_tenant, "*") == 0 || strcmp(p->action, "access_as_external") == 0))
+        return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_rbac_policy:target_tenant is disallowed by policy");
+    return true;
+}
+
+static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    Policy *p = AS(Policy, row);
+    gint64 same = 0;
+    if (!project_known(p->project_id, err) || !object_check(db, ctx, p, err) || !quota_check(db, p->project_id, "rbac_policy", 1, err)
+        || !db_query_int(db, err, &same, "rbac_same", "sss", p->object_id, p->action, p->target_tenant))
+        return false;
+    if (same)
+        return nv_fail(err, NV_ERR_CONFLICT, "An RBAC policy already exists with those values.");
+    return set_flag(db, p, true, err);
+}
+
+/* Somebody uses what only this policy gives him. */
+static bool unused(Db *db, const Policy *p, GError **err)
+{
+    const struct Sharable *s = sharable(p->object_type);
+    gint64 users = 0;
+    if (strcmp(p->action, "access_as_shared") != 0 || !s->foreign)
+        return true;
+    if (!db_query_int(db, err, &users, s->foreign, "sss", p->object_id, p->target_tenant, p->id))
+        return false;
+    return !users || nv_fail(err, NV_ERR_CONFLICT, "RBAC policy on object %s cannot be removed because other objects depend on it.", p->object_id);
+}
+
+static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
+{
+    const Policy *p = AS(const Policy, row), *old = AS(const Policy, old_row);
+    return unused(db, old, err) && object_check(db, ctx, p, err) && set_flag(db, old, false, err) && set_flag(db, p, true, err);
+}
+
+static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    const Policy *p = AS(const Policy, row);
+    (void) ctx;
+    return unused(db, p, err) && set_flag(db, p, false, err);
+}
+
+const Resource rbac_resource = {
+    .one = "rbac_policy", .many = "rbac_policies", .table = "rbac_policy", .dialect = &dialect_neutron, .scope = SCOPE_PROJECT,
+    .size = sizeof(Policy), FIELDS(fields), .label = "RBAC policy",
+    .before_create = before_create, .before_update = before_update, .before_delete = before_delete,
+};

@@ -1,0 +1,156 @@
+"""tests/http/test_network_more.py -- subnet pools, address scopes, RBAC policies, address groups, and what the API says of itself."""
+import unittest
+
+from test_network import Base, N
+
+
+class Pools(Base):
+    def pool(self, who=None, **attrs):
+        return self.ok((who or self.demo).post(N + "subnetpools", {"subnetpool": {"name": "p", "prefixes": ["10.0.0.0/8"], **attrs}}), 201)["subnetpool"]
+
+    def from_pool(self, pool, status=201, **attrs):
+        body = {"subnet": {"network_id": self.network()["id"], "subnetpool_id": pool["id"], "ip_version": 4, **attrs}}
+        reply = self.demo.post(N + "subnets", body)
+        self.assertEqual(reply.status, status, reply)
+        return reply.json.get("subnet")
+
+    def test_cuts(self):
+        p = self.pool(prefixes=["10.11.0.0/22"], min_prefixlen=24, default_prefixlen=25)
+        self.assertEqual([self.from_pool(p)["cidr"] for _ in range(3)], ["10.11.0.0/25", "10.11.0.128/25", "10.11.1.0/25"])
+        self.assertEqual(self.from_pool(p, prefixlen=24)["cidr"], "10.11.2.0/24")
+        self.assertEqual(self.from_pool(p, cidr="10.11.3.0/25")["cidr"], "10.11.3.0/25")
+        self.from_pool(p, 409, cidr="10.11.3.0/26")
+        self.from_pool(p, 409, cidr="10.12.0.0/24")
+        self.from_pool(p, 409, prefixlen=24)
+        self.from_pool(p, 400, prefixlen=23)
+        self.from_pool(p, 400, prefixlen=33)
+        self.from_pool(p, 400, ip_version=6)
+        self.assertEqual(self.from_pool(p)["cidr"], "10.11.1.128/25")
+        self.refuse(409, "DELETE", "subnetpools/" + p["id"])
+
+    def test_quota(self):
+        p = self.pool(prefixes=["10.20.0.0/16"], default_quota=256, default_prefixlen=25)
+        self.from_pool(p)
+        self.from_pool(p)
+        self.from_pool(p, 409)
+
+    def test_six(self):
+        p = self.pool(prefixes=["2001:db8::/48"])
+        self.assertEqual((p["ip_version"], p["default_prefixlen"], p["max_prefixlen"]), (6, 64, 128))
+        self.assertEqual([self.from_pool(p, ip_version=6)["cidr"] for _ in range(2)], ["2001:db8::/64", "2001:db8:0:1::/64"])
+
+    def test_refused(self):
+        for bad in ({"prefixes": []}, {"prefixes": ["10.0.0.1/8"]}, {"prefixes": ["10.0.0.0/8", "2001:db8::/32"]}, {"prefixes": "10.0.0.0/8"}, {"min_prefixlen": 33},
+                    {"min_prefixlen": 25, "max_prefixlen": 24}, {"default_prefixlen": 4, "min_prefixlen": 8}):
+            self.refuse(400, "POST", "subnetpools", {"subnetpool": {"name": "x", "prefixes": ["10.0.0.0/8"], **bad}})
+        self.refuse(403, "POST", "subnetpools", {"subnetpool": {"name": "x", "prefixes": ["10.0.0.0/8"], "shared": True}})
+        p = self.pool(prefixes=["10.0.0.0/9", "10.128.0.0/9"])
+        self.assertEqual(p["prefixes"], ["10.0.0.0/8"])
+        self.refuse(400, "PUT", "subnetpools/" + p["id"], {"subnetpool": {"prefixes": ["10.0.0.0/9"]}})
+        self.refuse(404, "GET", "subnetpools/" + p["id"], who=self.other)
+        self.refuse(404, "POST", "subnets", {"subnet": {"network_id": self.network(self.other)["id"], "subnetpool_id": p["id"], "ip_version": 4}}, self.other)
+
+    def test_scopes(self):
+        s = self.ok(self.demo.post(N + "address-scopes", {"address_scope": {"name": "s", "ip_version": 4}}), 201)["address_scope"]
+        p = self.pool(address_scope_id=s["id"], prefixes=["10.30.0.0/16"])
+        self.refuse(409, "POST", "subnetpools", {"subnetpool": {"name": "x", "prefixes": ["10.30.1.0/24"], "address_scope_id": s["id"]}})
+        self.refuse(400, "POST", "subnetpools", {"subnetpool": {"name": "x", "prefixes": ["2001:db8::/64"], "address_scope_id": s["id"]}})
+        self.refuse(409, "DELETE", "address-scopes/" + s["id"])
+        self.assertEqual(self.demo.delete(N + "subnetpools/" + p["id"]).status, 204)
+        self.assertEqual(self.demo.delete(N + "address-scopes/" + s["id"]).status, 204)
+
+
+class Policies(Base):
+    def policy(self, status, row, kind="network", who=None, **attrs):
+        body = {"object_type": kind, "object_id": row["id"], "action": "access_as_shared", "target_tenant": self.other.project_id, **attrs}
+        reply = (who or self.demo).post(N + "rbac-policies", {"rbac_policy": body})
+        self.assertEqual(reply.status, status, reply)
+        return reply.json.get("rbac_policy")
+
+    def test_network_for_one_project(self):
+        n = self.network()
+        self.subnet(n)
+        self.refuse(404, "GET", "networks/" + n["id"], who=self.other)
+        p = self.policy(201, n)
+        self.policy(409, n)
+        self.ok(self.other.get(N + "networks/" + n["id"]), 200)
+        port = self.port(n, self.other)
+        self.refuse(409, "DELETE", "rbac-policies/" + p["id"])
+        self.assertEqual(self.other.delete(N + "ports/" + port["id"]).status, 204)
+        self.assertEqual(self.demo.delete(N + "rbac-policies/" + p["id"]).status, 204)
+        self.refuse(404, "GET", "networks/" + n["id"], who=self.other)
+
+    def test_flag_and_policy_are_one(self):
+        n = self.network(self.admin, shared=True)
+        p = self.ok(self.admin.get(N + "rbac-policies?object_id=" + n["id"]), 200)["rbac_policies"]
+        self.assertEqual([(x["target_tenant"], x["action"]) for x in p], [("*", "access_as_shared")])
+        self.assertEqual(self.admin.delete(N + "rbac-policies/" + p[0]["id"]).status, 204)
+        self.assertFalse(self.ok(self.admin.get(N + "networks/" + n["id"]), 200)["network"]["shared"])
+        self.policy(201, n, who=self.admin, target_tenant="*")
+        self.assertTrue(self.ok(self.demo.get(N + "networks/" + n["id"]), 200)["network"]["shared"])
+
+    def test_refused(self):
+        n = self.network()
+        self.policy(403, n, target_tenant="*")
+        self.policy(403, n, action="access_as_external")
+        self.policy(404, n, who=self.other)
+        self.policy(400, n, kind="port")
+        self.policy(400, n, action="x")
+
+    def test_security_group(self):
+        g = self.group()
+        self.policy(201, g, "security_group")
+        n = self.network(self.other)
+        p = self.port(n, self.other, security_groups=[g["id"]])
+        self.assertEqual(p["security_groups"], [g["id"]])
+        self.refuse(403, "DELETE", "security-groups/" + g["id"], who=self.other)
+
+
+class AddressGroups(Base):
+    def test_life(self):
+        a = self.ok(self.demo.post(N + "address-groups", {"address_group": {"name": "a", "addresses": ["10.0.0.1", "10.1.0.0/16"]}}), 201)["address_group"]
+        self.assertEqual(a["addresses"], ["10.0.0.1/32", "10.1.0.0/16"])
+        path = "address-groups/" + a["id"]
+        change = lambda verb, *list_: self.demo.put(N + path + "/" + verb, {"address_group": {"addresses": list_}})
+        self.assertEqual(self.ok(change("add_addresses", "2001:db8::1", "10.0.0.1"), 200)["address_group"]["addresses"],
+                         ["10.0.0.1/32", "10.1.0.0/16", "2001:db8::1/128"])
+        self.assertEqual(len(self.ok(change("remove_addresses", "10.0.0.1/32"), 200)["address_group"]["addresses"]), 2)
+        self.assertEqual(change("remove_addresses", "10.0.0.1/32").status, 404)
+        self.assertEqual(change("add_addresses", "10.0.0.1/8").status, 400)
+        g = self.group()
+        rule = {"security_group_id": g["id"], "direction": "ingress", "remote_address_group_id": a["id"]}
+        self.ok(self.demo.post(N + "security-group-rules", {"security_group_rule": rule}), 201)
+        self.refuse(409, "DELETE", path)
+        self.refuse(404, "PUT", path + "/add_addresses", {"address_group": {"addresses": ["1.1.1.1"]}}, self.other)
+        theirs = self.group(self.other)
+        self.refuse(404, "POST", "security-group-rules", {"security_group_rule": dict(rule, security_group_id=theirs["id"])}, self.other)
+
+
+class Itself(Base):
+    def test_extensions(self):
+        aliases = [x["alias"] for x in self.ok(self.demo.get(N + "extensions"), 200)["extensions"]]
+        self.assertEqual(aliases, sorted(set(aliases)))
+        for alias in aliases:
+            self.assertEqual(self.ok(self.demo.get(N + "extensions/" + alias), 200)["extension"]["alias"], alias)
+        self.refuse(404, "GET", "extensions/none")
+
+    def test_availability(self):
+        n = self.network()
+        self.subnet(n, cidr="10.0.0.0/24")
+        self.port(n)
+        a = self.ok(self.admin.get(N + "network-ip-availabilities/" + n["id"]), 200)["network_ip_availability"]
+        self.assertEqual((a["total_ips"], a["used_ips"]), (253, 2))
+        self.refuse(403, "GET", "network-ip-availabilities")
+
+    def test_agents_and_zones(self):
+        self.assertEqual(self.ok(self.demo.get(N + "agents"), 200)["agents"], [])
+        agents = self.ok(self.admin.get(N + "agents"), 200)["agents"]
+        self.assertEqual([a["host"] for a in agents], ["local"])
+        self.assertEqual(self.ok(self.admin.get(N + "agents/" + agents[0]["id"]), 200)["agent"]["id"], agents[0]["id"])
+        self.assertEqual(self.ok(self.demo.get(N + "availability_zones"), 200)["availability_zones"][0]["name"], "nova")
+
+
+del Base
+
+if __name__ == "__main__":
+    unittest.main()
