@@ -608,6 +608,34 @@ class ApplicationCredentials(unittest.TestCase):
         self.assertEqual(self.t.post(self.path, {"application_credential": {"name": "x", "access_rules": [{"service": "image"}]}}).status, 400)
 
 
+    def test_it_makes_a_server_and_nothing_else(self):
+        c = Cloud()
+        try:
+            t, boss = c.new_tenant(), c.login("admin")
+            network = t.post("/network/v2.0/networks", {"network": {"name": "n"}}).json["network"]["id"]
+            t.post("/network/v2.0/subnets", {"subnet": {"network_id": network, "cidr": "10.8.0.0/24", "ip_version": 4}})
+            image = boss.post("/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare", "visibility": "public"}).json["id"]
+            boss.call("PUT", "/image/v2/images/%s/file" % image, raw=b"x" * 1048576, headers={"Content-Type": "application/octet-stream"})
+            flavor = t.get("/compute/v2.1/flavors").json["flavors"][0]["id"]
+            rules = [{"service": "compute", "method": "POST", "path": "/v2.1/servers"}, {"service": "compute", "method": "GET", "path": "/v2.1/servers/*"}]
+            ac = t.post("%s/users/%s/application_credentials" % (V3, t.user_id), {"application_credential": {"name": "ci", "access_rules": rules}})
+            ac = ac.json["application_credential"]
+            r = c.anonymous().post(V3 + "/auth/tokens", {"auth": {"identity": {"methods": ["application_credential"], "application_credential": {
+                "id": ac["id"], "secret": ac["secret"]}}}})
+            robot = Client(c, r.headers["x-subject-token"])
+            r = robot.post("/compute/v2.1/servers", {"server": {"name": "s", "flavorRef": flavor, "imageRef": image, "networks": [{"uuid": network}]}})
+            self.assertEqual(r.status, 202, r)
+            server = "/compute/v2.1/servers/" + r.json["server"]["id"]
+            c.wait(lambda: robot.get(server).json["server"]["status"] == "ACTIVE", what="the server")
+            self.assertEqual(robot.delete(server).status, 403)
+            self.assertEqual(robot.get("/compute/v2.1/servers").status, 403)
+            self.assertEqual(robot.post("/network/v2.0/networks", {"network": {"name": "x"}}).status, 403)
+            self.assertEqual(t.delete(server).status, 204)
+            c.wait(lambda: t.get(server).status == 404, what="its end")
+        finally:
+            c.stop()
+
+
 class Trusts(unittest.TestCase):
     def setUp(self):
         self.a, self.b = cloud.new_tenant(), cloud.new_tenant()

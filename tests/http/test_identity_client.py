@@ -114,5 +114,60 @@ class Session(unittest.TestCase):
             cloud.stop()
 
 
+SDK = """
+import openstack, sys
+c = openstack.connect(load_yaml_config=False, load_envvars=False, auth_url=sys.argv[1], username="admin", password=sys.argv[2], project_name="admin",
+                      user_domain_id="default", project_domain_id="default", region_name="RegionOne")
+i = c.identity
+assert i.find_project("demo").name == "demo"
+assert {r.name for r in i.roles()} >= {"admin", "member", "reader"}
+domain = i.create_domain(name="school")
+project = i.create_project(name="maths", domain_id=domain.id, description="d", tags=["t"])
+user = i.create_user(name="emmy", domain_id=domain.id, password="noether", email="e@n.org", default_project_id=project.id)
+assert i.find_user("emmy").email == "e@n.org"
+group = i.create_group(name="algebra", domain_id=domain.id)
+role = i.find_role("member")
+i.assign_project_role_to_user(project, user, role)
+i.assign_project_role_to_group(project, group, role)
+assert [r.name for r in i.role_assignments_filter(user=user, project=project)] == ["member"]
+assert len(list(i.role_assignments(scope_project_id=project.id))) == 2
+i.unassign_project_role_from_group(project, group, role)
+assert i.update_project(project, description="new").description == "new"
+assert i.update_user(user, description="first").description == "first"
+service = i.create_service(name="s", type="dns")
+region = i.create_region(id="moon")
+endpoint = i.create_endpoint(service_id=service.id, interface="public", url="http://m.example", region_id=region.id)
+assert [e.url for e in i.endpoints(service_id=service.id)] == ["http://m.example"]
+limit = i.create_registered_limit(service_id=service.id, resource_name="zones", default_limit=4)
+assert limit.default_limit == 4
+for limit in i.registered_limits(service_id=service.id):
+    i.delete_registered_limit(limit)
+secret = i.create_application_credential(user=c.current_user_id, name="robot")
+assert secret.secret
+i.delete_application_credential(c.current_user_id, secret)
+credential = i.create_credential(type="cert", blob="x", user=user, project=project, user_id=user.id, project_id=project.id)
+assert i.get_credential(credential.id).blob == "x"
+for what, thing in (("endpoint", endpoint), ("service", service), ("region", region), ("user", user), ("group", group), ("project", project)):
+    getattr(i, "delete_" + what)(thing, ignore_missing=False)
+i.update_domain(domain, is_enabled=False)
+i.delete_domain(domain)
+assert i.find_domain("school") is None
+print("ALL DONE")
+"""
+
+
+class Sdk(unittest.TestCase):
+    def test_identity_calls_of_the_sdk(self):
+        if subprocess.run(["/usr/bin/python3", "-c", "import openstack"], capture_output=True).returncode:
+            self.skipTest("python3-openstacksdk is not installed")
+        cloud = Cloud(agent=False)
+        try:
+            r = subprocess.run(["/usr/bin/python3", "-W", "ignore", "-c", SDK, "http://127.0.0.1:%d/identity/v3" % cloud.port, cloud.password("admin")],
+                               capture_output=True, text=True, timeout=120)
+            self.assertIn("ALL DONE", r.stdout, r.stderr[-1500:])
+        finally:
+            cloud.stop()
+
+
 if __name__ == "__main__":
     unittest.main()
