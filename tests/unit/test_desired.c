@@ -1,0 +1,144 @@
+/* tests/unit/test_desired.c -- rows to what agents are asked for: golden files.  Protocols, default pools.
+ * NUVOLET_GOLDEN=write rewrites tests/golden/desired/NAME.json; a person reviews the difference. */
+#include "core/conf.h"
+#include "network/internal.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#define NET "11111111-1111-4111-8111-111111111111"
+
+static void golden(const char *name, json_t *made)
+{
+    g_autofree char *path = g_strdup_printf("tests/golden/desired/%s.json", name), *expected = NULL;
+    char *text = json_dumps(made, JSON_INDENT(2) | JSON_SORT_KEYS);
+    g_autofree char *got = g_strconcat(text, "\n", NULL);
+    free(text);
+    json_decref(made);
+    if (g_strcmp0(g_getenv("NUVOLET_GOLDEN"), "write") == 0)
+        assert_true(g_file_set_contents(path, got, -1, NULL));
+    assert_true(g_file_get_contents(path, &expected, NULL, NULL));
+    assert_string_equal(got, expected);
+}
+
+static void *row_of(const Resource *res, const char *id, const char *body)
+{
+    g_autoptr(GError) err = NULL;
+    Row *row = row_new(res);
+    if (!row_defaults(row, json_parse_trusted(body), &err))
+        fail_msg("%s", err->message);
+    row_set_str(row, FIELD_PTR(row, &res->fields[0], char *), id);
+    return row;
+}
+
+static Subnet *subnet_of(const char *id, const char *body)
+{
+    return row_of(&subnet_resource, id, body);
+}
+
+static void networks(void **state)
+{
+    (void) state;
+    g_autoptr(Network) n = row_of(&network_resource, NET, "{\"mtu\": 1450, \"provider:network_type\": \"vxlan\"}");
+    n->vni = 7;
+    g_autoptr(GPtrArray) subnets = g_ptr_array_new_with_free_func(row_unref);
+    g_ptr_array_add(subnets, subnet_of("22222222-2222-4222-8222-222222222222", "{\"network_id\": \"" NET "\", \"ip_version\": 4, \"cidr\": \"10.0.0.0/24\", "
+        "\"gateway_ip\": \"10.0.0.1\", \"dns_nameservers\": [\"9.9.9.9\"], \"host_routes\": [{\"destination\": \"10.9.0.0/16\", \"nexthop\": \"10.0.0.9\"}]}"));
+    g_ptr_array_add(subnets, subnet_of("33333333-3333-4333-8333-333333333333", "{\"network_id\": \"" NET "\", \"ip_version\": 6, \"cidr\": \"2001:db8::/64\", "
+        "\"gateway_ip\": null, \"ipv6_ra_mode\": \"slaac\", \"ipv6_address_mode\": \"slaac\"}"));
+    g_ptr_array_add(subnets, subnet_of("44444444-4444-4444-8444-444444444444", "{\"network_id\": \"" NET "\", \"ip_version\": 4, \"cidr\": \"10.1.0.0/24\", "
+        "\"gateway_ip\": \"10.1.0.1\", \"enable_dhcp\": false}"));
+    g_autoptr(json_t) ports = json_parse_trusted("[{\"id\": \"55555555-5555-4555-8555-555555555555\", \"mac_address\": \"fa:16:3e:00:00:01\", \"dns_name\": \"\", "
+        "\"device_owner\": \"network:dhcp\", \"extra_dhcp_opts\": \"[]\", \"addresses\": \"10.0.0.2,2001:db8::f816:3eff:fe00:1\"},"
+        "{\"id\": \"66666666-6666-4666-8666-666666666666\", \"mac_address\": \"fa:16:3e:00:00:02\", \"dns_name\": \"web\", \"device_owner\": \"compute:nova\", "
+        "\"extra_dhcp_opts\": \"[{\\\"opt_name\\\": \\\"bootfile-name\\\", \\\"opt_value\\\": \\\"x\\\", \\\"ip_version\\\": 4}]\", \"addresses\": \"10.0.0.3\"},"
+        "{\"id\": \"77777777-7777-4777-8777-777777777777\", \"mac_address\": \"fa:16:3e:00:00:03\", \"dns_name\": \"\", \"device_owner\": \"\", "
+        "\"extra_dhcp_opts\": \"[]\", \"addresses\": \"2001:db8::5\"},"
+        "{\"id\": \"88888888-8888-4888-8888-888888888888\", \"mac_address\": \"fa:16:3e:00:00:04\", \"dns_name\": \"none\", \"device_owner\": \"\", "
+        "\"extra_dhcp_opts\": \"[]\", \"addresses\": null}]");
+    golden("network", desired_network(n, subnets, ports));
+    n->external = true;
+    row_set_str(&n->row, &n->network_type, "flat");
+    golden("public", desired_network(n, subnets, ports));
+    g_autoptr(json_t) none = json_array();
+    g_ptr_array_set_size(subnets, 0);
+    golden("bare", desired_network(n, subnets, none));
+}
+
+static void add_rule(GPtrArray *rules, const char *id, const char *rest)
+{
+    g_autofree char *body = g_strdup_printf("{\"security_group_id\": \"" NET "\", %s}", rest);
+    g_ptr_array_add(rules, row_of(&security_group_rule_resource, id, body));
+}
+
+static void groups(void **state)
+{
+    (void) state;
+    g_autoptr(Group) g = row_of(&security_group_resource, NET, "{\"name\": \"\\\"; flush ruleset #\"}");
+    g_autoptr(GPtrArray) rules = g_ptr_array_new_with_free_func(row_unref);
+    add_rule(rules, "00000000-0000-4000-8000-000000000001", "\"direction\": \"egress\"");
+    add_rule(rules, "00000000-0000-4000-8000-000000000002", "\"direction\": \"ingress\", \"ethertype\": \"IPv6\", \"remote_group_id\": \"" NET "\"");
+    add_rule(rules, "00000000-0000-4000-8000-000000000003", "\"direction\": \"ingress\", \"protocol\": \"tcp\", \"port_range_min\": 22, \"port_range_max\": 22, "
+                                                            "\"remote_ip_prefix\": \"192.168.1.77/24\", \"description\": \"\\\"}\"");
+    add_rule(rules, "00000000-0000-4000-8000-000000000004", "\"direction\": \"ingress\", \"ethertype\": \"IPv6\", \"protocol\": \"icmp\", \"port_range_min\": 128");
+    add_rule(rules, "00000000-0000-4000-8000-000000000005", "\"direction\": \"ingress\", \"remote_address_group_id\": \"99999999-9999-4999-8999-999999999999\"");
+    g_autoptr(json_t) members = json_parse_trusted("[{\"address\": \"10.0.0.3\"}, {\"address\": \"2001:db8::5\"}]");
+    g_autoptr(json_t) prefixes = json_parse_trusted("[{\"address_group_id\": \"99999999-9999-4999-8999-999999999999\", \"address\": \"10.5.0.0/16\"},"
+                                                    " {\"address_group_id\": \"99999999-9999-4999-8999-999999999999\", \"address\": \"2001:db8:5::/48\"}]");
+    golden("group", desired_group(g, rules, members, prefixes));
+}
+
+static void ports_of_guests(void **state)
+{
+    (void) state;
+    g_autoptr(Port) p = row_of(&port_resource, "66666666-6666-4666-8666-666666666666", "{\"network_id\": \"" NET "\", \"mac_address\": \"fa:16:3e:00:00:02\", "
+        "\"fixed_ips\": [{\"subnet_id\": \"22222222-2222-4222-8222-222222222222\", \"ip_address\": \"10.0.0.3\"}], "
+        "\"allowed_address_pairs\": [{\"ip_address\": \"10.0.0.200\", \"mac_address\": \"fa:16:3e:00:00:02\"}], \"security_groups\": [\"" NET "\"], "
+        "\"port_security_enabled\": true}");
+    golden("port", desired_port(p, 1450));
+}
+
+static void protocols(void **state)
+{
+    (void) state;
+    static const struct { const char *name; int number; } rows[] = {
+        { NULL, -1 }, { "any", -1 }, { "tcp", 6 }, { "vrrp", 112 }, { "0", 0 }, { "255", 255 }, { "256", -2 }, { "-1", -2 }, { "6 ", -2 }, { "tcp; drop", -2 }, { "", -2 },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        assert_int_equal(protocol_number(rows[i].name), rows[i].number);
+}
+
+static void default_pools(void **state)
+{
+    (void) state;
+    static const struct { const char *cidr, *gateway, *pools; } rows[] = {
+        { "10.0.0.0/24", "10.0.0.1", "[{\"start\": \"10.0.0.2\", \"end\": \"10.0.0.254\"}]" },
+        { "10.0.0.0/24", "10.0.0.254", "[{\"start\": \"10.0.0.1\", \"end\": \"10.0.0.253\"}]" },
+        { "10.0.0.0/24", "10.0.0.9", "[{\"start\": \"10.0.0.1\", \"end\": \"10.0.0.8\"}, {\"start\": \"10.0.0.10\", \"end\": \"10.0.0.254\"}]" },
+        { "10.0.0.0/24", NULL, "[{\"start\": \"10.0.0.1\", \"end\": \"10.0.0.254\"}]" },
+        { "10.0.0.0/31", NULL, "[{\"start\": \"10.0.0.0\", \"end\": \"10.0.0.1\"}]" },
+        { "10.0.0.0/32", NULL, "[{\"start\": \"10.0.0.0\", \"end\": \"10.0.0.0\"}]" },
+        { "10.0.0.0/30", "10.0.0.1", "[{\"start\": \"10.0.0.2\", \"end\": \"10.0.0.2\"}]" },
+        { "2001:db8::/64", "2001:db8::1", "[{\"start\": \"2001:db8::2\", \"end\": \"2001:db8::ffff:ffff:ffff:ffff\"}]" },
+        { "2001:db8::/64", "fe80::1", "[{\"start\": \"2001:db8::1\", \"end\": \"2001:db8::ffff:ffff:ffff:ffff\"}]" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Cidr c;
+        assert_true(cidr_parse(rows[i].cidr, true, &c));
+        g_autoptr(json_t) made = ipam_default_pools(c, rows[i].gateway), expected = json_parse_trusted(rows[i].pools);
+        if (!json_equal(made, expected))
+            fail_msg("%s with gateway %s: %s", rows[i].cidr, rows[i].gateway, json_text(made));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(networks), cmocka_unit_test(groups), cmocka_unit_test(ports_of_guests), cmocka_unit_test(protocols), cmocka_unit_test(default_pools),
+    };
+    g_assert_true(conf_load(NULL, NULL));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
