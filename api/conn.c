@@ -57,7 +57,7 @@ bool conn_source_add(ConnRules *r, const char *source, int n)
     return ok;
 }
 
-/* ── the list ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- the list --- */
 
 static void unlink_conn(Conn *c)
 {
@@ -154,7 +154,7 @@ bool conns_shed_idle(Conns *conns)
     return false;
 }
 
-/* ── endings ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- endings --- */
 
 GString *conn_error_body(int status, const char *why)
 {
@@ -202,7 +202,7 @@ void conn_end(Conn *c, bool abort)
     shutdown(c->fd, SHUT_RDWR);              /* both: libmicrohttpd does not look at a socket's input while its buffer is full */
 }
 
-/* ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- deadlines --- */
 
 /* Bytes received and bytes acknowledged by the peer; false: not TCP. */
 static bool tcp_bytes(int fd, guint64 *ret_in, guint64 *ret_out)

@@ -103,7 +103,7 @@ static void post(Req *req, Event event)
     wake(io);
 }
 
-/* ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- replies --- */
 
 static struct MHD_Response *text_response(Req *req, GString **text)
 {
@@ -187,7 +187,7 @@ static void reply_raw(Req *req)
     req->replied = true;
 }
 
-/* ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- requests --- */
 
 static void run_job(PoolJob *job)
 {
@@ -423,7 +423,7 @@ static size_t on_unescape(void *data, struct MHD_Connection *mhd, char *text)
     return strlen(text);
 }
 
-/* ── connections ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- connections --- */
 
 /* Over the limit: the I/O that has most connections gives one up. */
 static void make_room(HttpServer *s)
@@ -513,7 +513,7 @@ static void take_added(Io *io)
     }
 }
 
-/* ── driving ──────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- driving --- */
 
 static void handle_event(Req *req, unsigned events)
 {
@@ -626,7 +626,7 @@ static bool io_drive(PoolDriver *driver)
     return false;
 }
 
-/* ── start and stop ───────────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* --- start and stop --- */
 
 static bool io_start(HttpServer *s, Io *io, GError **err)
 {

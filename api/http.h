@@ -41,7 +41,7 @@ typedef struct HttpOptions {
     int queue_max;                   /* requests waiting for a worker; more: 503 [512] */
     int idle_s;                      /* keep-alive without a request [300] */
     int head_s;                      /* from the first byte of a request to the end of its headers [10] */
-    int rate_s;                      /* bodies and replies must make 1 KiB a second on average over each such period [10]; replies that are files, over 12 of them */
+    int rate_s;                      /* bodies and replies must make 1 KiB a second over each such period [10]; replies that are files, over 12 */
 } HttpOptions;
 
 /* NULL with err. */
