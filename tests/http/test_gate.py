@@ -539,6 +539,21 @@ class Streams(Base):
             self.assertEqual(read_reply(s)[0], 507)
             self.assertLess(time.monotonic() - begin, 1)
 
+    def test_tiny_chunks(self):
+        """HTTP-08, where no limit of the body would end it."""
+        with self.echo.connect() as s:
+            s.sendall(f"{self.put}Transfer-Encoding: chunked\r\n\r\n".encode())
+            try:
+                for _ in range(100):
+                    s.sendall(b"1\r\nx\r\n" * 1000)
+            except OSError:
+                pass
+            s.settimeout(1)
+            try:
+                self.assertIn(read_reply(s)[0], (400, None))
+            except TimeoutError:
+                self.fail("still listening")
+
     def test_limit(self):
         self.refused(b"PUT /up/max/1000 HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n" + b"x" * 1001, (413,))
         self.refused(b"PUT /up/max/1000 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"3e9\r\n" + b"x" * 1001 + b"\r\n0\r\n\r\n", (413,))
@@ -550,8 +565,10 @@ class Streams(Base):
             s.sendall(f"{self.put}Content-Length: 1000000\r\n\r\n".encode() + b"x" * 5000)
             conns.append(s)
         time.sleep(0.2)
+        begin = time.monotonic()
         for _ in range(20):
             self.assertEqual(get(self.echo, "/bytes/5")[0], 200)
+        self.assertLess(time.monotonic() - begin, 1.5)
         for s in conns:
             s.close()
         self.settled()
@@ -579,7 +596,8 @@ class Limits(Base):
         replies = [read_reply(s) for s in conns]
         statuses = [r[0] for r in replies]
         self.assertGreaterEqual(statuses.count(503), 10)
-        self.assertGreaterEqual(statuses.count(200), 6)
+        self.assertGreaterEqual(statuses.count(200), 4)
+        self.assertEqual(statuses.count(503) + statuses.count(200), 20)
         self.assertTrue(all("retry-after" in r[1] for r in replies if r[0] == 503))
         for s in conns:
             s.close()
