@@ -205,7 +205,10 @@ static int usage(void)
     fputs("usage: nuvolet ctl COMMAND\n", stderr);
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(stderr, "  %-7s %s\n", commands[i].name, commands[i].help);
-    fputs("  schema  [RESOURCE] a resource's fields\n  routes  every call that is served, and who may make it\n  policy  the same as docs/POLICY.md\n  conf    [KEY] the configuration file with its defaults, or one value in force\n", stderr);
+    fputs("  schema  [RESOURCE] a resource's fields\n"
+          "  routes  every call that is served, and who may make it\n"
+          "  policy  the same as docs/POLICY.md\n"
+          "  conf    [KEY] the configuration file with its defaults, or one value in force\n", stderr);
     for (guint i = 0; identity_order_help(i); i++)
         fprintf(stderr, "  %s\n", identity_order_help(i));
     return 2;

@@ -117,7 +117,8 @@ static json_t *report(const GPtrArray *findings, bool fix)
     for (guint i = 0; i < findings->len; i++) {
         const Finding *finding = findings->pdata[i];
         json_t *result = fix ? repair(finding) : NULL;
-        json_array_append_new(list, json_make("ssso", "host", finding->host, "what", finding->what, "repair", repair_text(finding), "result", result));
+        json_array_append_new(list, json_make("ssso", "host", finding->host, "what", finding->what, "repair", repair_text(finding),
+                                              "result", result));
     }
     return list;
 }

@@ -144,9 +144,11 @@ static bool serve(GError **err)
     if (!metadata)
         return false;
     router_set_server(api);
-    if (!control_start(db, err) || !write_port(api, err) || !ops_start(db, op_kinds, (int) conf_int("serve.op_threads"), err) || !agents_start(db, agent_events, agent_syncs, err))
+    if (!control_start(db, err) || !write_port(api, err) || !ops_start(db, op_kinds, (int) conf_int("serve.op_threads"), err)
+        || !agents_start(db, agent_events, agent_syncs, err))
         return false;
-    log_info("serve.ready", "address", conf_str("api.address"), "port", LOG_INT(http_port(api)), "ms", LOG_INT((clock_mono_us() - begin) / 1000), NULL);
+    log_info("serve.ready", "address", conf_str("api.address"), "port", LOG_INT(http_port(api)),
+             "ms", LOG_INT((clock_mono_us() - begin) / 1000), NULL);
     sigwait(&ends, &sig);
     log_info("serve.stopping", "signal", LOG_INT(sig), NULL);
     http_stop(api);

@@ -293,7 +293,8 @@ json_t *metadata_drive(const GuestData *g)
         for (const char *const *v = ec2_sets[k]; *v; v++) {
             char *meta = take_json(ec2_meta(g, resolve(metadata_ec2_versions, *v)), &len);
             put_file(files, "ec2", *v, "meta-data.json", meta, len);
-            put_file(files, "ec2", *v, "user-data", user_data(g, &len), len);
+            char *data = user_data(g, &len);     /* before its length is passed on */
+            put_file(files, "ec2", *v, "user-data", data, len);
         }
     return files;
 }

@@ -12,7 +12,8 @@ typedef struct Step {
     Verdict (*run)(Op *op, GError **err);
     const char *verb;
     json_t *(*args)(Op *op, GError **err);           /* new object; NULL with err.  NULL function: {"id": resource_id} */
-    bool (*done)(Op *op, const json_t *answer, GError **err);   /* optional; takes the answer over into rows, in the transaction that moves the cursor */
+    /* Optional; takes the answer over into rows, in the transaction that moves the cursor. */
+    bool (*done)(Op *op, const json_t *answer, GError **err);
     int timeout_s;                                   /* of one call; 0: 60 */
 } Step;
 
@@ -34,7 +35,7 @@ struct Op {
     const Step *step;
     gint64 id;
     char *resource_id, *project_id, *user_id, *request_id;
-    char *host;                  /* host whose agent .verb steps ask; NULL: the step is skipped as done (nothing was ever made there).  Set by op_set_host. */
+    char *host;                  /* host whose agent .verb steps ask; set by op_set_host.  NULL: the step is skipped as done (nothing was ever made there) */
     json_t *args;                /* given at op_start; never NULL */
     char *error;                 /* rollback: what went wrong */
     int attempt;                 /* of this step, from 0 */

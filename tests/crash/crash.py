@@ -13,6 +13,7 @@ import concurrent.futures
 import http.client
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -105,7 +106,13 @@ class Site:
         return wire.call(self.cloud.run + "/control.sock", verb, **args)
 
     def close(self):
+        """Ends it; what a sanitizer or an assertion said in its logs."""
+        said = []
+        for name in ("serve", "agent"):
+            with open("%s/%s.log" % (self.cloud.top, name), errors="replace") as f:
+                said += [line.strip()[:300] for line in f if re.search(r"ERROR: \w*Sanitizer|runtime error:|Assertion|ERROR \*\*", line)]
         self.cloud.stop(check=False)
+        return said
 
     # -- the API -----------------------------------------------------------------------------------------------
     def call(self, method, service, path, body=None, raw=None, client=None):
@@ -561,13 +568,18 @@ class Totals:
             print("FAILED " + text, flush=True)
 
 
-def site_for(site, scenario, sites):
+def close(site, totals, sites):
+    if site:
+        sites.remove(site)
+        for line in site.close():
+            totals.fail(line, "wrong")
+
+
+def site_for(site, scenario, totals, sites):
     """site itself, or a new one where the scenario needs other settings."""
     if site and site.sync_s == scenario.sync_s:
         return site
-    if site:
-        site.close()
-        sites.remove(site)
+    close(site, totals, sites)
     sites.append(Site(scenario.sync_s))
     return sites[-1]
 
@@ -581,19 +593,18 @@ def work(jobs, totals, sites):
                 break
             name, process, point, mode = jobs.popleft()
         try:
-            site = site_for(site, SCENARIOS[name], sites)
+            site = site_for(site, SCENARIOS[name], totals, sites)
             hit = run_one(site, SCENARIOS[name], process, point, mode)
             totals.add(injected=1, survived=1) if hit else totals.add(missed=1)
         except Exception as e:                       # noqa: BLE001 -- anything else that goes wrong is a failure too
             text = "%s %s %s:%s: %s %s" % (name, process, point, mode, type(e).__name__, e)
             totals.add(injected=1)
             totals.fail(text + ("" if isinstance(e, Wrong) else "\n" + traceback.format_exc()), e.kind if isinstance(e, Wrong) else "wrong")
-            if site:
-                if os.environ.get("NUVOLET_KEEP"):
-                    print(site.cloud.tail(3000))
-                site.close()
-                sites.remove(site)
-                site = None
+            if site and os.environ.get("NUVOLET_KEEP"):
+                print(site.cloud.tail(3000))
+            close(site, totals, sites)
+            site = None
+    close(site, totals, sites)
 
 
 def plan(names, totals, sites):
@@ -602,22 +613,18 @@ def plan(names, totals, sites):
     site = None
     for name in names:
         try:
-            site = site_for(site, SCENARIOS[name], sites)
+            site = site_for(site, SCENARIOS[name], totals, sites)
             points = trace_points(site, SCENARIOS[name])
         except Exception as e:                       # noqa: BLE001
             totals.fail("%s without faults: %s %s" % (name, type(e).__name__, e), "wrong")
-            if site:
-                site.close()
-                sites.remove(site)
-                site = None
+            close(site, totals, sites)
+            site = None
             continue
         modes = {m: [(name, p, q, m) for p, q in points] for m in MODES}
         for m in MODES:
             jobs.extend(modes[m])
         print("%-22s %3d points" % (name, len(points)), flush=True)
-    if site:
-        site.close()
-        sites.remove(site)
+    close(site, totals, sites)
     return jobs
 
 
