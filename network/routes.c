@@ -48,6 +48,7 @@ const Route network_routes[] = {
     ROUTE("GET",    "/v2.0/quotas/{project}",          AUTHENTICATED,  quota_show),
     ROUTE("GET",    "/v2.0/quotas/{project}/default",  AUTHENTICATED,  quota_defaults),
     ROUTE("GET",    "/v2.0/quotas/{project}/details",  AUTHENTICATED,  quota_details),
+    ROUTE("GET",    "/v2.0/quotas/{project}/details.json", AUTHENTICATED, quota_details),
     ROUTE("PUT",    "/v2.0/quotas/{project}",          ADMIN_ONLY,     quota_put),
     ROUTE("DELETE", "/v2.0/quotas/{project}",          ADMIN_ONLY,     quota_delete),
     ROUTES_END

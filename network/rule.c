@@ -90,7 +90,7 @@ static const Field fields[] = {
     INT (GroupRule, port_range_min,    "port_range_min",    CREATE | FILTER | NULLABLE, .dflt = "null"),
     INT (GroupRule, port_range_max,    "port_range_max",    CREATE | FILTER | NULLABLE, .dflt = "null"),
     STR (GroupRule, remote_ip_prefix,  "remote_ip_prefix",  CREATE | FILTER | NULLABLE, .check = check_prefix, .dflt = "null"),
-    STR (GroupRule, remote_group_id,   "remote_group_id",   CREATE | FILTER | NULLABLE, .check = check_uuid, .dflt = "null"),
+    STR (GroupRule, remote_group_id,   "remote_group_id",   CREATE | FILTER | NULLABLE, .check = check_name_nonempty, .dflt = "null"),
     STR (GroupRule, remote_address_group_id, "remote_address_group_id", CREATE | FILTER | NULLABLE, .check = check_uuid, .dflt = "null"),
     COMPUTED("normalized_cidr", render_normalized),
     STR (GroupRule, description,       "description",       CREATE | FILTER, .check = check_name, .dflt = "\"\""),

@@ -1,0 +1,160 @@
+"""tests/http/test_network_ops.py -- what a change of rows makes of a host: the stand-in agent's world is read, damaged and compared."""
+import json
+import os
+import unittest
+
+from test_compute import Base as ComputeBase
+from test_network import N
+
+
+class Base(ComputeBase):
+    def ok(self, reply, status):
+        self.assertEqual(reply.status, status, reply)
+        return reply.json
+
+    def world(self, folder):
+        path = self.cloud.world + "/" + folder
+        return {name: json.load(open(os.path.join(path, name))) for name in os.listdir(path) if "part" not in name}
+
+    def becomes(self, test, what):
+        """Something of the world, once it is so; a file may be away for the moment of its replacement."""
+        def look():
+            try:
+                return test()
+            except (OSError, LookupError, ValueError):
+                return None
+        return self.cloud.wait(look, what=what)
+
+    def boot(self, **extra):
+        sid = self.create(**extra)
+        self.settled(sid)
+        port = self.ok(self.demo.get(N + "ports?device_id=" + sid), 200)["ports"][0]
+        return sid, port
+
+
+class Operations(Base):
+    def test_server_to_world(self):
+        sid, port = self.boot(name="Web 1")
+        there = self.world("ports")[port["id"]]
+        address = port["fixed_ips"][0]["ip_address"]
+        self.assertEqual((there["mac"], there["addresses"], there["port_security"], there["up"]), (port["mac_address"], [address], True, True))
+        self.assertEqual((port["status"], port["device_owner"], port["dns_name"]), ("ACTIVE", "compute:nova", "web-1"))
+        entry = {p["id"]: p for p in self.world("networks")[port["network_id"]]["dhcp"]["ports"]}[port["id"]]
+        self.assertEqual((entry["hostname"], entry["ips"]), ("web-1", [address]))
+        group = self.world("groups")[port["security_groups"][0]]
+        self.assertIn(address, group["members4"])
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+        self.becomes(lambda: port["id"] not in self.world("ports"), "the tap gone")
+        self.becomes(lambda: address not in self.world("groups")[port["security_groups"][0]]["members4"], "the member gone")
+        self.becomes(lambda: port["id"] not in {p["id"] for p in self.world("networks")[port["network_id"]]["dhcp"]["ports"]}, "the lease gone")
+
+    def test_rule_reaches_host(self):
+        sid, port = self.boot()
+        g = port["security_groups"][0]
+        body = {"security_group_id": g, "direction": "ingress", "protocol": "tcp", "port_range_min": 22, "port_range_max": 22}
+        rule = self.ok(self.demo.post(N + "security-group-rules", {"security_group_rule": body}), 201)["security_group_rule"]["id"]
+        ids = lambda: {r["id"] for r in self.world("groups")[g]["rules"]}
+        self.becomes(lambda: rule in ids(), "the rule")
+        self.demo.delete(N + "security-group-rules/" + rule)
+        self.becomes(lambda: rule not in ids(), "the rule gone")
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+
+    def test_remote_group_reaches_host(self):
+        sid, port = self.boot()
+        other = self.ok(self.demo.post(N + "security-groups", {"security_group": {"name": "remote"}}), 201)["security_group"]["id"]
+        body = {"security_group_id": port["security_groups"][0], "direction": "ingress", "remote_group_id": other}
+        self.ok(self.demo.post(N + "security-group-rules", {"security_group_rule": body}), 201)
+        self.becomes(lambda: other in self.world("groups"), "the remote group")
+        self.assertEqual(self.demo.delete(N + "security-groups/" + other).status, 204)
+        self.becomes(lambda: other not in self.world("groups"), "the remote group gone")
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+
+    def test_port_changes_reach_host(self):
+        sid, port = self.boot()
+        path = N + "ports/" + port["id"]
+        new = "10.1.0.200"
+        self.ok(self.demo.put(path, {"port": {"fixed_ips": [{"ip_address": new}]}}), 200)
+        self.becomes(lambda: self.world("ports")[port["id"]]["addresses"] == [new], "the address")
+        self.becomes(lambda: new in self.world("groups")[port["security_groups"][0]]["members4"], "the member")
+        self.ok(self.demo.put(path, {"port": {"security_groups": [], "allowed_address_pairs": [{"ip_address": "10.1.0.250"}]}}), 200)
+        self.becomes(lambda: self.world("ports")[port["id"]]["pairs"][0]["ip"] == "10.1.0.250", "the pair")
+        self.ok(self.demo.put(path, {"port": {"allowed_address_pairs": [], "port_security_enabled": False}}), 200)
+        self.becomes(lambda: self.world("ports")[port["id"]]["port_security"] is False, "port security off")
+        self.ok(self.demo.put(path, {"port": {"admin_state_up": False}}), 200)
+        self.becomes(lambda: self.world("ports")[port["id"]]["up"] is False, "the port down")
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+
+    def test_subnet_changes_reach_host(self):
+        n = self.make_network(self.demo, "10.44.0.0/24")
+        sid, port = self.boot(networks=[{"uuid": n}])
+        s = port["fixed_ips"][0]["subnet_id"]
+        self.ok(self.demo.put(N + "subnets/" + s, {"subnet": {"dns_nameservers": ["9.9.9.9"]}}), 200)
+        self.becomes(lambda: self.world("networks")[n]["dhcp"]["subnets"][0]["dns"] == ["9.9.9.9"], "the name server")
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+        self.cloud.wait(lambda: self.demo.delete(N + "networks/" + n).status == 204, what="the network free")
+        self.becomes(lambda: n not in self.world("networks"), "the network gone")
+
+    def test_claimed_port_survives(self):
+        p = self.ok(self.demo.post(N + "ports", {"port": {"network_id": self.network, "name": "kept"}}), 201)["port"]
+        sid, port = self.boot(networks=[{"port": p["id"]}])
+        self.assertEqual(port["id"], p["id"])
+        r = self.demo.post("/compute/v2.1/servers", self.body(networks=[{"port": p["id"]}]))
+        self.assertEqual(r.status, 409, r)
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+        free = lambda: (lambda x: not x["device_id"] and x)(self.demo.get(N + "ports/" + p["id"]).json["port"])
+        left = self.cloud.wait(free, what="the port free")
+        self.assertEqual((left["device_owner"], left["status"], left["fixed_ips"]), ("", "DOWN", p["fixed_ips"]))
+        self.assertEqual(self.demo.delete(N + "ports/" + p["id"]).status, 204)
+
+    def test_foreign_device_id_is_only_text(self):
+        sid, port = self.boot()
+        other = self.cloud.new_tenant()
+        n = self.make_network(other, "10.55.0.0/24")
+        self.ok(other.post(N + "ports", {"port": {"network_id": n, "device_id": sid, "device_owner": "compute:nova"}}), 201)
+        self.assertEqual([len(v) for v in self.ok(self.demo.get("/compute/v2.1/servers/%s/ips" % sid), 200)["addresses"].values()], [1])
+        self.assertEqual([len(v) for v in self.show(sid)["addresses"].values()], [1])
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+
+    def test_foreign_port_and_network(self):
+        other = self.cloud.new_tenant()
+        n = self.make_network(other, "10.66.0.0/24")
+        p = self.ok(other.post(N + "ports", {"port": {"network_id": n}}), 201)["port"]["id"]
+        g = self.ok(other.post(N + "security-groups", {"security_group": {"name": "theirs"}}), 201)["security_group"]["id"]
+        for extra in ({"networks": [{"uuid": n}]}, {"networks": [{"port": p}]}, {"security_groups": [{"name": g}]}, {"security_groups": [{"name": "theirs"}]}):
+            r = self.demo.post("/compute/v2.1/servers", self.body(**extra))
+            self.assertIn(r.status, (400, 404), (extra, r))
+
+
+class Repairs(Base):
+    def test_missing_and_stray(self):
+        sid, port = self.boot()
+        for folder, name in (("ports", port["id"]), ("groups", port["security_groups"][0]), ("networks", port["network_id"])):
+            os.unlink("%s/%s/%s" % (self.cloud.world, folder, name))
+        stray = "abcdefab-cdef-4000-8000-000000000001"
+        for folder in ("ports", "groups", "networks"):
+            with open("%s/%s/%s" % (self.cloud.world, folder, stray), "w") as f:
+                json.dump({"id": stray}, f)
+        for folder, name in (("networks", port["network_id"]), ("groups", port["security_groups"][0]), ("ports", port["id"])):
+            self.becomes(lambda: name in self.world(folder), folder + " back")
+            self.becomes(lambda: not [x for x in self.world(folder) if x.startswith("abcdefab-cdef")], folder + " without the stray")
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+        self.becomes(lambda: port["id"] not in self.world("ports"), "the tap gone")
+
+    def test_agent_that_lost_everything(self):
+        sid, port = self.boot()
+        self.cloud.kill_agent()
+        for folder, name in (("ports", port["id"]), ("networks", port["network_id"])):
+            os.unlink("%s/%s/%s" % (self.cloud.world, folder, name))
+        rule = {"security_group_id": port["security_groups"][0], "direction": "ingress", "protocol": "udp"}
+        made = self.ok(self.demo.post(N + "security-group-rules", {"security_group_rule": rule}), 201)["security_group_rule"]["id"]
+        self.cloud.start_agent()
+        self.becomes(lambda: port["id"] in self.world("ports"), "the port back")
+        self.becomes(lambda: made in {r["id"] for r in self.world("groups")[port["security_groups"][0]]["rules"]}, "the rule made meanwhile")
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+        self.becomes(lambda: port["id"] not in self.world("ports"), "the tap gone")
+
+
+del Base, ComputeBase
+
+if __name__ == "__main__":
+    unittest.main()
