@@ -8,13 +8,6 @@
 
 static const char *const role_names[] = { "admin", "member", "reader" };
 
-static const struct { const char *type, *name, *description, *path; } services[] = {
-    { "identity", "keystone", "Identity", "/identity" },
-    { "compute", "nova", "Compute", "/compute/v2.1" },
-    { "image", "glance", "Images", "/image" },
-    { "network", "neutron", "Networking", "/network" },
-};
-
 /* Ids of what was made so far. */
 typedef struct Made {
     Db *db;
@@ -33,39 +26,20 @@ static void made_clear(Made *m)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Made, made_clear)
 
-/* A row of res from string columns, "member", value, …, NULL; defaults for the rest.  Returns its id, which the caller frees. */
-static char *insert(Db *db, const Resource *res, const char *id, GError **err, ...)
-{
-    static const char *const none[] = { NULL };
-    const Ctx ctx = { .admin = true, .roles = none };
-    g_autoptr(Row) row = row_new(res);
-    g_autoptr(json_t) body = json_object();
-    va_list ap;
-    va_start(ap, err);
-    for (const char *key; (key = va_arg(ap, const char *));)
-        json_object_set_new(body, key, json_string(va_arg(ap, const char *)));
-    va_end(ap);
-    if (!row_parse(row, body, &ctx, CREATE, err))
-        return NULL;
-    g_autofree char *key = id ? g_strdup(id) : id_new_hex();
-    row_set_str(row, FIELD_PTR(row, &res->fields[0], char *), key);
-    return row_insert(db, row, err) ? g_steal_pointer(&key) : NULL;
-}
-
 static bool make_user(Made *m, int i, const char *name, GError **err)
 {
     Db *db = m->db;
-    m->project[i] = insert(db, &project_resource, NULL, err, "name", name, "domain_id", "default", "parent_id", "default", NULL);
-    m->user[i] = m->project[i] ? insert(db, &user_resource, NULL, err, "name", name, "domain_id", "default", NULL) : NULL;
+    m->project[i] = seed_row(db, &project_resource, NULL, err, "name", name, "domain_id", "default", "parent_id", "default", NULL);
+    m->user[i] = m->project[i] ? seed_row(db, &user_resource, NULL, err, "name", name, "domain_id", "default", NULL) : NULL;
     g_autofree char *hash = m->user[i] ? password_hash(m->password[i], err) : NULL;
     return hash && db_exec(db, err, "user_password_set", "ss", m->user[i], hash);
 }
 
 static bool make_people(Made *m, GError **err)
 {
-    g_autofree char *domain = insert(m->db, &domain_resource, "default", err, "name", "Default", "description", "The default domain", NULL);
+    g_autofree char *domain = seed_row(m->db, &domain_resource, "default", err, "name", "Default", "description", "The default domain", NULL);
     for (guint i = 0; domain && i < G_N_ELEMENTS(m->role); i++)
-        if (!(m->role[i] = insert(m->db, &role_resource, NULL, err, "name", role_names[i], NULL)))
+        if (!(m->role[i] = seed_row(m->db, &role_resource, NULL, err, "name", role_names[i], NULL)))
             return false;
     for (int i = 0; domain && i < 2; i++)
         if (!db_exec(m->db, err, "implied_role_insert", "ss", m->role[i], m->role[i + 1]))
@@ -99,28 +73,6 @@ char *identity_public_url(void)
     const char *open = strchr(address, ':') && !any ? "[" : "", *close = *open ? "]" : "";
     return g_strdup_printf("%s://%s%s%s:%d", *conf_str("api.tls_cert") ? "https" : "http", open, any ? "127.0.0.1" : address, close,
                            (int) conf_int("api.port"));
-}
-
-static bool make_catalog(Db *db, const char *base, GError **err)
-{
-    static const char *const interfaces[] = { "public", "internal", "admin" };
-    g_autofree char *region = insert(db, &region_resource, "RegionOne", err, NULL);
-    if (!region)
-        return false;
-    for (guint i = 0; i < G_N_ELEMENTS(services); i++) {
-        g_autofree char *url = g_strconcat(base, services[i].path, NULL);
-        g_autofree char *service = insert(db, &service_resource, NULL, err, "type", services[i].type, "name", services[i].name, "description",
-                                          services[i].description, NULL);
-        for (guint k = 0; service && k < G_N_ELEMENTS(interfaces); k++) {
-            g_autofree char *endpoint = insert(db, &endpoint_resource, NULL, err, "service_id", service, "region_id", region, "interface",
-                                               interfaces[k], "url", url, NULL);
-            if (!endpoint)
-                return false;
-        }
-        if (!service)
-            return false;
-    }
-    return true;
 }
 
 static bool write_private(const char *name, const char *text, GError **err)
@@ -157,22 +109,43 @@ static bool write_files(const Made *m, const char *base, GError **err)
         && write_openrc("demo", m->password[1], base, err);
 }
 
+static bool first_start(Db *db, const char *base, GError **err)
+{
+    g_auto(Made) m = { .db = db };
+    m.password[0] = password_new();
+    m.password[1] = password_new();
+    /* The files come before the commit: passwords nobody knows would lock everybody out, files without a database are written again. */
+    return make_people(&m, err) && make_assignments(&m, err) && write_files(&m, base, err);
+}
+
+/* Whoever sources the files written at the first start reaches the cloud at its present address. */
+static bool move_files(const char *old, const char *base, GError **err)
+{
+    static const char *const names[] = { "admin-openrc", "demo-openrc", "clouds.yaml" };
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = conf_path("paths.state", "%s", names[i]), *text = NULL;
+        if (!g_file_get_contents(path, &text, NULL, NULL))
+            continue;
+        g_auto(GStrv) parts = g_strsplit(text, old, -1);
+        g_autofree char *fresh = g_strjoinv(base, parts);
+        if (!write_private(names[i], fresh, err))
+            return false;
+    }
+    return true;
+}
+
 bool identity_bootstrap(Db *db, GError **err)
 {
     gint64 fresh;
-    g_auto(Made) m = { .db = db };
-    if (!db_query_int(db, err, &fresh, "identity_is_new", "") || !fresh)
-        return fresh == 0;
-    g_autofree char *base = identity_public_url();
-    m.password[0] = password_new();
-    m.password[1] = password_new();
+    g_autofree char *base = identity_public_url(), *old = NULL;
     g_auto(Txn) txn = txn_begin(db, err);
-    /* The files come before the commit: passwords nobody knows would lock everybody out, files without a database are written again. */
-    if (!txn.db || !make_people(&m, err) || !make_assignments(&m, err) || !make_catalog(db, base, err) || !write_files(&m, base, err))
+    if (!txn.db || !db_query_int(db, err, &fresh, "identity_is_new", "") || (fresh && !first_start(db, base, err)) || !catalog_seed(db, base, &old, err)
+        || (old && !move_files(old, base, err)))
         return false;
     identity_changed();
     if (!txn_commit(&txn, err))
         return false;
-    log_info("identity.bootstrapped", "url", base, NULL);
+    if (fresh || old)
+        log_info(fresh ? "identity.bootstrapped" : "identity.moved", "url", base, "from", old, NULL);
     return true;
 }

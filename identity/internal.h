@@ -170,6 +170,10 @@ bool catalog_render(Db *db, const char *project_id, const char *user_id, JsonW *
 /* --- policy (policy.c) ---------------------------------------------------------------------------------------------------------- */
 bool ctx_has_role(const Ctx *ctx, const char *role);
 
+/* A row of res from string members, "name", value, …, NULL, with defaults for the rest.  Returns its id, which the caller frees. */
+char *seed_row(Db *db, const Resource *res, const char *id, GError **err, ...) G_GNUC_NULL_TERMINATED;
+/* Adds what this version brings to the catalog, and moves what an earlier start put there to base.  ret_old: the address it had, if it moved. */
+bool catalog_seed(Db *db, const char *base, char **ret_old, GError **err);
 /* Where clients reach the cloud: api.public_url, or made from address and port; no slash at the end.  Caller frees. */
 char *identity_public_url(void);
 

@@ -228,6 +228,12 @@ CREATE TABLE endpoint (
 CREATE INDEX endpoint_service ON endpoint (service_id);
 CREATE INDEX endpoint_region ON endpoint (region_id);
 
+-- What was put into the catalog at a start, under which address: a new kind of service is added once, and a changed address is followed.
+CREATE TABLE catalog_seed (
+    type TEXT PRIMARY KEY,
+    url  TEXT NOT NULL
+) STRICT;
+
 -- A project with a row in either of these two sees only those endpoints in its catalog.
 CREATE TABLE endpoint_group (
     id          TEXT PRIMARY KEY,

@@ -479,3 +479,12 @@ SELECT u.id AS user_id, a.project_id FROM assignment a JOIN role r ON r.id = a.r
 JOIN user u ON u.id = a.user_id AND u.enabled = 1 JOIN domain d ON d.id = u.domain_id AND d.enabled = 1
 LEFT JOIN project p ON p.id = a.project_id
 WHERE a.domain_id IS NULL AND a.inherited = 0 AND (p.id IS NULL OR p.enabled = 1) ORDER BY p.id IS NULL, u.created_at, u.id LIMIT 1;
+
+-- :name catalog_seed_url
+SELECT url FROM catalog_seed WHERE type = ?1;
+
+-- :name catalog_seed_put
+INSERT INTO catalog_seed (type, url) VALUES (?1, ?2) ON CONFLICT (type) DO UPDATE SET url = excluded.url;
+
+-- :name catalog_seed_move
+UPDATE endpoint SET url = ?3, updated_at = now_us() WHERE url = ?2 AND service_id IN (SELECT id FROM service WHERE type = ?1);

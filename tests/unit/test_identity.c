@@ -423,6 +423,25 @@ static void quotas(void **state)
     assert_true(quota_check(db, demo_project, "metadata_items", G_MAXINT64, NULL));
 }
 
+/* A changed public address: the catalog's own rows and the files follow, an administrator's endpoint stays. */
+static void a_new_address(void **state)
+{
+    (void) state;
+    g_autofree char *path = g_build_filename(dir, "admin-openrc", NULL), *text = NULL;
+    run_sql("UPDATE endpoint SET url = 'http://own.example/$' WHERE interface = 'admin' AND url LIKE '%/image'", "image");
+    assert_true(conf_override("api.public_url", "https://cloud.example:8774/", NULL));
+    assert_true(identity_bootstrap(db, NULL));
+    g_autoptr(GPtrArray) moved = rows_where(db, &endpoint_resource, NULL, "url", "https://cloud.example:8774/image", NULL);
+    g_autoptr(GPtrArray) kept = rows_where(db, &endpoint_resource, NULL, "url", "http://own.example/image", NULL);
+    assert_int_equal(moved->len, 2);
+    assert_int_equal(kept->len, 1);
+    assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    assert_non_null(strstr(text, "OS_AUTH_URL=https://cloud.example:8774/identity/v3\n"));
+    assert_non_null(strstr(text, admin_password));
+    assert_true(conf_override("api.public_url", "", NULL));
+    assert_true(identity_bootstrap(db, NULL));
+}
+
 static void second_start_changes_nothing(void **state)
 {
     (void) state;
@@ -440,7 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_of_a_project), cmocka_unit_test(scopes), cmocka_unit_test(refusals), cmocka_unit_test(rescoping_never_prolongs),
         cmocka_unit_test(revocation), cmocka_unit_test(expiry), cmocka_unit_test(dependent_revocation), cmocka_unit_test(backoff), cmocka_unit_test(passwords),
-        cmocka_unit_test(policy), cmocka_unit_test(quotas), cmocka_unit_test(totp_vectors), cmocka_unit_test(second_start_changes_nothing),
+        cmocka_unit_test(policy), cmocka_unit_test(quotas), cmocka_unit_test(totp_vectors), cmocka_unit_test(second_start_changes_nothing), cmocka_unit_test(a_new_address),
     };
     return sodium_init() < 0 || cmocka_run_group_tests(tests, set_up, tear_down);
 }
