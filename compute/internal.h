@@ -61,6 +61,7 @@ static inline void server_free(Server *s)
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Server, server_free)
 extern const Resource server_resource;
+extern const Resource server_list_resource;      /* the same rows without what lists do not show */
 enum { POWER_NONE = 0, POWER_RUNNING = 1, POWER_PAUSED = 3, POWER_SHUTDOWN = 4, POWER_CRASHED = 6, POWER_SUSPENDED = 7 };
 
 Server *server_get(Db *db, const char *id, GError **err);

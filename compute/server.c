@@ -18,8 +18,6 @@ static const Field fields[] = {
     STR (Server, host,           "host",             FILTER|NULLABLE),
     STR (Server, node,           "node",             FILTER|NULLABLE),
     STR (Server, zone,           "availability_zone", FILTER|NULLABLE),
-    STR (Server, asked_zone,     "asked_zone",       NULLABLE),
-    STR (Server, asked_host,     "asked_host",       NULLABLE),
     STR (Server, flavor_id,      "flavor",           FILTER|SORT),
     STR (Server, flavor_name,    "flavor_name",      0),
     INT (Server, vcpus,          "vcpus",            0),
@@ -29,14 +27,10 @@ static const Field fields[] = {
     INT (Server, swap_mb,        "swap_mb",          0),
     JSON(Server, extra_specs,    "extra_specs",      0),
     STR (Server, image_id,       "image",            FILTER|NULLABLE),
-    JSON(Server, image_meta,     "image_meta",       0),
     STR (Server, key_name,       "key_name",         FILTER|NULLABLE),
-    STR (Server, key_type,       "key_type",         NULLABLE),
-    STR (Server, key_data,       "key_data",         NULLABLE),
     BOOL(Server, config_drive,   "config_drive",     FILTER|SORT),
     JSON(Server, metadata,       "metadata",         0),
     JSON(Server, tags,           "tags",             0),
-    JSON(Server, tried,          "tried",            0),
     STR (Server, access_ip_v4,   "access_ip_v4",     FILTER|NULLABLE),
     STR (Server, access_ip_v6,   "access_ip_v6",     FILTER|NULLABLE),
     STR (Server, disk_config,    "auto_disk_config", FILTER|SORT),
@@ -53,12 +47,25 @@ static const Field fields[] = {
     TIME(Server, fault_at,       "fault_at",         NULLABLE),
     TIME(Server, created_at,     "created_at",       FILTER|SORT),
     TIME(Server, updated_at,     "updated_at",       FILTER|SORT),
+    /* From here on: what no list shows, and lists do not load. */
+    JSON(Server, image_meta,     "image_meta",       0),
+    JSON(Server, tried,          "tried",            0),
+    STR (Server, key_type,       "key_type",         NULLABLE),
+    STR (Server, key_data,       "key_data",         NULLABLE),
+    STR (Server, asked_zone,     "asked_zone",       NULLABLE),
+    STR (Server, asked_host,     "asked_host",       NULLABLE),
 };
+enum { NOT_LISTED = 6 };
 /* clang-format on */
 
 const Resource server_resource = {
     .one = "server", .many = "servers", .table = "server", .label = "Instance", .dialect = &dialect_nova, .scope = SCOPE_PROJECT,
     .default_sort = "-created_at", .size = sizeof(Server), FIELDS(fields),
+};
+
+const Resource server_list_resource = {
+    .one = "server", .many = "servers", .table = "server", .label = "Instance", .dialect = &dialect_nova, .scope = SCOPE_PROJECT,
+    .default_sort = "-created_at", .size = sizeof(Server), .fields = fields, .n_fields = G_N_ELEMENTS(fields) - NOT_LISTED,
 };
 
 Server *server_get(Db *db, const char *id, GError **err)

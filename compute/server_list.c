@@ -306,7 +306,7 @@ static bool list(Call *c, bool detail, GError **err)
         if (*a.args[i])
             q.fragment = "server_filter";
     g_autoptr(GPtrArray) rows = a.nothing || a.only_deleted ? g_ptr_array_new_with_free_func((GDestroyNotify) row_free)
-                                                            : rows_list(c->db, &server_resource, &a.ctx, &q, &more, err);
+                                                            : rows_list(c->db, &server_list_resource, &a.ctx, &q, &more, err);
     if (!rows)
         return false;
     guint living = rows->len;

@@ -43,6 +43,13 @@ json_t *json_parse_strict(const char *text, gsize len, GError **err)
 
 json_t *json_parse_trusted(const char *text)
 {
+    /* Most columns of lists and maps are empty; jansson's reader costs ten times as much as making the value. */
+    if (text && text[0] && text[1] && !text[2]) {
+        if (text[0] == '{' && text[1] == '}')
+            return json_object();
+        if (text[0] == '[' && text[1] == ']')
+            return json_array();
+    }
     return text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
 }
 
