@@ -369,8 +369,8 @@ static enum MHD_Result go_on(Req *req)
 }
 
 /* libmicrohttpd's access handler: after the headers, for each piece of the body, at its end, and again after each resume. */
-static enum MHD_Result on_request(void *data, struct MHD_Connection *mhd, const char *url, const char *method, const char *version, const char *upload,
-                                  size_t *upload_size, void **state)
+static enum MHD_Result on_request(void *data, struct MHD_Connection *mhd, const char *url, const char *method, const char *version,
+                                  const char *upload, size_t *upload_size, void **state)
 {
     Req *req = *state;
     (void) data, (void) mhd, (void) url;
@@ -653,11 +653,11 @@ static bool io_start(HttpServer *s, Io *io, GError **err)
     g_mutex_init(&io->lock);
     g_queue_init(&io->added);
     io->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    io->daemon = MHD_start_daemon(flags, 0, on_accept, io, on_request, io,
-                                  MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->opt.head_max, MHD_OPTION_CONNECTION_LIMIT, 2 * (unsigned) s->rules.max + 1024,
-                                  MHD_OPTION_URI_LOG_CALLBACK, on_target, io, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
-                                  MHD_OPTION_NOTIFY_COMPLETED, on_completed, io, MHD_OPTION_NOTIFY_CONNECTION, on_connection, io,
-                                  MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+    io->daemon = MHD_start_daemon(flags, 0, on_accept, io, on_request, io, MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->opt.head_max,
+                                  MHD_OPTION_CONNECTION_LIMIT, 2 * (unsigned) s->rules.max + 1024, MHD_OPTION_URI_LOG_CALLBACK, on_target,
+                                  io, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, io,
+                                  MHD_OPTION_NOTIFY_CONNECTION, on_connection, io, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                                  MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
     if (!io->daemon || io->wake_fd < 0)
         return nv_fail(err, NV_ERR_INTERNAL, "libmicrohttpd did not start%s", s->rules.tls ? "; are certificate and key a good pair?" : "");
     /* Our wake-up channel joins its epoll set, where events without data are skipped; edge-triggered, it need not be read. */
@@ -764,7 +764,8 @@ void http_metrics(const HttpServer *s, GString *out)
     HttpServer *m = (HttpServer *) s;        /* atomic loads and the pool's lock want it mutable */
     const char *name = s->opt.passed_socket ? "metadata" : "api";
     for (int i = 2; i <= 5; i++)
-        g_string_append_printf(out, "nuvolet_http_responses_total{listener=\"%s\",class=\"%s\"} %llu\n", name, classes[i], atomic_load(&m->rules.by_class[i]));
+        g_string_append_printf(out, "nuvolet_http_responses_total{listener=\"%s\",class=\"%s\"} %llu\n", name, classes[i],
+                               atomic_load(&m->rules.by_class[i]));
     const struct { const char *metric; unsigned long long value; } rows[] = {
         { "connections", atomic_load(&m->rules.n_conns) },    { "queue", pool_queued(m->pool) },
         { "refused_total", atomic_load(&m->rules.refused) },  { "shed_total", atomic_load(&m->rules.shed) },

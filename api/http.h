@@ -20,8 +20,9 @@ typedef struct HttpOptions {
     int workers;                     /* handler threads */
     gsize max_body;                  /* buffered bodies; larger: 413 */
     const char *tls_cert, *tls_key;  /* PEM paths; NULL: plain */
-    /* Asked on the I/O thread once the headers are in: should this request's body be streamed (call_read) instead of buffered? max bytes or -1: no limit.
-     * A streamed request's handler runs before its body is asked for: answered without a call_read, "Expect: 100-continue" is never met. */
+    /* Asked on the I/O thread once the headers are in: should this request's body be streamed (call_read) instead of buffered? max bytes or
+     * -1: no limit. A streamed request's handler runs before its body is asked for: answered without a call_read, "Expect: 100-continue" is
+     * never met. */
     bool (*streams)(const char *method, const char *path, gint64 *ret_max);
     /* Runs on a worker thread.  HEAD arrives as GET. */
     void (*handle)(HttpRequest *req, void *data);

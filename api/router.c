@@ -153,8 +153,8 @@ static bool parse_version(const char *text, const Dialect *d, int *ret_mv, GErro
     if (sscanf(text, "%d.%d%c", &major, &minor, &extra) != 2 || strlen(text) > 8 || strpbrk(text, "+- "))
         return nv_fail(err, NV_ERR_INVALID, "API Version String %.32s is of invalid format. Must be of format MajorNum.MinorNum.", text);
     if (major != d->mv_major || minor < d->mv_min || minor > d->mv_max)
-        return nv_fail(err, NV_ERR_NOT_ACCEPTABLE, "Version %s is not supported by the API. Minimum is %d.%d and maximum is %d.%d.", text, d->mv_major,
-                       d->mv_min, d->mv_major, d->mv_max);
+        return nv_fail(err, NV_ERR_NOT_ACCEPTABLE, "Version %s is not supported by the API. Minimum is %d.%d and maximum is %d.%d.", text,
+                       d->mv_major, d->mv_min, d->mv_major, d->mv_max);
     *ret_mv = minor;
     return true;
 }

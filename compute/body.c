@@ -38,9 +38,10 @@ bool check_nova_name(const Field *f, const json_t *v, GError **err)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value: %s. It is too long: at most 255 characters", f->json,
                        shown(v, &text));
     if (!printable(s) || g_unichar_isspace(g_utf8_get_char(s)) || g_unichar_isspace(g_utf8_get_char(g_utf8_prev_char(s + strlen(s)))))
-        return nv_fail(err, NV_ERR_INVALID,
-                       "Invalid input for field/attribute %s. Value: %s. It must have printable characters and can not start or end with whitespace", f->json,
-                       shown(v, &text));
+        return nv_fail(
+            err, NV_ERR_INVALID,
+            "Invalid input for field/attribute %s. Value: %s. It must have printable characters and can not start or end with whitespace",
+            f->json, shown(v, &text));
     return true;
 }
 
@@ -149,7 +150,8 @@ bool check_base64(const Field *f, const json_t *v, GError **err)
     const char *s = json_string_value(v);
     size_t n = s ? strlen(s) : 0, data = 0, pad = 0;
     if ((gint64) n > r->max)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. It is too long: at most %" G_GINT64_FORMAT " characters", f->json, r->max);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. It is too long: at most %" G_GINT64_FORMAT " characters",
+                       f->json, r->max);
     /* Encoders break lines; everything else but the alphabet and its padding is refused. */
     bool ok = s != NULL;
     for (size_t i = 0; ok && i < n; i++) {
@@ -168,9 +170,8 @@ bool body_allowed(const json_t *obj, const char *const *allowed, GError **err)
 {
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *) obj, key, v)
-        if (!g_strv_contains(allowed, key))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute body. Additional properties are not allowed ('%.80s' was unexpected)", key);
+    json_object_foreach((json_t *) obj, key, v) if (!g_strv_contains(allowed, key)) return nv_fail(
+        err, NV_ERR_INVALID, "Invalid input for field/attribute body. Additional properties are not allowed ('%.80s' was unexpected)", key);
     return true;
 }
 
@@ -182,7 +183,8 @@ json_t *body_only(const Call *c, const char *key, const char *const *allowed, GE
         if (strcmp(name, key) == 0)
             found = v;
         else if (!allowed || !g_strv_contains(allowed, name))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute body. Additional properties are not allowed ('%.80s' was unexpected)", name),
+            return nv_fail(err, NV_ERR_INVALID,
+                           "Invalid input for field/attribute body. Additional properties are not allowed ('%.80s' was unexpected)", name),
                    NULL;
     }
     if (!json_is_object(found))
@@ -196,7 +198,8 @@ bool page_query(const Call *c, gint64 *ret_limit, const char **ret_marker, GErro
     gint64 max = conf_int("api.page_max"), limit;
     const char *text = call_query(c, "limit");
     if (text && !g_ascii_string_to_signed(text, 10, 0, G_MAXINT64, &limit, NULL))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for query parameters limit. Value: %.80s. It must be a whole number that is not negative", text);
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Invalid input for query parameters limit. Value: %.80s. It must be a whole number that is not negative", text);
     *ret_limit = text ? MIN(limit, max) : max;
     *ret_marker = call_query(c, "marker");
     return true;

@@ -1,4 +1,5 @@
-/* compute/external_event.c -- POST /os-server-external-events: what other services tell about servers; accepted, as everything here is one service. */
+/* compute/external_event.c -- POST /os-server-external-events: what other services tell about servers; accepted, as everything here is one
+ * service. */
 #include "compute/internal.h"
 #include "core/id.h"
 #include <string.h>
@@ -49,7 +50,8 @@ bool external_event_create(Call *c, GError **err)
         json_t *said = json_copy(e);
         gint64 code = code_of(c->db, json_get_str(e, "server_uuid"));
         json_object_set_new(said, "code", json_integer(code));
-        json_object_set_new(said, "status", json_string(code == 200 ? (json_get_str(e, "status") ? json_get_str(e, "status") : "completed") : "failed"));
+        json_object_set_new(said, "status",
+                            json_string(code == 200 ? (json_get_str(e, "status") ? json_get_str(e, "status") : "completed") : "failed"));
         json_array_append_new(list, said);
         status = code == 200 ? status : 207;
     }

@@ -13,8 +13,10 @@ static bool check_flavor_id(const Field *f, const json_t *v, GError **err)
     bool ok = n >= 1 && n <= 255 && s[0] != ' ' && s[n - 1] != ' ';
     for (size_t i = 0; ok && i < n; i++)
         ok = g_ascii_isalnum(s[i]) || strchr(". _-", s[i]);
-    return ok || nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value: %.80s. It must be 1 to 255 of a-z A-Z 0-9 . _ - and inner spaces",
-                         f->json, s);
+    return ok
+           || nv_fail(err, NV_ERR_INVALID,
+                      "Invalid input for field/attribute %s. Value: %.80s. It must be 1 to 255 of a-z A-Z 0-9 . _ - and inner spaces",
+                      f->json, s);
 }
 
 static bool check_factor(const Field *f, const json_t *v, GError **err)
@@ -110,7 +112,8 @@ static bool sort_query(const Call *c, ListSort *sort, GError **err)
             key = NULL;
         }
     if (key)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for query parameters sort_key. Value: %.80s. It is not one of the sort keys of flavors", key);
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Invalid input for query parameters sort_key. Value: %.80s. It is not one of the sort keys of flavors", key);
     if (dir && strcmp(dir, "asc") != 0 && strcmp(dir, "desc") != 0)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for query parameters sort_dir. Value: %.80s. It is not one of asc, desc", dir);
     sort->desc = dir && strcmp(dir, "desc") == 0;

@@ -28,7 +28,8 @@ bool flavor_bootstrap(Db *db, GError **err);
 Handler keypair_list, keypair_show, keypair_create, keypair_delete;
 /* {"name", "type", "public_key", …} of the user's keypair, or NULL with NV_ERR_NOT_FOUND. */
 json_t *keypair_get(Db *db, const char *user_id, const char *name, GError **err);
-/* Checks an OpenSSH public key ("ssh-ed25519 AAAA… comment"): its decoded type must be the stated one.  ret_fingerprint: MD5, "aa:bb:…"; caller frees. */
+/* Checks an OpenSSH public key ("ssh-ed25519 AAAA… comment"): its decoded type must be the stated one.  ret_fingerprint: MD5, "aa:bb:…";
+ * caller frees. */
 bool sshkey_check(const char *public_key, char **ret_fingerprint, GError **err);
 /* New Ed25519 pair; private key in OpenSSH's own PEM format.  Caller frees both. */
 void sshkey_generate(const char *comment, char **ret_public, char **ret_private);

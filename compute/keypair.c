@@ -147,7 +147,8 @@ static bool store(Call *c, const char *user, const char *name, const char *type,
 {
     gint64 limit = -1, used = 0, there = 0;
     g_auto(Txn) txn = txn_begin(c->db, err);
-    if (!txn.db || !db_query_int(c->db, err, &there, "keypair_exists", "ss", user, name) || !db_query_int(c->db, err, &used, "keypair_count", "s", user))
+    if (!txn.db || !db_query_int(c->db, err, &there, "keypair_exists", "ss", user, name)
+        || !db_query_int(c->db, err, &used, "keypair_count", "s", user))
         return false;
     if (there)
         return nv_fail(err, NV_ERR_CONFLICT, "Key pair '%s' already exists.", name);
@@ -172,7 +173,8 @@ bool keypair_create(Call *c, GError **err)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute keypair. Additional properties are not allowed ('%s' was unexpected)",
                        kind && c->ctx->mv < MV(2) ? "type" : "user_id");
     if (!type || (strcmp(type, "ssh") != 0 && strcmp(type, "x509") != 0))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute type. Value: %.80s. It is not one of ['ssh', 'x509']", type ? type : "");
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute type. Value: %.80s. It is not one of ['ssh', 'x509']",
+                       type ? type : "");
     if (given && !json_is_string(given))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute public_key. It is not of type 'string'");
     if (!name_ok(c, name, err))
@@ -190,7 +192,8 @@ bool keypair_create(Call *c, GError **err)
         sshkey_generate("Generated-by-Nuvolet", &public_key, &private_key);
     if (!(ssh ? sshkey_check : x509_check)(public_key, &print, err) || !store(c, user, json_string_value(name), type, print, public_key, err))
         return false;
-    g_autoptr(json_t) k = json_make("sssss", "name", json_string_value(name), "type", type, "fingerprint", print, "public_key", public_key, "user_id", user);
+    g_autoptr(json_t) k =
+        json_make("sssss", "name", json_string_value(name), "type", type, "fingerprint", print, "public_key", public_key, "user_id", user);
     if (private_key) {
         json_object_set_new(k, "private_key", json_string(private_key));
         sodium_memzero(private_key, strlen(private_key));

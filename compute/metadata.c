@@ -56,7 +56,8 @@ static json_t *tagged_devices(const GuestData *g)
 static json_t *meta_data(const GuestData *g, const char *version)
 {
     const Server *s = g->server;
-    json_t *m = json_make("sssis", "uuid", s->id, "name", s->name, "hostname", s->hostname, "launch_index", s->launch_index, "availability_zone", s->zone);
+    json_t *m = json_make("sssis", "uuid", s->id, "name", s->name, "hostname", s->hostname, "launch_index", s->launch_index,
+                          "availability_zone", s->zone);
     if (json_object_size(s->metadata))
         json_object_set(m, "meta", s->metadata);
     if (s->key_name && s->key_data) {
@@ -178,8 +179,9 @@ static json_t *ec2_meta(const GuestData *g, const char *v)
 {
     const Server *s = g->server;
     g_autofree char *instance = ec2_id("i", s->id), *ami = ec2_id("ami", s->image_id);
-    json_t *m = json_make("ssisssso", "ami-id", ami, "ami-manifest-path", "", "ami-launch-index", s->launch_index, "instance-id", instance, "hostname",
-                          s->hostname, "local-ipv4", first_ipv4(g, "fixed"), "reservation-id", s->reservation_id, "security-groups", group_names(g));
+    json_t *m = json_make("ssisssso", "ami-id", ami, "ami-manifest-path", "", "ami-launch-index", s->launch_index, "instance-id", instance,
+                          "hostname", s->hostname, "local-ipv4", first_ipv4(g, "fixed"), "reservation-id", s->reservation_id,
+                          "security-groups", group_names(g));
     if (s->key_name && s->key_data)
         json_object_set_new(m, "public-keys", json_make("o", "0", json_make("ss", "_name", s->key_name, "openssh-key", s->key_data)));
     if (at_least(v, "2007-01-19")) {

@@ -30,9 +30,9 @@ bool oshost_list(Call *c, GError **err)
     /* The scheduler is a part of the controller, in Nova's zone for what is not a host of guests. */
     if (!zone || !*zone || strcmp(zone, "internal") == 0)
         json_array_append_new(hosts, json_make("sss", "host_name", g_get_host_name(), "service", "scheduler", "zone", "internal"));
-    json_array_foreach(rows, i, h)
-        if (json_get_int(h, "enabled", 0) && (!zone || !*zone || strcmp(zone, json_get_str(h, "zone")) == 0))
-            json_array_append_new(hosts, json_make("sss", "host_name", json_get_str(h, "name"), "service", "compute", "zone", json_get_str(h, "zone")));
+    json_array_foreach(rows, i, h) if (json_get_int(h, "enabled", 0) && (!zone || !*zone || strcmp(zone, json_get_str(h, "zone")) == 0))
+        json_array_append_new(
+            hosts, json_make("sss", "host_name", json_get_str(h, "name"), "service", "compute", "zone", json_get_str(h, "zone")));
     return call_reply(c, 200, json_make("o", "hosts", hosts));
 }
 
@@ -63,8 +63,8 @@ bool oshost_show(Call *c, GError **err)
     }
     put_resource(list, name, "(used_now)", vcpus, memory, disk);
     put_resource(list, name, "(used_max)", vcpus, memory, disk);
-    json_array_foreach(projects, i, p)
-        put_resource(list, name, json_get_str(p, "project_id"), json_get_int(p, "vcpus", 0), json_get_int(p, "memory_mb", 0), json_get_int(p, "disk_gb", 0));
+    json_array_foreach(projects, i, p) put_resource(list, name, json_get_str(p, "project_id"), json_get_int(p, "vcpus", 0),
+                                                    json_get_int(p, "memory_mb", 0), json_get_int(p, "disk_gb", 0));
     return call_reply(c, 200, json_make("o", "host", list));
 }
 
@@ -84,7 +84,8 @@ bool oshost_update(Call *c, GError **err)
     if (mode)
         return host_not_offered(c, "maintenance mode");
     gint64 enabled = strcmp(status, "enable") == 0;
-    if (!db_exec(c->db, err, "host_set_service", "siis", json_get_str(h, "id"), enabled, json_get_int(h, "forced_down", 0), NULL) || !txn_commit(&txn, err))
+    if (!db_exec(c->db, err, "host_set_service", "siis", json_get_str(h, "id"), enabled, json_get_int(h, "forced_down", 0), NULL)
+        || !txn_commit(&txn, err))
         return false;
     return call_reply(c, 200, json_make("ss", "host", c->params[0], "status", enabled ? "enabled" : "disabled"));
 }

@@ -201,8 +201,10 @@ bool server_states_of_status(const char *status, GPtrArray *vm_states, GPtrArray
 
 gint64 server_power_of(const char *state)
 {
-    static const struct { const char *state; gint64 power; } powers[] = {
-        { "running", POWER_RUNNING }, { "paused", POWER_PAUSED }, { "shutoff", POWER_SHUTDOWN }, { "crashed", POWER_CRASHED }, { "absent", POWER_NONE },
+    static const struct { const char *state; gint64 power;
+    } powers[] = {
+        { "running", POWER_RUNNING }, { "paused", POWER_PAUSED }, { "shutoff", POWER_SHUTDOWN },
+        { "crashed", POWER_CRASHED }, { "absent", POWER_NONE },
     };
     for (guint i = 0; i < G_N_ELEMENTS(powers); i++)
         if (g_strcmp0(powers[i].state, state) == 0)

@@ -51,7 +51,8 @@ static bool check_reset(const Call *c, const json_t *body, const Action **which,
     if (json_is_object(body) && !body_allowed(body, keys, err))
         return false;
     return (state && (strcmp(state, "active") == 0 || strcmp(state, "error") == 0))
-        || nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute state. Value: %.80s. It is not one of ['active', 'error']", state ? state : "");
+           || nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute state. Value: %.80s. It is not one of ['active', 'error']",
+                      state ? state : "");
 }
 
 static bool check_lock(const Call *c, const json_t *body, const Action **which, GError **err)
@@ -63,8 +64,10 @@ static bool check_lock(const Call *c, const json_t *body, const Action **which, 
         return check_null(c, body, which, err);
     const json_t *reason = json_object_get(body, "locked_reason");
     return body_allowed(body, keys, err)
-        && (!reason || (json_is_string(reason) ? check_nova_text(&field, reason, err)
-                                               : nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute locked_reason. It is not of type 'string'")));
+           && (!reason
+               || (json_is_string(reason)
+                       ? check_nova_text(&field, reason, err)
+                       : nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute locked_reason. It is not of type 'string'")));
 }
 
 static bool check_console(const Call *c, const json_t *body, const Action **which, GError **err)

@@ -42,7 +42,8 @@ static void put_action(const Call *c, const json_t *op, JsonW *w)
 static Server *load(Call *c, GError **err)
 {
     bool deleted;
-    return c->ctx->mv >= MV(21) ? server_get_even_deleted(c->db, c->ctx, c->params[0], &deleted, err) : server_get_for(c->db, c->ctx, c->params[0], err);
+    return c->ctx->mv >= MV(21) ? server_get_even_deleted(c->db, c->ctx, c->params[0], &deleted, err)
+                                : server_get_for(c->db, c->ctx, c->params[0], err);
 }
 
 static bool time_query(const Call *c, const char *name, gint64 otherwise, gint64 *ret_us, GError **err)

@@ -211,7 +211,8 @@ static bool read_scope(const Call *c, Ask *a, bool detail, GError **err)
     else if (!call_query_bool(c, "all_tenants", false, &all, NULL))
         return nv_fail(err, NV_ERR_INVALID, "Invalid value '%.80s' for query parameter all_tenants", text);
     if (all && !c->ctx->admin)
-        return nv_fail(err, NV_ERR_FORBIDDEN, "Policy doesn't allow os_compute_api:servers:%s:get_all_tenants to be performed.", detail ? "detail" : "index");
+        return nv_fail(err, NV_ERR_FORBIDDEN, "Policy doesn't allow os_compute_api:servers:%s:get_all_tenants to be performed.",
+                       detail ? "detail" : "index");
     a->ctx.all_projects = all;
     if (!project)
         project = call_query(c, "tenant_id");
@@ -247,7 +248,8 @@ static bool read_sort(const Call *c, Ask *a, GError **err)
             if (strcmp(sortable[k].key, c->query[i].value) == 0)
                 json = sortable[k].json;
         if (!json)
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for query parameters sort_key. Value: %.80s. It is not one of the sort keys of servers",
+            return nv_fail(err, NV_ERR_INVALID,
+                           "Invalid input for query parameters sort_key. Value: %.80s. It is not one of the sort keys of servers",
                            c->query[i].value);
         if (!c->ctx->admin && (strcmp(c->query[i].value, "host") == 0 || strcmp(c->query[i].value, "node") == 0))
             return nv_fail(err, NV_ERR_FORBIDDEN, "Only administrators can sort servers by host or node");

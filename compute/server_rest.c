@@ -20,7 +20,9 @@ static const Field change_fields[] = {
     STR(Change, hostname,    "hostname",          UPDATE, .check = check_server_hostname, .since = MV(90)),
 };
 /* clang-format on */
-static const Resource change_resource = { .one = "server", .many = "servers", .dialect = &dialect_nova, .size = sizeof(Change), FIELDS(change_fields) };
+static const Resource change_resource = {
+    .one = "server", .many = "servers", .dialect = &dialect_nova, .size = sizeof(Change), FIELDS(change_fields)
+};
 
 static bool reply(Call *c, Server *s, bool all, GError **err)
 {
@@ -140,8 +142,8 @@ bool server_diagnostics(Call *c, GError **err)
     if (c->ctx->mv < MV(48))
         return call_reply(c, 200, json_make("sii", "state", json_get_str(state, "state"), "vcpus", s->vcpus, "memory", s->memory_mb * 1024));
     json_t *d = json_make("sssssbiii", "state", json_get_str(state, "state"), "driver", "libvirt", "hypervisor", "qemu", "uptime", NULL,
-                          "hypervisor_os", "linux",
-                          "config_drive", (int) s->config_drive, "num_cpus", s->vcpus, "num_nics", (gint64) json_array_size(nics), "num_disks", (gint64) 1);
+                          "hypervisor_os", "linux", "config_drive", (int) s->config_drive, "num_cpus", s->vcpus, "num_nics",
+                          (gint64) json_array_size(nics), "num_disks", (gint64) 1);
     json_object_set_new(d, "memory_details", json_make("io", "maximum", s->memory_mb, "used", NULL));
     json_object_set_new(d, "cpu_details", json_array());
     json_object_set_new(d, "nic_details", json_array());

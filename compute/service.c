@@ -75,7 +75,8 @@ static bool check_service_id(const Call *c, GError **err)
     gint64 n;
     if (c->ctx->mv >= MV(53) ? id_is_uuid(c->params[0]) : g_ascii_string_to_signed(c->params[0], 10, 0, G_MAXINT64, &n, NULL))
         return true;
-    return nv_fail(err, NV_ERR_INVALID, c->ctx->mv >= MV(53) ? "Invalid uuid %.80s" : "Invalid input received: id must be an integer, not %.80s", c->params[0]);
+    return nv_fail(err, NV_ERR_INVALID,
+                   c->ctx->mv >= MV(53) ? "Invalid uuid %.80s" : "Invalid input received: id must be an integer, not %.80s", c->params[0]);
 }
 
 static bool set_service(Call *c, const json_t *h, const json_t *body, GError **err)

@@ -174,8 +174,9 @@ bool check_tags(const Field *f, const json_t *v, GError **err)
     json_array_foreach((json_t *) v, i, tag) {
         const char *s = json_string_value(tag);
         if (!s || !*s || g_utf8_strlen(s, -1) > 60 || strpbrk(s, ",/"))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: tag %zu must be a string of 1 to 60 characters without comma or slash.",
-                           f->json, i);
+            return nv_fail(err, NV_ERR_INVALID,
+                           "Invalid input for %s. Reason: tag %zu must be a string of 1 to 60 characters without comma or slash.", f->json,
+                           i);
         if (!g_hash_table_add(seen, (gpointer) s))
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is given twice.", f->json, s);
     }

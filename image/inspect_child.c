@@ -70,8 +70,14 @@ bool inspect_in_child(int fd, const char *declared, char **ret_format, gint64 *r
 {
     const char *const argv[] = { "/proc/self/exe", "inspect", declared, NULL };
     const ProcOptions opt = {
-        .stdin_fd = fd, .max_memory = CONFINED ? (guint64) CHILD_MEMORY_MIB << 20 : 0, .max_cpu_s = CHILD_CPU_S, .max_file = 1 << 20, .max_fds = CHILD_FDS,
-        .timeout_s = CHILD_TIMEOUT_S, .user = "nobody", .no_new_privs = true,
+        .stdin_fd = fd,
+        .max_memory = CONFINED ? (guint64) CHILD_MEMORY_MIB << 20 : 0,
+        .max_cpu_s = CHILD_CPU_S,
+        .max_file = 1 << 20,
+        .max_fds = CHILD_FDS,
+        .timeout_s = CHILD_TIMEOUT_S,
+        .user = "nobody",
+        .no_new_privs = true,
     };
     g_autofree char *out = NULL;
     g_autoptr(GError) why = NULL;

@@ -35,7 +35,7 @@ struct Op {
     const Step *step;
     gint64 id;
     char *resource_id, *project_id, *user_id, *request_id;
-    char *host;                  /* host whose agent .verb steps ask; set by op_set_host.  NULL: the step is skipped as done (nothing was ever made there) */
+    char *host; /* host whose agent .verb steps ask; set by op_set_host.  NULL: the step is skipped as done (nothing was ever made there) */
     json_t *args;                /* given at op_start; never NULL */
     char *error;                 /* rollback: what went wrong */
     int attempt;                 /* of this step, from 0 */
