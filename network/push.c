@@ -66,6 +66,14 @@ bool push_absent(const char *host, const char *verb, const char *id, GError **er
     return call(host, verb, json_make("s", "id", id), err);
 }
 
+bool push_absent_unused(Db *db, const char *host, const char *verb, const char *id, const char *used, GError **err)
+{
+    g_autoptr(GMutexLocker) lock = g_mutex_locker_new(stripe(host, id));
+    g_autofree char *by = NULL;
+    (void) lock;
+    return db_query_str(db, err, &by, used, "ss", id, host) && (by || call(host, verb, json_make("s", "id", id), err));
+}
+
 /* A row that is gone has its own operation, or is a stray for the next comparison. */
 static bool push(Db *db, const char *host, const char *verb, const char *id, Load *load, GError **err)
 {

@@ -7,3 +7,5 @@ Push push_network, push_group, push_port;
 /* rows: array of objects with "id". */
 bool push_each(Db *db, const char *host, const json_t *rows, Push *one, GError **err);
 bool push_absent(const char *host, const char *verb, const char *id, GError **err);
+/* Removes what nobody uses: the statement `used` (id, host) is asked under the lock that every ensure of the id takes. */
+bool push_absent_unused(Db *db, const char *host, const char *verb, const char *id, const char *used, GError **err);

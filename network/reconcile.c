@@ -10,15 +10,16 @@ enum { LIST_S = 30 };
 typedef struct Kind {
     const char *listed;          /* member of net.list's answer: 12-digit prefixes of ids */
     const char *wanted;          /* statement: ids that should be on the host */
-    const char *known;           /* statement: is there a row with that prefix which may be there, wanted or not */
+    const char *known;           /* statement: is there a row with that prefix */
+    const char *used;            /* statement: is it used on the host, or about to be */
     const char *absent;          /* verb */
     Push *push;
 } Kind;
 /* In the order in which things refer to each other. */
 static const Kind kinds[] = {
-    { "networks", "host_networks", "network_by_prefix", "network.absent", push_network },
-    { "groups",   "host_groups",   "group_by_prefix",   "group.absent",   push_group },
-    { "ports",    "host_ports",    "port_by_prefix",    "port.absent",    push_port },
+    { "networks", "host_networks", "network_by_prefix", "network_used_by_prefix", "network.absent", push_network },
+    { "groups",   "host_groups",   "group_by_prefix",   "group_used_by_prefix",   "group.absent",   push_group },
+    { "ports",    "host_ports",    "port_by_prefix",    "port_by_prefix",         "port.absent",    push_port },
 };
 
 static bool has(const json_t *list, const char *prefix)
@@ -46,8 +47,8 @@ static bool busy(Db *db, const char *id)
 
 typedef void Found(const Kind *kind, const char *id, bool missing, void *data);
 
-/* Calls found for each thing that is missing (or, with all, wanted), and then for each stray. */
-static bool compare(Db *db, const char *host, bool all, Found *found, void *data, GError **err)
+/* Calls found for each thing that is missing (or, with all, wanted), and then for each stray: without a row, or with idle unused. */
+static bool compare(Db *db, const char *host, bool all, bool idle, Found *found, void *data, GError **err)
 {
     g_autoptr(json_t) there = agent_call(host, "net.list", NULL, LIST_S, err);
     for (gsize k = 0; there && k < G_N_ELEMENTS(kinds); k++) {
@@ -68,10 +69,12 @@ static bool compare(Db *db, const char *host, bool all, Found *found, void *data
         json_t *one;
         json_array_foreach(json_object_get(there, kinds[k].listed), i, one) {
             const char *prefix = json_string_value(one);
-            g_autofree char *id = prefix ? id_of_prefix(prefix) : NULL, *known = NULL;
-            if (!id || !db_query_str(db, NULL, &known, kinds[k].known, "ss", id, host) || known)
+            g_autofree char *id = prefix ? id_of_prefix(prefix) : NULL, *row_id = NULL, *user = NULL;
+            if (!id || !db_query_str(db, NULL, &row_id, kinds[k].known, "ss", id, host)
+                || !db_query_str(db, NULL, &user, kinds[k].used, "ss", id, host))
                 continue;
-            found(&kinds[k], id, false, data);
+            if (idle ? !user : !row_id)
+                found(&kinds[k], row_id ? row_id : id, false, data);
         }
     }
     return there != NULL;
@@ -83,10 +86,12 @@ static void repair(const Kind *kind, const char *id, bool missing, void *data)
 {
     const Repair *r = data;
     g_autoptr(GError) err = NULL;
-    bool ok = missing ? kind->push(r->db, r->host, id, &err) : push_absent(r->host, kind->absent, id, &err);
-    if (!missing || !ok)
-        log_warn(ok ? "network.repaired" : "network.repair_failed", "host", r->host, "verb", missing ? kind->listed : kind->absent, "id", id, "error",
-                 err ? err->message : NULL, NULL);
+    bool ok = missing ? kind->push(r->db, r->host, id, &err) : push_absent_unused(r->db, r->host, kind->absent, id, kind->used, &err);
+    if (ok)
+        log_info("network.settled", "host", r->host, "what", kind->listed, "id", id, "made", missing ? "yes" : "no", NULL);
+    else
+        log_warn("network.settle_failed", "host", r->host, "verb", missing ? kind->listed : kind->absent, "id", id, "error",
+                 err->message, NULL);
 }
 
 /* The connection that was last compared in full, by host: an agent that came back may have lost anything. */
@@ -116,7 +121,7 @@ void network_sync(Db *db, const char *host)
 {
     g_autoptr(GError) err = NULL;
     Repair r = { db, host };
-    if (!compare(db, host, is_new_connection(host), repair, &r, &err))
+    if (!compare(db, host, is_new_connection(host), true, repair, &r, &err))
         log_warn("network.sync_failed", "host", host, "error", err->message, NULL);
 }
 
@@ -139,5 +144,5 @@ static void diagnose(const Kind *kind, const char *id, bool missing, void *data)
 bool network_doctor(Db *db, const char *host, GPtrArray *findings, GError **err)
 {
     Doctor d = { db, host, findings };
-    return compare(db, host, false, diagnose, &d, err);
+    return compare(db, host, false, false, diagnose, &d, err);
 }

@@ -45,8 +45,20 @@ class Operations(Base):
         self.assertIn(address, group["members4"])
         self.demo.delete("/compute/v2.1/servers/" + sid)
         self.becomes(lambda: port["id"] not in self.world("ports"), "the tap gone")
-        self.becomes(lambda: address not in self.world("groups")[port["security_groups"][0]]["members4"], "the member gone")
-        self.becomes(lambda: port["id"] not in {p["id"] for p in self.world("networks")[port["network_id"]]["dhcp"]["ports"]}, "the lease gone")
+        self.becomes(lambda: address not in self.world("groups").get(port["security_groups"][0], {"members4": []})["members4"], "the member gone")
+        ports = lambda: self.world("networks").get(port["network_id"], {"dhcp": {"ports": []}})["dhcp"]["ports"]
+        self.becomes(lambda: port["id"] not in {p["id"] for p in ports()}, "the lease gone")
+
+    def test_idle_goes(self):
+        n = self.make_network(self.demo, "10.77.0.0/24")
+        g = self.ok(self.demo.post(N + "security-groups", {"security_group": {"name": "idle"}}), 201)["security_group"]["id"]
+        sid, port = self.boot(networks=[{"uuid": n}], security_groups=[{"name": "idle"}])
+        self.assertIn(g, self.world("groups"))
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+        self.becomes(lambda: n not in self.world("networks") and g not in self.world("groups"), "nothing of it left")
+        sid, port = self.boot(networks=[{"uuid": n}], security_groups=[{"name": "idle"}])
+        self.assertTrue(n in self.world("networks") and g in self.world("groups"))
+        self.demo.delete("/compute/v2.1/servers/" + sid)
 
     def test_rule_reaches_host(self):
         sid, port = self.boot()
