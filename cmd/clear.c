@@ -4,6 +4,7 @@
 #include "core/id.h"
 #include "core/log.h"
 #include "core/verb.h"
+#include "network/agent/agent.h"
 #include <string.h>
 
 /* Asks one of our own verbs, without a socket. */
@@ -78,4 +79,9 @@ void clear_host(const Verb *const *tables)
     clear_kernel(tables, net, "ports", "port.absent");
     clear_kernel(tables, net, "groups", "group.absent");
     clear_kernel(tables, net, "networks", "network.absent");
+    g_autoptr(json_t) left = ask(tables, "net.list", NULL);
+    g_autoptr(GError) err = NULL;
+    /* Rules go last: a tap that could not be removed keeps them. */
+    if (left && json_array_size(json_object_get(left, "ports")) == 0 && !network_agent_clear(&err))
+        log_warn("clear.failed", "verb", "rules", "error", err->message, NULL);
 }

@@ -19,7 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 30000, STEADY_US = 10 * G_USEC_PER_SEC, STOP_MS = 2000 };
+enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 30000, LOG_MAX = 1 << 20, START_US = 500000, STEADY_US = 10 * G_USEC_PER_SEC, STOP_MS = 2000 };
 
 /* One network's process.  Under lock. */
 typedef struct Daemon {
@@ -71,12 +71,25 @@ static bool is_alive(const Daemon *d)
     return d->pidfd >= 0 && poll(&p, 1, 0) == 0;
 }
 
+/* A process that has only begun dies of SIGHUP; one that wrote its pid handles it. */
+static void wait_until_up(const Daemon *d)
+{
+    g_autofree char *file = g_strdup_printf("%s/pid", d->dir);
+    while (clock_mono_us() - d->started < START_US && is_alive(d)) {
+        g_autofree char *text = NULL;
+        if (g_file_get_contents(file, &text, NULL, NULL) && g_ascii_strtoll(text, NULL, 10) > 0)
+            return;
+        g_usleep(2000);
+    }
+}
+
 static bool launch(Daemon *d, GError **err)
 {
     g_autofree char *conf = g_strdup_printf("--conf-file=%s/conf", d->dir);
     const char *argv[] = { "dnsmasq", "--keep-in-foreground", conf, NULL };
     ProcOptions opt = { .netns = d->netns };
-    g_autofree char *errors = g_strdup_printf("%s/errors", d->dir);
+    g_autofree char *errors = g_strdup_printf("%s/errors", d->dir), *pid_file = g_strdup_printf("%s/pid", d->dir);
+    unlink(pid_file);
     file_close(d->pidfd);
     d->pidfd = -1;
     d->pid = proc_spawn_daemon(argv, &opt, errors, err);
@@ -257,7 +270,9 @@ bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     Daemon *d = daemon_for(n, dir);
-    if ((conf || fresh) && d->pidfd >= 0)
+    if (data && is_alive(d))
+        wait_until_up(d);
+    if (d->pidfd >= 0 && (conf || fresh || (data && is_alive(d) && !lease_release(n, dir))))
         end_process(d);
     if (!is_alive(d)) {
         d->retry_at = 0;
@@ -265,10 +280,8 @@ bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err)
         lease_prune(n, dir);
         return launch(d, err);
     }
-    if (data) {
+    if (data)
         send_signal(d, SIGHUP);
-        lease_release(n, dir);
-    }
     return true;
 }
 
@@ -300,6 +313,17 @@ bool dhcp_running(const char *n)
     (void) locker;
     const Daemon *d = g_hash_table_lookup(daemons, n);
     return d && is_alive(d);
+}
+
+void dhcp_trim_logs(void)
+{
+    g_autoptr(GPtrArray) names = dhcp_list();
+    for (guint i = 0; i < names->len; i++) {
+        g_autofree char *dir = dir_of(names->pdata[i]), *path = g_strdup_printf("%s/log", dir);
+        struct stat st;
+        if (stat(path, &st) == 0 && st.st_size > LOG_MAX && truncate(path, 0) < 0)
+            log_warn("dhcp.log_kept", "path", path, "error", g_strerror(errno), NULL);
+    }
 }
 
 GPtrArray *dhcp_list(void)

@@ -10,3 +10,5 @@ bool dhcp_absent(const char *n, GError **err);
 bool dhcp_running(const char *n);
 /* 12-digit names that have a directory of files. */
 GPtrArray *dhcp_list(void);
+/* dnsmasq appends to its log for every odd packet: a guest must not fill the disk that way. */
+void dhcp_trim_logs(void);

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RELEASE_SIZE = 300, OPTIONS_AT = 240 };
+enum { RELEASE_SIZE = 300, OPTIONS_AT = 240, ROUNDS = 100, ROUND_US = 5000, RESEND = 20 };
 typedef struct Release { Ip client, server; guint8 mac[6]; } Release;
 
 static bool is_current(const NetworkSpec *n, const char *mac, Ip ip)
@@ -89,12 +89,12 @@ static char **read_lines(const char *dir, char **ret_path)
     return g_file_get_contents(*ret_path, &text, NULL, NULL) ? g_strsplit(text, "\n", -1) : NULL;
 }
 
-void lease_release(const NetworkSpec *n, const char *dir)
+/* Leases that should be given up, array of Release. */
+static GArray *find_stale(const NetworkSpec *n, const char *dir)
 {
     g_autofree char *path = NULL;
     g_auto(GStrv) lines = read_lines(dir, &path);
-    g_autoptr(GArray) list = g_array_new(FALSE, TRUE, sizeof(Release));
-    g_autoptr(GError) err = NULL;
+    GArray *list = g_array_new(FALSE, TRUE, sizeof(Release));
     for (char **l = lines; l && *l; l++) {
         char mac[18];
         Release r = { 0 };
@@ -104,8 +104,23 @@ void lease_release(const NetworkSpec *n, const char *dir)
         if (r.server.version)
             g_array_append_val(list, r);
     }
-    if (list->len && !netns_run(n->netns.s, send_all, list, &err))
-        log_warn("dhcp.release_failed", "network", n->id, "error", err->message, NULL);
+    return list;
+}
+
+bool lease_release(const NetworkSpec *n, const char *dir)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        g_autoptr(GArray) list = find_stale(n, dir);
+        g_autoptr(GError) err = NULL;
+        if (!list->len)
+            return true;
+        if (round % RESEND == 0 && !netns_run(n->netns.s, send_all, list, &err)) {
+            log_warn("dhcp.release_failed", "network", n->id, "error", err->message, NULL);
+            return false;
+        }
+        g_usleep(ROUND_US);
+    }
+    return false;
 }
 
 void lease_prune(const NetworkSpec *n, const char *dir)

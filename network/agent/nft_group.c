@@ -53,8 +53,8 @@ static void put_protocol(GString *out, const GroupRule *r)
 static void put_rules(GString *out, const GroupSpec *g, bool ingress)
 {
     const char *prefix = ingress ? "gi_" : "ge_";
-    g_string_append_printf(out, "add chain inet nuvolet %s%s\nflush chain inet nuvolet %s%s\ntable inet nuvolet {\n\tchain %s%s {\n", prefix, g->n.s, prefix,
-                           g->n.s, prefix, g->n.s);
+    g_string_append_printf(out, "add chain inet nuvolet %s%s\nflush chain inet nuvolet %s%s\ntable inet nuvolet {\n\tchain %s%s {\n", prefix,
+                           g->n.s, prefix, g->n.s, prefix, g->n.s);
     for (guint i = 0; i < g->rules->len; i++) {
         const GroupRule *r = &g_array_index(g->rules, GroupRule, i);
         if (r->ingress != ingress)
@@ -115,8 +115,8 @@ void nft_group_chains_absent_build(GString *out, const char *n)
 {
     static const char *const prefixes[] = { "gi_", "ge_" };
     for (gsize i = 0; i < G_N_ELEMENTS(prefixes); i++)
-        g_string_append_printf(out, "add chain inet nuvolet %s%s\nflush chain inet nuvolet %s%s\ndelete chain inet nuvolet %s%s\n", prefixes[i], n, prefixes[i],
-                               n, prefixes[i], n);
+        g_string_append_printf(out, "add chain inet nuvolet %s%s\nflush chain inet nuvolet %s%s\ndelete chain inet nuvolet %s%s\n", prefixes[i],
+                               n, prefixes[i], n, prefixes[i], n);
 }
 
 void nft_group_sets_absent_build(GString *out, const char *n)

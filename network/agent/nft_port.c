@@ -158,8 +158,8 @@ static void combo_chain(GString *out, const PortSpec *p, const char *name, bool 
     const char *mine = ingress ? "in_" : "eg_", *group = ingress ? "gi_" : "ge_";
     for (guint i = 0; i < p->groups->len; i++)
         g_string_append_printf(out, "add chain inet nuvolet %s%s\n", group, g_array_index(p->groups, Id12, i).s);
-    g_string_append_printf(out, "add chain inet nuvolet %s%s\nflush chain inet nuvolet %s%s\ntable inet nuvolet {\n\tchain %s%s {\n", mine, name, mine, name,
-                           mine, name);
+    g_string_append_printf(out, "add chain inet nuvolet %s%s\nflush chain inet nuvolet %s%s\ntable inet nuvolet {\n\tchain %s%s {\n", mine, name,
+                           mine, name, mine, name);
     if (stateful)
         g_string_append(out, "\t\tct state vmap { established : accept, related : accept, invalid : drop }\n");
     for (guint i = 0; i < p->groups->len; i++)

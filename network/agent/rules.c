@@ -510,3 +510,8 @@ bool rules_start(GError **err)
     nft_base_build(text, true);
     return nft_apply(text->str, err) && elements_read(err);
 }
+
+bool rules_clear(GError **err)
+{
+    return nft_apply("add table inet nuvolet\ndelete table inet nuvolet\nadd table bridge nuvolet\ndelete table bridge nuvolet\n", err);
+}

@@ -15,3 +15,5 @@ bool rules_group_absent(const char *n, GError **err);
 bool rules_rebuild(GError **err);
 /* 12-digit names of ports and groups as the kernel has them: complete ones, and pieces of those that nobody here knows. */
 bool rules_list(GHashTable *ports, GHashTable *groups, GError **err);
+/* No tables of ours are left. */
+bool rules_clear(GError **err);

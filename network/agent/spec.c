@@ -116,7 +116,8 @@ static bool port_lists(const json_t *args, PortSpec *p, GError **err)
         Pair pair;
         const json_t *mac = json_object_get(v, "mac");
         g_strlcpy(pair.mac, p->mac, sizeof pair.mac);
-        if (!get_cidr(json_object_get(v, "ip"), false, "pairs", &pair.cidr, err) || (mac && !json_is_null(mac) && !get_mac(mac, "pairs", pair.mac, err)))
+        if (!get_cidr(json_object_get(v, "ip"), false, "pairs", &pair.cidr, err) ||
+            (mac && !json_is_null(mac) && !get_mac(mac, "pairs", pair.mac, err)))
             return false;
         pair.cidr.base = cidr_first(pair.cidr);
         g_array_append_val(p->pairs, pair);
@@ -278,7 +279,8 @@ static bool dhcp_port_parse(const json_t *v, GPtrArray *list, GError **err)
     p->ips = g_array_new(FALSE, TRUE, sizeof(Ip));
     p->options = g_array_new(FALSE, TRUE, sizeof(DhcpOption));
     g_ptr_array_add(list, p);
-    if (!get_id12(json_object_get(v, "id"), "id of a DHCP port", &p->n, err) || !get_mac(json_object_get(v, "mac"), "mac of a DHCP port", p->mac, err) ||
+    if (!get_id12(json_object_get(v, "id"), "id of a DHCP port", &p->n, err) ||
+        !get_mac(json_object_get(v, "mac"), "mac of a DHCP port", p->mac, err) ||
         !get_ips(json_object_get(v, "ips"), "ips of a DHCP port", p->ips, err))
         return false;
     /* One port's odd name or option must not keep its whole network from working. */

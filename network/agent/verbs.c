@@ -157,7 +157,8 @@ static const VerbArg group_args[] = {
 };
 static const VerbArg port_args[] = {
     ID, { "network_id", ARG_ID, false }, { "mac", ARG_STR, false }, { "mtu", ARG_INT, false }, { "addresses", ARG_ARRAY, false },
-    { "pairs", ARG_ARRAY, false }, { "groups", ARG_ARRAY, false }, { "port_security", ARG_BOOL, false }, { "up", ARG_BOOL, false }, { NULL, 0, false },
+    { "pairs", ARG_ARRAY, false }, { "groups", ARG_ARRAY, false }, { "port_security", ARG_BOOL, false },
+    { "up", ARG_BOOL, false }, { NULL, 0, false },
 };
 static const VerbArg no_args[] = { { NULL, 0, false } };
 
@@ -182,4 +183,9 @@ bool network_agent_start(GError **err)
 {
     wanted_start();
     return need_br_netfilter(err) && rules_start(err) && dhcp_start(err) && metadata_start(err) && watch_start(err);
+}
+
+bool network_agent_clear(GError **err)
+{
+    return rules_clear(err);
 }

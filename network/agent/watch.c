@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/verb.h"
+#include "network/agent/dhcp.h"
 #include "network/agent/nft_apply.h"
 #include "network/agent/rules.h"
 #include "network/agent/wanted.h"
@@ -113,6 +114,8 @@ static gpointer watch(gpointer data)
         else if (due)
             wanted_repair();
         if (due)
+            dhcp_trim_logs();
+        if (due)
             look_at = clock_mono_us() + LOOK_US;
     }
     return NULL;
@@ -123,7 +126,8 @@ bool watch_start(GError **err)
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER), group = NFNLGRP_NFTABLES, size = RECEIVE_BUFFER;
     const struct sockaddr_nl any = { .nl_family = AF_NETLINK };
     /* Bound, as an unbound socket counts as the sender of what others send. */
-    if (fd < 0 || bind(fd, (const struct sockaddr *) &any, sizeof any) < 0 || setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0)
+    if (fd < 0 || bind(fd, (const struct sockaddr *) &any, sizeof any) < 0 ||
+        setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0)
         return nv_fail_errno(err, NV_ERR_HOST_FAULT, "nftables events");
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
     g_thread_unref(g_thread_new("net-watch", watch, GINT_TO_POINTER(fd)));

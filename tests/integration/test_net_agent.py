@@ -63,19 +63,23 @@ class Port:
 
 
 class Network:
+    six = None
+
     def __init__(self, n, gateway_is_host=False, prefix="10.0.0"):
         self.id, self.n, self.host, self.prefix, self.ports = uid(n), n, gateway_is_host, prefix, []
         self.short = self.id.replace("-", "")[:12]
         self.bridge, self.netns = "nvb" + self.short, "nuvolet-" + self.short
 
     def args(self):
-        p = self.prefix
+        p, more = self.prefix, []
+        if self.six:
+            more = [{"id": uid(self.n + 500), "cidr": self.six, "version": 6, "gateway": None, "dns": [], "routes": [], "mode": "slaac"}]
         return dict(id=self.id, mtu=1450, zone=0 if self.host else self.n, host_addresses=[p + ".1/24"] if self.host else [],
                     nat=[p + ".0/24"] if self.host else [], external_interface=None, dhcp={
-                        "mac": "fa:16:3e:ff:00:%02x" % (self.n & 255), "addresses": [p + ".2/24"], "domain": "openstacklocal",
+                        "mac": "fa:16:3e:ff:00:%02x" % (self.n & 255), "addresses": [p + ".2/24"] + ([self.six.replace("::/64", "::2/64")] if self.six else []), "domain": "openstacklocal",
                         "ports": [{"id": q.id, "mac": q.mac, "hostname": q.name, "ips": q.ips} for q in self.ports],
                         "subnets": [{"id": self.id, "cidr": p + ".0/24", "version": 4, "gateway": p + ".1", "dns": [],
-                                     "routes": [{"destination": "192.0.2.0/24", "nexthop": p + ".9"}], "mode": None}]})
+                                     "routes": [{"destination": "192.0.2.0/24", "nexthop": p + ".9"}], "mode": None}] + more})
 
 
 class Case(unittest.TestCase):
@@ -158,6 +162,47 @@ class Case(unittest.TestCase):
         self.addCleanup(lambda: (p.kill(), p.wait(), p.stdout.close()))
 
 
+class FakeServe:
+    """Takes what the agent passes, as `serve` does, and answers with answer(message)."""
+
+    def __init__(self, answer):
+        self.got, self.conns, self.answer = [], [], answer
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(RUN + "/metadata.sock")
+        self.server.listen(4)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                self.conns.append(self.server.accept()[0])
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(self.conns[-1],), daemon=True).start()
+
+    def _serve(self, conn):
+        while True:
+            data, anc, _, _ = conn.recvmsg(4096, 256)
+            if not data:
+                return
+            fds = array.array("i")
+            fds.frombytes(anc[0][2])
+            self.got.append(json.loads(data))
+            with socket.socket(fileno=fds[0]) as s:
+                s.setblocking(True)
+                try:
+                    if s.recv(4096):
+                        s.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + self.answer(self.got[-1]).encode())
+                except OSError:
+                    pass
+
+    def stop(self):
+        for s in [self.server, *self.conns]:
+            s.shutdown(socket.SHUT_RDWR)
+            s.close()
+        os.unlink(RUN + "/metadata.sock")
+
+
 class Service(Case):
     def test_dhcp_gives_address_routes_and_names(self):
         net = self.network(1)
@@ -191,6 +236,19 @@ class Service(Case):
         self.assertIn("ip=10.0.0.11", h.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
         self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
 
+    def test_quick_changes_do_not_hurt_dnsmasq(self):
+        net = self.network(1)
+        until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))
+        n = os.path.getsize(RUN + "/agent.log")
+        other = self.network(2)
+        for i in range(10):
+            other.ports.append(Port(20 + i, other.id, "10.0.0.%d" % (20 + i)))
+            self.ensure_network(other)
+        time.sleep(0.5)
+        with open(RUN + "/agent.log") as f:
+            f.seek(n)
+            self.assertNotIn("dhcp.died", f.read())
+
     def test_dnsmasq_comes_back(self):
         net = self.network(1)
         path = "%s/dhcp/%s/pid" % (RUN, net.short)
@@ -205,32 +263,82 @@ class Service(Case):
         net, other = self.network(1), self.network(2)
         p, g = self.port(1, net, "10.0.0.11", [self.group(50, [])])
         q, h = self.port(2, other, "10.0.0.11", [self.group(50, [])])
-        got = []
-        server = socket.socket(socket.AF_UNIX)
-        server.bind(RUN + "/metadata.sock")
-        server.listen(4)
-
-        def serve():
-            conn, _ = server.accept()
-            while True:
-                data, anc, _, _ = conn.recvmsg(4096, 256)
-                if not data:
-                    return
-                fds = array.array("i")
-                fds.frombytes(anc[0][2])
-                got.append(json.loads(data))
-                with socket.socket(fileno=fds[0]) as s:
-                    s.setblocking(True)
-                    s.recv(4096)
-                    s.sendall(b"HTTP/1.0 200 OK\r\n\r\nhello " + got[-1]["network"].encode())
-        threading.Thread(target=serve, daemon=True).start()
+        serve = FakeServe(lambda message: "hello " + message["network"])
+        self.addCleanup(serve.stop)
         for guest, port, n in ((g, p, net), (h, q, other)):
             guest.run("ip route add 169.254.169.254 via 10.0.0.2")
-            r = guest.run("wget -q -T 5 -t 1 -O - http://169.254.169.254/latest/ || busybox wget -q -T 5 -O - http://169.254.169.254/latest/")
+            r = guest.run("wget -q -T 5 -t 1 -O - http://169.254.169.254/latest/")
             self.assertEqual(r.stdout, "hello " + n.id)
-            self.assertEqual(got[-1], {"network": n.id, "address": "10.0.0.11"})
-        server.close()
-        os.unlink(RUN + "/metadata.sock")
+            self.assertEqual(serve.got[-1], {"network": n.id, "address": "10.0.0.11"})
+
+    def test_router_advertisements_give_addresses(self):
+        net = self.network(1)
+        net.six = "2001:db8:5::/64"
+        group = self.group(50, OUT + [rule(protocol=58, version=6)])
+        p = Port(1, net.id, "10.0.0.11", [group], ip6s=["2001:db8:5:0:f816:3eff:fe00:1"])
+        net.ports.append(p)
+        self.ensure_network(net)
+        self.verb("port.ensure", **p.args())
+        self.made.append(("port.absent", p.id))
+        g = Guest("g1", p.tap, p.mac, up=False)
+        self.guests.append(g)
+        g.run("echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_ra; ip link set eth0 up")
+        until("the address is made from the prefix", 15, lambda: "2001:db8:5:0:f816:3eff:fe00:1/64" in g.run("ip -6 addr show dev eth0 -tentative").stdout)
+        self.assertNotIn("default", g.run("ip -6 route").stdout)
+
+    def test_dhcp_serves_honest_guests_while_one_floods(self):
+        net = self.network(1)
+        group = self.group(50, OUT)
+        p, g = self.port(1, net, "10.0.0.11", [group])
+        q, h = self.port(2, net, "10.0.0.12", [group])
+        until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))
+        pid = open("%s/dhcp/%s/pid" % (RUN, net.short)).read()
+        stop = []
+
+        def flood():
+            n = 0
+            while not stop:
+                n += 1
+                chaddr = p.mac if n % 2 else "fa:16:3e:%02x:%02x:%02x" % (n >> 16 & 255, n >> 8 & 255, n & 255)
+                body = bootp(1, 1, chaddr) if n % 3 else bootp(1, 1, chaddr)[:240] + os.urandom(60)
+                g.send(ether(p.mac, EVERYONE, 0x800, ip4("0.0.0.0", "255.255.255.255", 17, udp(68, 67, body))))
+                time.sleep(0.0005)
+        t = threading.Thread(target=flood, daemon=True)
+        t.start()
+        time.sleep(0.5)
+        h.run("ip addr flush dev eth0")
+        self.assertIn("ip=10.0.0.12", h.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
+        stop.append(1)
+        t.join()
+        self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
+        leases = open("%s/dhcp/%s/leases" % (RUN, net.short)).read().split("\n")
+        self.assertEqual({l.split()[1] for l in leases if l} - {p.mac, q.mac}, set())
+
+    def test_names_stay_in_their_network(self):
+        one, two = self.network(1), self.network(2, prefix="10.5.0")
+        group = self.group(50, OUT)
+        _, g = self.port(1, one, "10.0.0.11", [group], name="secret")
+        _, h = self.port(2, two, "10.5.0.11", [group], name="other")
+        g.run("busybox nslookup secret.openstacklocal 10.0.0.2")
+        for question in ("secret.openstacklocal 10.5.0.2", "10.0.0.11 10.5.0.2", "secret.openstacklocal 10.0.0.2"):
+            r = h.run("ip route replace 10.0.0.0/24 dev eth0; timeout 4 busybox nslookup " + question, check=False)
+            self.assertNotIn("secret", r.stdout.replace("secret.openstacklocal:", ""), question)
+            self.assertNotEqual(r.returncode, 0, question)
+
+    def test_metadata_flood_of_one_guest_is_cut(self):
+        net = self.network(1)
+        group = self.group(50, [])
+        _, g = self.port(1, net, "10.0.0.11", [group])
+        _, h = self.port(2, net, "10.0.0.12", [group])
+        serve = FakeServe(lambda message: "yes")
+        self.addCleanup(serve.stop)
+        flood = ("import socket\nfor i in range(400):\n  try: s=socket.create_connection((\"169.254.169.254\",80),1); s.close()\n  except OSError: pass")
+        for x in (g, h):
+            x.run("ip route add 169.254.169.254 via 10.0.0.2")
+        p = g.start(sys.executable, "-c", flood)
+        p.wait()
+        self.assertLess(sum(m["address"] == "10.0.0.11" for m in serve.got), 250)
+        self.assertEqual(h.run("wget -q -T 5 -t 1 -O - http://169.254.169.254/latest/").stdout, "yes")
 
     def test_repeating_changes_nothing(self):
         net = self.network(1)
