@@ -676,12 +676,11 @@ static void set_rules(HttpServer *s)
     o->queue_max = o->queue_max ? o->queue_max : 512;
     conn_rules_init(r);
     r->tls = o->tls_cert && o->tls_key;
-    r->max = o->max_connections ? o->max_connections : 16384;
+    r->max = sock_raise_limit(o->max_connections ? o->max_connections : 16384);
     r->per_source = o->per_source ? o->per_source : o->passed_socket ? 8 : 2 * r->max;
     r->idle_s = o->idle_s ? o->idle_s : 300;
     r->head_s = o->head_s ? o->head_s : 10;
     r->rate_s = o->rate_s ? o->rate_s : 10;
-    sock_raise_limit(r->max);
 }
 
 static void server_free(HttpServer *s)

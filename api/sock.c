@@ -41,14 +41,18 @@ bool sock_listen(const char *address, int port, int unsent, int *ret_fd, int *re
     return true;
 }
 
-void sock_raise_limit(int connections)
+int sock_raise_limit(int connections)
 {
+    enum { OTHERS = 512 };                   /* files that are not connections: database, agents, replies from files */
     struct rlimit files;
-    rlim_t want = (rlim_t) connections + 1024;
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= want)
-        return;
-    files.rlim_cur = MIN(want, files.rlim_max);
-    setrlimit(RLIMIT_NOFILE, &files);
+    rlim_t want = (rlim_t) connections + OTHERS;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return connections;
+    if (files.rlim_cur < want) {
+        files.rlim_cur = MIN(want, files.rlim_max);
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    return files.rlim_cur >= want ? connections : (int) MAX(files.rlim_cur, OTHERS + 16) - OTHERS;
 }
 
 bool sock_read_pem(const char *path, char **ret_text, GError **err)

@@ -101,7 +101,8 @@ static HttpServer *start_api(GError **err)
     HttpOptions opt = {
         .address = conf_str("api.address"), .port = (int) conf_int("api.port"), .workers = (int) conf_int("api.workers"),
         .max_body = (gsize) conf_int("api.max_body"), .handle = router_handle, .streams = router_streams, .quick = router_quick, .slow = router_slow,
-        .tls_cert = conf_or_null("api.tls_cert"), .tls_key = conf_or_null("api.tls_key"),
+        .tls_cert = conf_or_null("api.tls_cert"), .tls_key = conf_or_null("api.tls_key"), .head_max = (gsize) conf_int("api.head_max"),
+        .max_connections = (int) conf_int("api.max_connections"), .per_source = (int) conf_int("api.max_per_address"),
     };
     return http_start(&opt, err);
 }
