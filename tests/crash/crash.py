@@ -39,9 +39,9 @@ class Wrong(Exception):
 class Site:
     """One cloud with a tenant, a network, an image and a flavor; calls are never repeated by themselves."""
 
-    def __init__(self, sync_s):
+    def __init__(self, sync_s, options=None):
         self.sync_s = sync_s
-        self.cloud = cloudlib.Cloud(options={"hosts.sync_s": str(sync_s), "log.level": "info"}, agent=False)
+        self.cloud = cloudlib.Cloud(options=dict({"hosts.sync_s": str(sync_s), "log.level": "info"}, **(options or {})), agent=False)
         self.names = 0
         self.prefix = "c%x" % id(self)
         self.trace = {"serve": self.cloud.top + "/serve.trace", "agent": self.cloud.top + "/agent.trace"}

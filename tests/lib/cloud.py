@@ -107,7 +107,7 @@ class Cloud:
     def __init__(self, agent=True, options=None, env=None, agent_args=()):
         self.top = tempfile.mkdtemp(prefix="nuvolet-test-")
         os.chmod(self.top, 0o711)
-        self.state, self.run = self.top + "/state", self.top + "/run"
+        self.state, self.run = (options or {}).get("paths.state", self.top + "/state"), self.top + "/run"
         self.world = self.top + "/world"
         self.options, self.env, self.agent_args = dict(options or {}), dict(env or {}), list(agent_args)
         self.unexpected = []
