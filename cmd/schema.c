@@ -1,6 +1,7 @@
 /* cmd/schema.c -- `nuvolet ctl schema RESOURCE` and `nuvolet ctl routes`: fields and routes, straight from their tables. */
 #include "api/api.h"
 #include "cmd/cmd.h"
+#include "compute/compute.h"
 #include "identity/identity.h"
 #include "core/dialect.h"
 #include <stdio.h>
@@ -78,4 +79,6 @@ void policy_print(void)
 void routes_print(void)
 {
     router_each(print_route, NULL);
+    for (guint i = 0; compute_action_name(i); i++)
+        printf("ACTION %s\n", compute_action_name(i));
 }

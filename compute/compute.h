@@ -6,6 +6,8 @@
 
 extern const Resource flavor_resource, server_resource;
 extern const Route compute_routes[];             /* under /compute/v2.1 */
+/* i-th name that POST /servers/{id}/action knows, or NULL past the last. */
+const char *compute_action_name(guint i);
 extern const Route metadata_routes[];            /* the metadata listener's: 169.254.169.254 */
 extern const OpKind *const compute_op_kinds[];
 extern const AgentEvent compute_events[];

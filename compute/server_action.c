@@ -166,6 +166,15 @@ static const Action actions[] = {
 };
 /* clang-format on */
 
+const char *compute_action_name(guint i)
+{
+    for (guint k = 0; k < G_N_ELEMENTS(actions); k++)
+        if (!actions[k].later && i-- == 0)
+            return actions[k].name;
+    return i == 0 ? "os-getConsoleOutput" : NULL;        /* which answers with a body, and so has a function of its own */
+}
+
+
 static bool word_in(const char *list, const char *word)
 {
     g_auto(GStrv) words = g_strsplit(list, " ", -1);

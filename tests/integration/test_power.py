@@ -162,10 +162,10 @@ def main():
     ran = failed = 0
     try:
         for phase in ("1", "2"):
-            r = subprocess.run([ROOT + "/tests/lib/machine", sys.executable, "-B", os.path.abspath(__file__), "-v"],
+            r = subprocess.run([ROOT + "/tests/lib/machine", sys.executable, "-B", "-W", "ignore", os.path.abspath(__file__), "-v"],
                                env=dict(os.environ, NUVOLET_PHASE=phase, MACHINE_DIR=disk), capture_output=True, text=True, timeout=1200)
-            print(re.sub(r"^.*skipped 'runs (before|after).*\n", "", r.stderr, flags=re.M))
-            ran += len(re.findall(r"\.\.\. ok$", r.stderr, re.M))
+            print(re.sub(r"^(.*skipped 'runs (before|after).*|Ran .*|OK.*|FAILED \(.*|-+)\n", "", r.stderr, flags=re.M))
+            ran += len(re.findall(r"^(?:.*\.\.\. )?ok$", r.stderr, re.M))
             bad = len(re.findall(r"^(?:FAIL|ERROR): ", r.stderr, re.M)) or int(r.returncode != 0)
             failed += bad
             if bad:
