@@ -139,8 +139,8 @@ bool identity_bootstrap(Db *db, GError **err)
     gint64 fresh;
     g_autofree char *base = identity_public_url(), *old = NULL;
     g_auto(Txn) txn = txn_begin(db, err);
-    if (!txn.db || !db_query_int(db, err, &fresh, "identity_is_new", "") || (fresh && !first_start(db, base, err)) || !catalog_seed(db, base, &old, err)
-        || (old && !move_files(old, base, err)))
+    if (!txn.db || !db_query_int(db, err, &fresh, "identity_is_new", "") || (fresh && !first_start(db, base, err))
+        || !catalog_seed(db, base, &old, err) || (old && !move_files(old, base, err)))
         return false;
     identity_changed();
     if (!txn_commit(&txn, err))

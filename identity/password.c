@@ -51,8 +51,8 @@ static bool submit(Job *job, GError **err)
         g_mutex_unlock(&lock);
         return nv_fail(err, NV_ERR_UNAVAILABLE, "too many logins at once; try again in a few seconds");
     }
-    if (!pool)
-        pool = g_thread_pool_new(run_job, NULL, SLOTS, FALSE, NULL);
+    if (!pool)                                   /* exclusive: GLib lends the threads of other pools around, and these are slow ones */
+        pool = g_thread_pool_new(run_job, NULL, SLOTS, TRUE, NULL);
     pending++;
     g_thread_pool_push(pool, job, NULL);
     while (!job->done)

@@ -299,6 +299,22 @@ static void expiry(void **state)
     assert_int_equal(nv_error_code(err), NV_ERR_UNAUTHORIZED);
 }
 
+/* An expired password is known to be right, and only good for choosing another. */
+static void password_expiry(void **state)
+{
+    (void) state;
+    run_sql("UPDATE user SET password_expires_at = 1 WHERE name = 'demo'", "");
+    refused(password_body("demo", demo_password, NULL), NV_ERR_UNAUTHORIZED);
+    g_auto(Sim) s = { 0 };
+    s.c.params[0] = demo_user;
+    assert_true(sim_run(&s, user_password, NULL,
+                        json_pack("{s:{s:s,s:s}}", "user", "original_password", demo_password, "password", "Fresh-1")));
+    g_free(demo_password);
+    demo_password = g_strdup("Fresh-1");
+    g_autofree char *token = login("demo", demo_password, project_scope("demo"));
+    assert_true(valid(token));
+}
+
 /* What a token rests on, taken away one by one: the next use fails. */
 static void dependent_revocation(void **state)
 {
@@ -458,7 +474,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_of_a_project), cmocka_unit_test(scopes), cmocka_unit_test(refusals), cmocka_unit_test(rescoping_never_prolongs),
-        cmocka_unit_test(revocation), cmocka_unit_test(expiry), cmocka_unit_test(dependent_revocation), cmocka_unit_test(backoff), cmocka_unit_test(passwords),
+        cmocka_unit_test(revocation), cmocka_unit_test(expiry), cmocka_unit_test(password_expiry), cmocka_unit_test(dependent_revocation), cmocka_unit_test(backoff), cmocka_unit_test(passwords),
         cmocka_unit_test(policy), cmocka_unit_test(quotas), cmocka_unit_test(totp_vectors), cmocka_unit_test(second_start_changes_nothing), cmocka_unit_test(a_new_address),
     };
     return sodium_init() < 0 || cmocka_run_group_tests(tests, set_up, tear_down);
