@@ -154,6 +154,8 @@ static bool handle_list(Call *c, GError **err)
     g_autoptr(GPtrArray) rows = rows_list(c->db, res, c->ctx, &q, &more, err);
     if (!rows)
         return false;
+    /* Neutron's pages have a link to the next one whenever they are full; its clients go on until one is empty. */
+    more |= res->dialect == &dialect_neutron && call_query(c, "limit") && rows->len == a.limit;
     g_ptr_array_add(a.fields, NULL);
     JsonW w = call_begin(c, 200);
     jw_object(&w);
@@ -223,8 +225,10 @@ static Row *create_one(Call *c, const json_t *given, GError **err)
 {
     const Resource *res = c->route->res;
     g_autoptr(json_t) body = json_is_object(given) ? json_copy((json_t *) given) : json_incref((json_t *) given);
-    json_t *tenant = json_object_get(body, "tenant_id");
+    json_t *tenant = json_object_get(body, "tenant_id"), *project = json_object_get(body, "project_id");
     if (tenant && strcmp(canonical(res, "tenant_id"), "project_id") == 0) {
+        if (project && !json_equal(tenant, project))
+            return nv_fail(err, NV_ERR_INVALID, "'project_id' and 'tenant_id' do not match"), NULL;
         if (!json_object_get(body, "project_id"))
             json_object_set(body, "project_id", tenant);
         json_object_del(body, "tenant_id");
@@ -232,6 +236,8 @@ static Row *create_one(Call *c, const json_t *given, GError **err)
     /* Naming one's own project is naming nothing. */
     if (!c->ctx->admin && g_strcmp0(json_get_str(body, "project_id"), c->ctx->project_id) == 0 && c->ctx->project_id)
         json_object_del(body, "project_id");
+    if (!c->ctx->admin && res->dialect == &dialect_neutron && json_object_get(body, "project_id"))
+        return nv_fail(err, NV_ERR_INVALID, "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges"), NULL;
     g_autoptr(Row) row = row_new(res);
     if (!row_parse(row, body, c->ctx, CREATE, err))
         return NULL;
@@ -250,6 +256,13 @@ static bool commit(Call *c, Txn *txn, GError **err)
     return fault_point("api.before_commit", err) && txn_commit(txn, err) && fault_point("api.after_commit", err);
 }
 
+/* Old clients wrap each row of a bulk request once more: {"networks": [{"network": {…}}]}. */
+static const json_t *unwrapped(const Resource *res, const json_t *row)
+{
+    const json_t *inner = json_object_size(row) == 1 ? json_object_get(row, res->one) : NULL;
+    return inner ? inner : row;
+}
+
 static bool handle_create_bulk(Call *c, const json_t *list, GError **err)
 {
     const Resource *res = c->route->res;
@@ -262,7 +275,7 @@ static bool handle_create_bulk(Call *c, const json_t *list, GError **err)
     if (!txn.db)
         return false;
     json_array_foreach((json_t *) list, i, one) {
-        Row *row = create_one(c, one, err);
+        Row *row = create_one(c, unwrapped(res, one), err);
         if (!row)
             return false;
         g_ptr_array_add(rows, row);

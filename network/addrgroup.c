@@ -13,7 +13,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AddressGroup, row_unref)
 
 static const Child group_addresses = { .kind = CHILD_STRINGS, .table = "address_group_address", .parent = "address_group_id", .value = "address" };
 
-/* "10.0.0.1" → "10.0.0.1/32"; NULL for what is neither an address nor a prefix. */
+/* "10.0.0.1" → "10.0.0.1/32", "10.0.0.1/8" → "10.0.0.0/8"; NULL for what is neither an address nor a prefix. */
 static char *canonical(const char *text)
 {
     Cidr c;
@@ -23,8 +23,9 @@ static char *canonical(const char *text)
         return NULL;
     if (ip_parse(text, &ip))
         c = (Cidr){ .base = ip, .prefix = ip.version == 4 ? 32 : 128 };
-    else if (!cidr_parse(text, true, &c))
+    else if (!cidr_parse(text, false, &c))
         return NULL;
+    c.base = cidr_first(c);
     cidr_format(c, buf);
     return g_strdup(buf);
 }

@@ -149,6 +149,19 @@ bool net_agent_show(Call *c, GError **err)
     return nv_fail(err, NV_ERR_NOT_FOUND, "Agent %.64s could not be found.", c->params[0]);
 }
 
+/* What an agent is follows from the configuration: what is so anyway may be said, and nothing else. */
+bool net_agent_put(Call *c, GError **err)
+{
+    json_t *body = call_body_object(c, "agent", err), *v;
+    const char *key;
+    if (!body)
+        return false;
+    json_object_foreach(body, key, v)
+        if (strcmp(key, "admin_state_up") != 0 || !json_is_true(v))
+            return nv_fail(err, NV_ERR_INVALID, "Attribute '%.64s' of an agent cannot be changed here", key);
+    return net_agent_show(c, err);
+}
+
 bool net_zones_list(Call *c, GError **err)
 {
     json_t *list = json_array();

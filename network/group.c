@@ -65,7 +65,9 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Group *g = AS(Group, row);
     (void) ctx;
-    if (!project_known(g->project_id, err) || !group_default(db, g->project_id, NULL, err) || !quota_check(db, g->project_id, "security_group", 1, err))
+    /* Neutron counts before it makes the default group. */
+    if (!project_known(g->project_id, err) || !quota_check(db, g->project_id, "security_group", 1, err)
+        || !quota_check(db, g->project_id, "security_group_rule", 2, err) || !group_default(db, g->project_id, NULL, err))
         return false;
     if (strcmp(g->name, "default") == 0)
         return nv_fail(err, NV_ERR_CONFLICT, "Default security group already exists.");

@@ -36,9 +36,9 @@ static bool check_prefixes(const Field *f, const json_t *v, GError **err)
     if (!json_array_size(v))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it is empty.", f->json);
     json_array_foreach((json_t *) v, i, one) {
-        if (!json_is_string(one) || !cidr_parse(json_string_value(one), true, &c))
+        if (!json_is_string(one) || !cidr_parse(json_string_value(one), false, &c))
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid IP subnet.", f->json, json_is_string(one) ? json_string_value(one) : "item");
-        if (i && cidr_parse(json_string_value(json_array_get(v, 0)), true, &d) && d.base.version != c.base.version)
+        if (i && cidr_parse(json_string_value(json_array_get(v, 0)), false, &d) && d.base.version != c.base.version)
             return nv_fail(err, NV_ERR_INVALID, "Cannot mix IPv4 and IPv6 prefixes in a subnet pool.");
     }
     return true;
@@ -166,13 +166,22 @@ static bool default_check(Db *db, const Pool *p, GError **err)
 static void version_of_prefixes(Pool *p)
 {
     Cidr c;
-    if (cidr_parse(json_string_value(json_array_get(p->prefixes, 0)), true, &c))
+    if (cidr_parse(json_string_value(json_array_get(p->prefixes, 0)), false, &c))
         ROW_SET_INT(p, ip_version, c.base.version);
 }
 
-/* Prefixes that lie beside each other or in one another are shown as one. */
+/* Without host bits; prefixes that lie beside each other or in one another become one. */
 static void prefixes_compact(Pool *p)
 {
+    for (size_t i = 0; i < json_array_size(p->prefixes); i++) {
+        Cidr c;
+        char text[50];
+        if (!cidr_parse(json_string_value(json_array_get(p->prefixes, i)), false, &c))
+            continue;
+        c.base = cidr_first(c);
+        cidr_format(c, text);
+        json_array_set_new(p->prefixes, i, json_string(text));
+    }
     for (bool merged = true; merged;) {
         merged = false;
         for (size_t i = 0; !merged && i < json_array_size(p->prefixes); i++)
@@ -214,6 +223,7 @@ static bool pool_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GE
     size_t i, k;
     json_t *was, *is;
     if (row_is_dirty(row, &p->prefixes)) {
+        prefixes_compact(p);
         json_array_foreach(old->prefixes, i, was) {
             bool still = false;
             Cidr a, b;
@@ -222,7 +232,6 @@ static bool pool_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GE
             if (!still)
                 return nv_fail(err, NV_ERR_INVALID, "Illegal update to prefixes: existing prefixes must remain in the subnet pool: %s", json_string_value(was));
         }
-        prefixes_compact(p);
     }
     BUMP(p, old);
     return lengths_check(p, err) && scope_check(db, ctx, p, err) && default_check(db, p, err);

@@ -210,6 +210,9 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     Port *p = AS(Port, row);
     const Port *old = AS(const Port, old_row);
     g_autoptr(Network) n = network_find(db, NULL, p->network_id, err);
+    /* The network's owner sees and removes the ports of others on it, and changes nothing about them. */
+    if (!ctx->admin && g_strcmp0(ctx->project_id, p->project_id) != 0)
+        return nv_fail(err, NV_ERR_FORBIDDEN, "rule:update_port is disallowed by policy");
     if (!n || !port_policy(ctx, n, p, old, err) || !mac_check(p, old, err) || !binding_check(p, old, err))
         return false;
     if (row_is_dirty(row, &p->security_groups) && !port_groups_check(db, ctx, p->security_groups, err))
@@ -263,7 +266,7 @@ static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
 }
 
 const Resource port_resource = {
-    .one = "port", .many = "ports", .table = "port", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "port_visible",
+    .one = "port", .many = "ports", .table = "port", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "port_visible", .writable = "port_visible",
     .size = sizeof(Port), FIELDS(fields), .label = "Port", .filters = filters,
     .before_create = before_create, .before_update = before_update, .before_delete = before_delete, .after_load = after_load,
 };

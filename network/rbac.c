@@ -58,7 +58,8 @@ static bool set_flag(Db *db, const Policy *p, bool on, GError **err)
 {
     const struct Sharable *s = sharable(p->object_type);
     const char *statement = strcmp(p->action, "access_as_shared") == 0 ? s->set_shared : s->set_external;
-    return strcmp(p->target_tenant, "*") != 0 || !statement || db_exec(db, err, statement, "si", p->object_id, (gint64) on);
+    bool external = strcmp(p->action, "access_as_external") == 0;      /* for one project or for all: the network leads out */
+    return (strcmp(p->target_tenant, "*") != 0 && !external) || !statement || db_exec(db, err, statement, "sis", p->object_id, (gint64) on, p->id);
 }
 
 /* The caller's own object; others' are not there for him. */
@@ -69,7 +70,7 @@ static bool object_check(Db *db, const Ctx *ctx, const Policy *p, GError **err)
     if (!row)
         return false;
     if (!ctx->admin && g_strcmp0(*FIELD_PTR(row, &s->res->fields[1], char *), ctx->project_id) != 0)
-        return nv_fail(err, NV_ERR_NOT_FOUND, "%s %s could not be found.", s->res->label, p->object_id);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Only admins can manipulate policies on objects they do not own.");
     if (strcmp(p->action, "access_as_external") == 0 && strcmp(p->object_type, "network") != 0)
         return nv_fail(err, NV_ERR_INVALID, "Invalid action 'access_as_external' for object type '%s'. Valid actions: access_as_shared", p->object_type);
     if (!ctx->admin && (strcmp(p->target_tenant, "*") == 0 || strcmp(p->action, "access_as_external") == 0))
@@ -94,6 +95,11 @@ static bool unused(Db *db, const Policy *p, GError **err)
 {
     const struct Sharable *s = sharable(p->object_type);
     gint64 users = 0;
+    if (strcmp(p->object_type, "network") == 0 && strcmp(p->action, "access_as_external") == 0) {
+        g_autoptr(Network) n = network_find(db, NULL, p->object_id, err);
+        return n && (!n->is_default || strcmp(p->target_tenant, "*") != 0
+                     || nv_fail(err, NV_ERR_CONFLICT, "RBAC policy on object %s cannot be removed: the network is the default external network.", p->object_id));
+    }
     if (strcmp(p->action, "access_as_shared") != 0 || !s->foreign)
         return true;
     if (!db_query_int(db, err, &users, s->foreign, "sss", p->object_id, p->target_tenant, p->id))

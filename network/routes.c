@@ -38,6 +38,7 @@ const Route network_routes[] = {
     ROUTE("GET",    "/v2.0/extensions/{alias}",        AUTHENTICATED,  net_extension_show),
     ROUTE("GET",    "/v2.0/agents",                    AUTHENTICATED,  net_agents_list),
     ROUTE("GET",    "/v2.0/agents/{id}",               AUTHENTICATED,  net_agent_show),
+    ROUTE("PUT",    "/v2.0/agents/{id}",               ADMIN_ONLY,     net_agent_put),
     ROUTE("GET",    "/v2.0/availability_zones",        AUTHENTICATED,  net_zones_list),
     ROUTE("GET",    "/v2.0/service-providers",         AUTHENTICATED,  providers_list),
     ROUTE("GET",    "/v2.0/network-ip-availabilities", ADMIN_ONLY,     availability_list),

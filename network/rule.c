@@ -159,7 +159,11 @@ static bool remote_check(Db *db, const Ctx *ctx, const GroupRule *r, GError **er
 static bool protocol_check(const GroupRule *r, int protocol, GError **err)
 {
     static const char *const only_six[] = { "icmpv6", "ipv6-encap", "ipv6-frag", "ipv6-icmp", "ipv6-nonxt", "ipv6-opts", "ipv6-route", NULL };
-    return !r->protocol || strcmp(r->ethertype, "IPv6") == 0 || !(g_strv_contains(only_six, r->protocol) || protocol == 58)
+    static const int six[] = { 41, 43, 44, 58, 59, 60 };
+    bool is_six = r->protocol && g_strv_contains(only_six, r->protocol);
+    for (gsize i = 0; i < G_N_ELEMENTS(six); i++)
+        is_six |= six[i] == protocol;
+    return !is_six || strcmp(r->ethertype, "IPv6") == 0
         || nv_fail(err, NV_ERR_INVALID, "Invalid ethertype %s for protocol %s.", r->ethertype, r->protocol);
 }
 

@@ -8,6 +8,8 @@ enum { DNS_MAX = 5, ROUTES_MAX = 20 };
 static const gint64 versions[] = { 4, 6, 0 };
 static const char *const v6_modes[] = { "slaac", "dhcpv6-stateful", "dhcpv6-stateless", NULL };
 
+static const Filter filters[] = { TAG_FILTERS, { "shared", NULL, "subnet_shared" }, { NULL, NULL, NULL } };
+
 /* clang-format off */
 static const Field fields[] = {
     STR (Subnet, id,               "id",               FILTER | SORT),
@@ -258,7 +260,8 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     if (!all_checks(s, err))
         return false;
     /* The row is written here, not by the engine: addresses of the subnet refer to it. */
-    return row_insert(db, row, err) && give_automatic(db, s, err) && dhcp_port_settle(db, n, err) && sync_network(db, ctx, n->id, err);
+    return row_insert(db, row, err) && give_automatic(db, s, err) && dhcp_port_settle(db, n, err)
+        && db_exec(db, err, "network_bump", "s", n->id) && sync_network(db, ctx, n->id, err);
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
@@ -276,7 +279,8 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
             return nv_fail(err, NV_ERR_CONFLICT, "Gateway ip %s is in use by a port of subnet %s.", s->gateway_ip, s->id);
     }
     g_autoptr(Network) n = network_find(db, NULL, s->network_id, err);
-    return n && row_update(db, row, err) && dhcp_port_settle(db, n, err) && sync_network(db, ctx, n->id, err);
+    return n && row_update(db, row, err) && dhcp_port_settle(db, n, err) && db_exec(db, err, "network_bump", "s", n->id)
+        && sync_network(db, ctx, n->id, err);
 }
 
 static bool release_and_settle(Db *db, const Ctx *ctx, const Subnet *s, GError **err)
@@ -304,6 +308,6 @@ bool subnets_remove(Db *db, const char *network_id, GError **err)
 
 const Resource subnet_resource = {
     .one = "subnet", .many = "subnets", .table = "subnet", .dialect = &dialect_neutron, .scope = SCOPE_NAMED,
-    .visible = "subnet_visible", .writable = "subnet_writable", .size = sizeof(Subnet), FIELDS(fields), .label = "Subnet", .filters = tag_filters,
+    .visible = "subnet_visible", .writable = "subnet_writable", .size = sizeof(Subnet), FIELDS(fields), .label = "Subnet", .filters = filters,
     .before_create = before_create, .before_update = before_update, .before_delete = before_delete,
 };

@@ -2,8 +2,7 @@
 
 -- Who sees what.  A shared network is one with shared = 1 or with a policy for the caller's project.
 -- :fragment network_visible
-t.project_id = :project OR t.shared = 1 OR t.external = 1
-OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.target_tenant = :project)
+t.project_id = :project OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.target_tenant IN (:project, '*'))
 
 -- :fragment subnet_visible
 t.project_id = :project OR EXISTS (SELECT 1 FROM network n WHERE n.id = t.network_id AND (n.project_id = :project OR n.shared = 1
@@ -53,6 +52,10 @@ EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = t.id AND instr(a.address
 :value <> 'true' AND :value <> 'True'
 OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.target_tenant = '*')
 
+-- :fragment subnet_shared
+(lower(:value) IN ('true', '1')) = EXISTS (SELECT 1 FROM network n WHERE n.id = t.network_id AND (n.shared = 1
+    OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = n.id AND r.action = 'access_as_shared' AND r.target_tenant = :project)))
+
 -- :fragment shared_visible
 t.project_id = :project OR t.shared = 1 OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.target_tenant = :project)
 
@@ -86,6 +89,9 @@ SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM network WHERE segmentation_id = ?1) T
 
 -- :name network_shared_with
 SELECT count(*) FROM rbac_policy WHERE object_id = ?1 AND action = 'access_as_shared' AND target_tenant IN (?2, '*');
+
+-- :name network_bump
+UPDATE network SET revision_number = revision_number + 1, updated_at = now_us() WHERE id = ?1;
 
 -- :name network_foreign_ports
 SELECT count(*) FROM port WHERE network_id = ?1 AND project_id <> ?2 AND device_owner NOT LIKE 'network:%';
@@ -329,13 +335,13 @@ DELETE FROM rbac_policy WHERE object_id = ?1 AND action = ?2 AND target_tenant =
 -- :name rbac_same
 SELECT count(*) FROM rbac_policy WHERE object_id = ?1 AND action = ?2 AND target_tenant = ?3;
 -- :name network_set_shared
-UPDATE network SET shared = ?2 WHERE id = ?1;
+UPDATE network SET shared = ?2 WHERE id = ?1 AND ?3 IS NOT NULL;
 -- :name network_set_external
-UPDATE network SET external = ?2 WHERE id = ?1;
+UPDATE network SET external = ?2 OR EXISTS (SELECT 1 FROM rbac_policy WHERE object_id = ?1 AND action = 'access_as_external' AND id <> ?3) WHERE id = ?1;
 -- :name scope_set_shared
-UPDATE address_scope SET shared = ?2 WHERE id = ?1;
+UPDATE address_scope SET shared = ?2 WHERE id = ?1 AND ?3 IS NOT NULL;
 -- :name subnetpool_set_shared
-UPDATE subnetpool SET shared = ?2 WHERE id = ?1;
+UPDATE subnetpool SET shared = ?2 WHERE id = ?1 AND ?3 IS NOT NULL;
 
 -- Users of an object ?1 who have it by a policy for ?2 (a project, or '*') and by no other policy than ?3.
 -- :name rbac_network_users
