@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "identity/identity.h"
 #include <string.h>
+#include <unistd.h>
 
 /* A segment of the paths that start alike. */
 typedef struct Node {
@@ -216,8 +217,10 @@ static void render_error(Call *c, const Dialect *d, const GError *why, const cha
         log_error("api.internal", "method", c->method, "path", c->path, "why", why->message, NULL);
         message = "An unexpected error prevented the server from fulfilling your request; the operator finds it in the log under this request id.";
     }
-    if (c->fd >= 0)
+    if (c->fd >= 0) {
+        close(c->fd);
         c->fd = -1;
+    }
     if (code == NV_ERR_UNAUTHORIZED) {
         g_autofree char *uri = g_strdup_printf("Keystone uri=\"%s/identity\"", c->ctx ? c->ctx->base_url : "");
         call_header(c, "WWW-Authenticate", uri);
