@@ -44,6 +44,8 @@ Handler service_list, service_update, service_update_legacy, service_delete;
 Handler hypervisor_list, hypervisor_list_detail, hypervisor_show, hypervisor_statistics, hypervisor_uptime, hypervisor_search, hypervisor_servers;
 Handler oshost_list, oshost_show, oshost_update, oshost_power;
 Handler external_event_create;
+/* --- security groups, Nova's way (secgroup.c) --- */
+Handler secgroup_list, secgroup_show, secgroup_create, secgroup_update, secgroup_delete, secgroup_rule_create, secgroup_rule_delete, server_groups_list;
 
 /* --- servers (server.c) --- */
 typedef struct Server {
@@ -105,6 +107,9 @@ void server_view_full(const Server *s, const ServerView *view, JsonW *w);
 void server_view_addresses(const json_t *nics, JsonW *w);
 void view_links(const Ctx *ctx, const char *collection, const char *id, JsonW *w);
 void view_time(JsonW *w, const char *key, gint64 us);
+
+/* addSecurityGroup and removeSecurityGroup; inside a transaction. */
+bool server_group_change(Call *c, Server *s, const json_t *body, bool add, GError **err);
 
 /* --- operations (server_ops.c) --- */
 extern const OpKind op_server_create, op_server_delete, op_server_start, op_server_stop, op_server_reboot_soft, op_server_reboot_hard, op_server_heal;

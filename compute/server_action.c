@@ -83,7 +83,27 @@ static bool check_console(const Call *c, const json_t *body, const Action **whic
     return body_allowed(body, keys, err) && (!length || json_is_null(length) || check_flexible_int(&field, length, err));
 }
 
+static bool check_group(const Call *c, const json_t *body, const Action **which, GError **err)
+{
+    static const char *const keys[] = { "name", NULL };
+    static const Field field = { .json = "name" };
+    (void) c;
+    if (!json_is_object(body) || !json_object_get(body, "name"))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. 'name' is a required property", (*which)->name);
+    return body_allowed(body, keys, err) && check_nova_name(&field, json_object_get(body, "name"), err);
+}
+
 /* --- actions that need no operation --- */
+static bool run_add_group(Call *c, Server *s, const json_t *body, GError **err)
+{
+    return server_group_change(c, s, body, true, err);
+}
+
+static bool run_remove_group(Call *c, Server *s, const json_t *body, GError **err)
+{
+    return server_group_change(c, s, body, false, err);
+}
+
 static bool run_lock(Call *c, Server *s, const json_t *body, GError **err)
 {
     bool owner = g_strcmp0(c->ctx->project_id, s->project_id) == 0;
@@ -139,6 +159,8 @@ static const Action actions[] = {
     { "lock",         NULL,           "*",  NULL, NULL, .ignores_lock = true, .check = check_lock,  .run = run_lock },
     { "unlock",       NULL,           "*",  NULL, NULL, .ignores_lock = true, .check = check_null,  .run = run_unlock },
     { "injectNetworkInfo", NULL,      "*",  NULL, NULL, .admin = true, .check = check_null, .run = run_nothing },
+    { "addSecurityGroup",    "active stopped paused suspended", NULL, NULL, NULL, .check = check_group, .run = run_add_group },
+    { "removeSecurityGroup", "active stopped paused suspended", NULL, NULL, NULL, .check = check_group, .run = run_remove_group },
     { "restore",      "soft-delete",  NULL, NULL, NULL, .check = check_null, .run = run_nothing },
     /* What block storage, several hosts and snapshots bring. */
     { "pause",          "active",            .later = true },
@@ -160,8 +182,6 @@ static const Action actions[] = {
     { "createImage",    "active stopped paused suspended", .later = true },
     { "createBackup",   "active stopped paused suspended", .later = true },
     { "changePassword", "active",            .later = true },
-    { "addSecurityGroup",    NULL,           .later = true },
-    { "removeSecurityGroup", NULL,           .later = true },
     { "trigger_crash_dump", "active paused", .later = true, .since = MV(17) },
 };
 /* clang-format on */

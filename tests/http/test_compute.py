@@ -744,6 +744,52 @@ class Trouble(Base):
         self.assertEqual(os.listdir(self.cloud.world + "/disks"), [])
 
 
+class SecurityGroups(Base):
+    """Nova's own view of security groups, until 2.35, and the groups of servers."""
+
+    def test_groups_and_rules(self):
+        at, path = mv(35), V + "/os-security-groups"
+        self.assertEqual(self.demo.get(path).status, 404)
+        self.assertEqual([g["name"] for g in self.demo.get(path, headers=at).json["security_groups"]], ["default"])
+        r = self.demo.post(path, {"security_group": {"name": "web", "description": "d"}}, headers=at)
+        self.assertEqual((r.status, r.json["security_group"]["name"]), (200, "web"))
+        gid = r.json["security_group"]["id"]
+        rule = {"parent_group_id": gid, "ip_protocol": "tcp", "from_port": "22", "to_port": 80, "cidr": "10.0.0.0/8"}
+        r = self.demo.post(V + "/os-security-group-rules", {"security_group_rule": rule}, headers=at)
+        self.assertEqual(r.status, 200, r)
+        made = r.json["security_group_rule"]
+        self.assertEqual((made["ip_protocol"], made["from_port"], made["to_port"], made["ip_range"], made["group"]), ("tcp", 22, 80, {"cidr": "10.0.0.0/8"}, {}))
+        self.assertEqual([x["id"] for x in self.demo.get(path + "/" + gid, headers=at).json["security_group"]["rules"]], [made["id"]])
+        other = self.cloud.new_tenant()
+        for method, tail, body in (("GET", "", None), ("DELETE", "", None), ("PUT", "", {"security_group": {"name": "x", "description": "y"}})):
+            self.assertEqual(other.call(method, path + "/" + gid + tail, body, headers=at).status, 404, method)
+        self.assertEqual(other.delete(V + "/os-security-group-rules/" + made["id"], headers=at).status, 404)
+        for bad in ({}, {"name": ""}, {"name": "x" * 256, "description": "d"}, {"name": "x", "description": "d" * 256}, {"name": 5, "description": "d"}, {"name": "x", "bogus": 1}):
+            self.assertEqual(self.demo.post(path, {"security_group": bad}, headers=at).status, 400, bad)
+        for bad in ({"parent_group_id": "x"}, {"ip_protocol": None}, {"from_port": "x"}, {"to_port": 70000}, {"cidr": "300.0.0.0/8"}, {"from_port": 90}):
+            r = self.demo.post(V + "/os-security-group-rules", {"security_group_rule": dict(rule, **bad)}, headers=at)
+            self.assertEqual(r.status, 400, bad)
+        self.assertEqual(self.demo.delete(V + "/os-security-group-rules/" + made["id"], headers=at).status, 202)
+        self.assertEqual(self.demo.put(path + "/" + gid, {"security_group": {"name": "web2", "description": ""}}, headers=at).json["security_group"]["name"], "web2")
+        self.assertEqual(self.demo.delete(path + "/" + gid, headers=at).status, 202)
+        self.assertEqual(self.demo.get(path + "/" + gid, headers=at).status, 404)
+
+    def test_of_servers(self):
+        sid = self.active()
+        gid = self.demo.post("/network/v2.0/security-groups", {"security_group": {"name": "extra"}}).json["security_group"]["id"]
+        names = lambda: sorted(g["name"] for g in self.demo.get(V + "/servers/%s/os-security-groups" % sid).json["security_groups"])
+        self.assertEqual(names(), ["default"])
+        self.assertEqual(self.action(sid, "addSecurityGroup", {"name": "extra"}).status, 202)
+        self.assertEqual(names(), ["default", "extra"])
+        self.assertEqual({g["name"] for g in self.show(sid)["security_groups"]}, {"default", "extra"})
+        self.assertEqual(self.action(sid, "removeSecurityGroup", {"name": gid}).status, 202)
+        self.assertEqual(names(), ["default"])
+        self.assertEqual(self.action(sid, "addSecurityGroup", {"name": "nope"}).status, 404)
+        self.assertEqual(self.action(sid, "addSecurityGroup", {}).status, 400)
+        self.assertEqual(self.action(sid, "addSecurityGroup", {"name": "extra"}, self.cloud.new_tenant()).status, 404)
+        self.remove(sid)
+
+
 class TwoHosts(Base):
     """A second agent: where a server goes, and what happens when the first choice fails it."""
 
