@@ -252,11 +252,14 @@ class Service(Case):
     def test_dnsmasq_comes_back(self):
         net = self.network(1)
         path = "%s/dhcp/%s/pid" % (RUN, net.short)
-        until("the first start", 5, lambda: os.path.exists(path))
+
+        def pid_now():
+            return int(open(path).read() or 0) if os.path.exists(path) else 0
+        until("the first start", 5, pid_now)
         for _ in range(2):
-            pid = int(open(path).read())
+            pid = pid_now()
             os.kill(pid, signal.SIGKILL)
-            until("dnsmasq is back", 2, lambda: open(path).read().strip() not in ("", str(pid)))
+            until("dnsmasq is back", 2, lambda: pid_now() not in (0, pid))
         self.assertNotIn("Uid:\t0\t", open("/proc/%s/status" % open(path).read().strip()).read())
 
     def test_metadata_connections_are_passed_with_the_right_names(self):
