@@ -19,7 +19,7 @@ if os.environ.get("NUVOLET_MACHINE") != "1":
     os.environ["NUVOLET_MACHINE"] = "1"
     os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
 sys.path.insert(0, ROOT + "/tests/lib")
-from guest import Guest, arp, bootp, ether, icmp6, ip4, ip6, mac_bytes, sh, udp  # noqa: E402
+from guest import Guest, arp, bootp, ether, icmp6, ip4, ip6, ip_bytes, mac_bytes, sh, udp  # noqa: E402
 from wire import WireError, call  # noqa: E402
 
 RUN = "/run/nuvolet"
@@ -490,12 +490,13 @@ class Spoofing(Case):
         """Frames that must not arrive, by name."""
         m, all6, other = p.mac, "33:33:00:00:00:01", "fa:16:3e:99:99:99"
         mark, any4 = self.MARK, "10.0.0.255"
+        l, every = p.local, "ff02::1"
         data = udp(1000, 2000, mark)
         ns_target = bytes(4) + b"\xfe\x80" + bytes(6) + mac_bytes(q.mac)[:0] + b"\xf8\x16\x3e\xff\xfe\x00\x00\x02"
         na = b"\x20\0\0\0" + ns_target[4:] + b"\x02\x01" + mac_bytes(m)
+        own_na = b"\x20\0\0\0" + ip_bytes(l) + b"\x02\x01" + mac_bytes(m)
         ra = bytes(12) + b"\x01\x01" + mac_bytes(m) + mark
         arp_other = arp(2, m, q.ip, EVERYONE, p.ip) + mark
-        l, every = p.local, "ff02::1"
         router = icmp6(l, every, 134, ra)
         snap = b"\xaa\xaa\x03\0\0\0"
         frag = lambda kind, payload, off=0, more=0: bytes([kind, 0]) + (off << 3 | more).to_bytes(2, "big") + b"\0\0\0\7" + payload
@@ -520,6 +521,10 @@ class Spoofing(Case):
             "RA behind eight headers": ether(m, all6, 0x86dd, ip6(l, every, 60, (b"\x3c\0" + nothing) * 7 + b"\x3a\0" + nothing + router)),
             "RA in an atomic fragment": ether(m, all6, 0x86dd, ip6(l, every, 44, frag(58, router))),
             "NA in an atomic fragment": ether(m, all6, 0x86dd, ip6(l, every, 44, frag(58, icmp6(l, every, 136, na + mark)))),
+            "own NA in an atomic fragment": ether(m, all6, 0x86dd, ip6(l, every, 44, frag(58, icmp6(l, every, 136, own_na + mark)))),
+            "own NA behind hop-by-hop": ether(m, all6, 0x86dd, ip6(l, every, 0, b"\x3a\0" + nothing + icmp6(l, every, 136, own_na + mark))),
+            "routing header": ether(m, all6, 0x86dd, ip6(l, every, 43, b"\x11\0\0\0\0\0\0\0" + data)),
+            "no next header": ether(m, all6, 0x86dd, ip6(l, every, 60, b"\x3b\0" + nothing + mark)),
             "RA in SNAP": ether(m, all6, 8 + 40 + len(router), snap + b"\x86\xdd" + ip6(l, every, 58, router)),
             "ARP in SNAP": ether(m, EVERYONE, 8 + len(arp_other), snap + b"\x08\x06" + arp_other),
             "ARP in SNAP of a wrong length": ether(m, EVERYONE, 3, snap + b"\x08\x06" + arp_other),
