@@ -4,6 +4,7 @@
 #include "image/inspect.h"
 #include "core/conf.h"
 #include "core/dialect.h"
+#include "core/fault.h"
 #include "core/id.h"
 #include "core/log.h"
 #include <stdio.h>
@@ -152,12 +153,13 @@ bool image_delete(Call *c, GError **err)
     bool had_file = store >= 0 && !renameat(store, image->id, store, gone);
     {
         g_auto(Txn) txn = txn_begin(c->db, err);
-        if (store < 0 || !txn.db || !db_exec(c->db, err, "image_delete", "s", image->id) || !txn_commit(&txn, err)) {
+        if (store < 0 || !fault_point("image.delete.renamed", err) || !txn.db || !db_exec(c->db, err, "image_delete", "s", image->id) || !txn_commit(&txn, err)) {
             if (had_file)
                 renameat(store, gone, store, image->id);
             return false;
         }
     }
+    fault_point("image.delete.committed", NULL);
     store_cancel(image->id);
     const char *const files[] = { gone, part, staged, image->id };     /* the last: an upload may have ended just now */
     for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
