@@ -176,8 +176,8 @@ bool providers_list(Call *c, GError **err)
     return call_reply(c, 200, json_make("o", "service_providers", json_array()));
 }
 
-/* Addresses in the pools.  IPv6 numbers outgrow JSON's integers: then the largest one is shown. */
-static gint64 pool_size(const char *pools_text)
+/* Addresses in the pools. */
+static unsigned __int128 pool_size(const char *pools_text)
 {
     g_autoptr(json_t) pools = pools_text ? json_parse_trusted(pools_text) : NULL;
     unsigned __int128 total = 0;
@@ -188,17 +188,40 @@ static gint64 pool_size(const char *pools_text)
         if (ip_parse(json_get_str(pool, "start"), &a) && ip_parse(json_get_str(pool, "end"), &b))
             total += b.n - a.n + 1;
     }
-    return total > G_MAXINT64 ? G_MAXINT64 : (gint64) total;
+    return total;
 }
 
-static gint64 add_capped(gint64 a, gint64 b)
+/* A /64 has more addresses than JSON's integers of the library reach: kept as digits, written as a number. */
+static json_t *digits(unsigned __int128 n)
 {
-    return a > G_MAXINT64 - b ? G_MAXINT64 : a + b;
+    char buf[40], *p = buf + sizeof buf - 1;
+    *p = '\0';
+    do
+        *--p = (char) ('0' + (int) (n % 10));
+    while (n /= 10);
+    return json_string(p);
 }
 
-static void add_to(json_t *object, const char *key, gint64 n)
+static void write_entry(JsonW *w, const json_t *entry)
 {
-    json_object_set_new(object, key, json_integer(add_capped(json_get_int(object, key, 0), n)));
+    const char *key;
+    json_t *v, *one;
+    size_t i;
+    jw_object(w);
+    json_object_foreach((json_t *) entry, key, v) {
+        jw_key(w, key);
+        if (strcmp(key, "total_ips") == 0) {
+            jw_raw(w, json_string_value(v));
+        } else if (json_is_array(v)) {
+            jw_array(w);
+            json_array_foreach(v, i, one)
+                write_entry(w, one);
+            jw_end_array(w);
+        } else {
+            jw_json(w, v);
+        }
+    }
+    jw_end_object(w);
 }
 
 /* Rows of (network × subnet) → one entry a network. */
@@ -207,6 +230,7 @@ static json_t *availability(Call *c, const char *network_id, GError **err)
     g_autoptr(json_t) rows = db_query(c->db, err, "availability", "s", network_id), list = json_array();
     const char *version = call_query(c, "ip_version"), *name = call_query(c, "network_name"), *id = call_query(c, "network_id");
     const char *project = call_query(c, "project_id") ? call_query(c, "project_id") : call_query(c, "tenant_id");
+    unsigned __int128 sum = 0;
     json_t *row, *entry = NULL;
     size_t i;
     if (!rows)
@@ -216,26 +240,41 @@ static json_t *availability(Call *c, const char *network_id, GError **err)
         if ((name && g_strcmp0(name, json_get_str(row, "network_name")) != 0) || (id && strcmp(id, network) != 0) || (project && strcmp(project, owner) != 0))
             continue;
         if (!entry || strcmp(json_get_str(entry, "network_id"), network) != 0) {
-            entry = json_make("ssssoii", "network_id", network, "network_name", json_get_str(row, "network_name"), "project_id", owner, "tenant_id", owner,
-                              "subnet_ip_availability", json_array(), "total_ips", (gint64) 0, "used_ips", (gint64) 0);
+            entry = json_make("ssssooi", "network_id", network, "network_name", json_get_str(row, "network_name"), "project_id", owner, "tenant_id", owner,
+                              "subnet_ip_availability", json_array(), "total_ips", digits(0), "used_ips", (gint64) 0);
             json_array_append_new(list, entry);
+            sum = 0;
         }
         if (!subnet || (version && g_ascii_strtoll(version, NULL, 10) != json_get_int(row, "ip_version", 0)))
             continue;
-        gint64 total = pool_size(json_get_str(row, "allocation_pools")), used = json_get_int(row, "used", 0);
+        unsigned __int128 total = pool_size(json_get_str(row, "allocation_pools"));
+        gint64 used = json_get_int(row, "used", 0);
         json_array_append_new(json_object_get(entry, "subnet_ip_availability"),
-                              json_make("sssiii", "subnet_id", subnet, "subnet_name", json_get_str(row, "subnet_name"), "cidr", json_get_str(row, "cidr"),
-                                        "ip_version", json_get_int(row, "ip_version", 4), "total_ips", total, "used_ips", used));
-        add_to(entry, "total_ips", total);
-        add_to(entry, "used_ips", used);
+                              json_make("sssioi", "subnet_id", subnet, "subnet_name", json_get_str(row, "subnet_name"), "cidr", json_get_str(row, "cidr"),
+                                        "ip_version", json_get_int(row, "ip_version", 4), "total_ips", digits(total), "used_ips", used));
+        sum += total;
+        json_object_set_new(entry, "total_ips", digits(sum));
+        json_object_set_new(entry, "used_ips", json_integer(json_get_int(entry, "used_ips", 0) + used));
     }
     return g_steal_pointer(&list);
 }
 
 bool availability_list(Call *c, GError **err)
 {
-    json_t *list = availability(c, NULL, err);
-    return list && call_reply(c, 200, json_make("o", "network_ip_availabilities", list));
+    g_autoptr(json_t) list = availability(c, NULL, err);
+    json_t *one;
+    size_t i;
+    if (!list)
+        return false;
+    JsonW w = call_begin(c, 200);
+    jw_object(&w);
+    jw_key(&w, "network_ip_availabilities");
+    jw_array(&w);
+    json_array_foreach(list, i, one)
+        write_entry(&w, one);
+    jw_end_array(&w);
+    jw_end_object(&w);
+    return true;
 }
 
 bool availability_show(Call *c, GError **err)
@@ -245,5 +284,10 @@ bool availability_show(Call *c, GError **err)
         return false;
     if (!json_array_size(list))
         return nv_fail(err, NV_ERR_NOT_FOUND, "Network %.64s could not be found.", c->params[0]);
-    return call_reply(c, 200, json_make("o", "network_ip_availability", json_incref(json_array_get(list, 0))));
+    JsonW w = call_begin(c, 200);
+    jw_object(&w);
+    jw_key(&w, "network_ip_availability");
+    write_entry(&w, json_array_get(list, 0));
+    jw_end_object(&w);
+    return true;
 }

@@ -139,8 +139,10 @@ static bool provider_check(const Network *n, GError **err)
 /* Flags and policies say the same. */
 static bool everybody(Db *db, const Network *n, const Network *old, GError **err)
 {
-    return (n->shared == (old && old->shared) || rbac_everybody(db, "network", n->id, n->project_id, "access_as_shared", n->shared, err))
-        && (n->external == (old && old->external) || rbac_everybody(db, "network", n->id, n->project_id, "access_as_external", n->external, err));
+    bool shared = row_is_dirty(&n->row, &n->shared) && n->shared != (old && old->shared);
+    bool external = row_is_dirty(&n->row, &n->external) && n->external != (old && old->external);
+    return (!shared || rbac_everybody(db, "network", n->id, n->project_id, "access_as_shared", n->shared, err))
+        && (!external || rbac_everybody(db, "network", n->id, n->project_id, "access_as_external", n->external, err));
 }
 
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
@@ -202,8 +204,25 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
     return db_exec(db, err, "dhcp_port_delete", "s", n->id) && subnets_remove(db, n->id, err) && sync_network_gone(db, ctx, n->id, err);
 }
 
+/* A network is shared for whom a policy names, not only when it is for everybody. */
+static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
+{
+    g_autoptr(json_t) found = NULL;
+    if (!ctx || !ctx->project_id)
+        return true;
+    if (!(found = db_query(db, err, "networks_by_policy", "s", ctx->project_id)))
+        return false;
+    for (size_t i = 0; i < json_array_size(found); i++) {
+        const char *id = json_get_str(json_array_get(found, i), "id");
+        for (guint k = 0; k < rows->len; k++)
+            if (strcmp(AS(Network, rows->pdata[k])->id, id) == 0)
+                AS(Network, rows->pdata[k])->shared = true;
+    }
+    return true;
+}
+
 const Resource network_resource = {
     .one = "network", .many = "networks", .table = "network", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "network_visible",
     .size = sizeof(Network), FIELDS(fields), .label = "Network", .filters = tag_filters,
-    .before_create = before_create, .before_update = before_update, .before_delete = before_delete,
+    .before_create = before_create, .before_update = before_update, .before_delete = before_delete, .after_load = after_load,
 };

@@ -93,6 +93,10 @@ SELECT count(*) FROM rbac_policy WHERE object_id = ?1 AND action = 'access_as_sh
 -- :name network_bump
 UPDATE network SET revision_number = revision_number + 1, updated_at = now_us() WHERE id = ?1;
 
+-- Networks of others that a policy shares with the project.
+-- :name networks_by_policy
+SELECT object_id AS id FROM rbac_policy WHERE target_tenant = ?1 AND object_type = 'network' AND action = 'access_as_shared';
+
 -- :name network_foreign_ports
 SELECT count(*) FROM port WHERE network_id = ?1 AND project_id <> ?2 AND device_owner NOT LIKE 'network:%';
 

@@ -73,7 +73,8 @@ class Policies(Base):
         self.refuse(404, "GET", "networks/" + n["id"], who=self.other)
         p = self.policy(201, n)
         self.policy(409, n)
-        self.ok(self.other.get(N + "networks/" + n["id"]), 200)
+        self.assertTrue(self.ok(self.other.get(N + "networks/" + n["id"]), 200)["network"]["shared"])
+        self.assertFalse(self.ok(self.demo.get(N + "networks/" + n["id"]), 200)["network"]["shared"])
         port = self.port(n, self.other)
         self.refuse(409, "DELETE", "rbac-policies/" + p["id"])
         self.assertEqual(self.other.delete(N + "ports/" + port["id"]).status, 204)
@@ -140,6 +141,9 @@ class Itself(Base):
         self.port(n)
         a = self.ok(self.admin.get(N + "network-ip-availabilities/" + n["id"]), 200)["network_ip_availability"]
         self.assertEqual((a["total_ips"], a["used_ips"]), (253, 2))
+        self.subnet(n, ip_version=6, cidr="2001:db8::/64")
+        a = self.ok(self.admin.get(N + "network-ip-availabilities/" + n["id"]), 200)["network_ip_availability"]
+        self.assertEqual(a["total_ips"], 253 + 2 ** 64 - 2)
         self.refuse(403, "GET", "network-ip-availabilities")
 
     def test_agents_and_zones(self):
