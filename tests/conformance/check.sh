@@ -9,8 +9,11 @@ command -v tempest >/dev/null || apt-get install -y -qq --no-install-recommends 
 [ $# -gt 0 ] || set -- smoke
 out=$(mktemp -d "${TMPDIR:-/tmp}/nuvolet-conformance.XXXXXX")
 PYTHONPATH=$root/tests/lib python3 -B - "$out" <<'PY' &
-import os, signal, sys
+import os, signal, sys, threading
 from cloud import Cloud
+end = threading.Event()
+for s in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(s, lambda *_: end.set())
 c = Cloud(options={"api.workers": "8", "log.level": "info"})
 with open("%s/admin-openrc" % c.state) as f:
     text = f.read()
@@ -19,7 +22,7 @@ text = re.sub(r"(OS_AUTH_URL=)\S+", r"\1http://127.0.0.1:%d/identity/v3" % c.por
 with open(sys.argv[1] + "/openrc.tmp", "w") as f:
     f.write(text)
 os.rename(sys.argv[1] + "/openrc.tmp", sys.argv[1] + "/openrc")
-signal.sigwait({signal.SIGTERM, signal.SIGINT})
+end.wait()
 with open(sys.argv[1] + "/serve.log", "wb") as f:
     f.write(open(c.top + "/serve.log", "rb").read())
 c.unexpected = []
