@@ -1,0 +1,107 @@
+"""tests/http/test_hosts.py -- two hosts: servers are spread, a host that is away takes none, and what was asked of it meanwhile happens when it is back."""
+import os
+import subprocess
+import unittest
+
+import cloud as cloudlib
+
+
+class Hosts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.agents = {}
+        cls.cloud = cloudlib.Cloud(agent=False, options={"hosts.sync_s": "2", "log.level": "info", "hosts.agents": "h1=unix:%s;h2=unix:%s" % cls.sockets()})
+        cls.addClassCleanup(cls.end)
+        for name in ("h1", "h2"):
+            cls.start(name)
+        cls.admin, cls.demo = cls.cloud.login("admin"), cls.cloud.login("demo")
+        cls.cloud.wait(lambda: len([s for s in cls.services() if s["state"] == "up"]) == 2, 10, "both hosts")
+        net = cls.demo.post("/network/v2.0/networks", {"network": {"name": "n"}}).json["network"]["id"]
+        cls.demo.post("/network/v2.0/subnets", {"subnet": {"network_id": net, "ip_version": 4, "cidr": "10.0.0.0/24"}})
+        cls.image = cls.demo.post("/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"}).json["id"]
+        cls.demo.put("/image/v2/images/%s/file" % cls.image, raw=b"\0" * 4096, headers={"Content-Type": "application/octet-stream"})
+        flavor = {"flavor": {"name": "f", "ram": 64, "vcpus": 1, "disk": 1}}
+        cls.flavor, cls.net = cls.admin.post("/compute/v2.1/flavors", flavor).json["flavor"]["id"], net
+
+    @classmethod
+    def sockets(cls):
+        import tempfile
+        cls.dir = tempfile.mkdtemp(prefix="nuvolet-hosts-")
+        os.chmod(cls.dir, 0o711)
+        return cls.dir + "/h1.sock", cls.dir + "/h2.sock"
+
+    @classmethod
+    def start(cls, name):
+        log = open(cls.cloud.top + "/agent.log", "ab")
+        path = "%s/%s.sock" % (cls.dir, name)
+        if os.path.exists(path):
+            os.unlink(path)
+        cls.agents[name] = subprocess.Popen([cloudlib.FAKE_AGENT, path, cls.dir + "/" + name, "--name", name], stderr=log)
+        log.close()
+
+    @classmethod
+    def kill(cls, name):
+        cls.agents[name].kill()
+        cls.agents[name].wait()
+
+    @classmethod
+    def end(cls):
+        for p in cls.agents.values():
+            p.kill()
+            p.wait()
+        cls.cloud.stop()
+        subprocess.run(["rm", "-rf", cls.dir])
+
+    @classmethod
+    def services(cls):
+        return [s for s in cls.admin.get("/compute/v2.1/os-services").json["services"] if s["binary"] == "nova-compute"]
+
+    def create(self, n):
+        ids = []
+        for i in range(n):
+            r = self.demo.post("/compute/v2.1/servers", {"server": {"name": "s%d" % i, "flavorRef": self.flavor, "imageRef": self.image,
+                                                                     "networks": [{"uuid": self.net}]}})
+            self.assertEqual(r.status, 202, r)
+            ids.append(r.json["server"]["id"])
+        return ids
+
+    def host_of(self, server):
+        s = self.admin.get("/compute/v2.1/servers/" + server).json["server"]
+        self.assertNotEqual(s["status"], "ERROR", s.get("fault"))
+        return s["OS-EXT-SRV-ATTR:host"] if s["status"] == "ACTIVE" else None
+
+    def domains(self, host):
+        return set(os.listdir("%s/%s/domains" % (self.dir, host)))
+
+    def test_two_hosts(self):
+        first = self.create(6)
+        self.cloud.wait(lambda: all(self.host_of(s) for s in first), 10, "six servers")
+        hosts = {s: self.host_of(s) for s in first}
+        self.assertEqual(set(hosts.values()), {"h1", "h2"}, "the room is spread")
+        for h in ("h1", "h2"):
+            self.assertEqual(self.domains(h), {s for s in first if hosts[s] == h})
+
+        self.kill("h1")
+        self.cloud.wait(lambda: [s["state"] for s in self.services() if s["host"] == "h1"] == ["down"], 10, "h1 being down")
+        more = self.create(3)
+        self.cloud.wait(lambda: all(self.host_of(s) for s in more), 10, "servers while h1 is away")
+        self.assertEqual({self.host_of(s) for s in more}, {"h2"})
+
+        on_h1 = [s for s in first if hosts[s] == "h1"]
+        for s in on_h1 + more:
+            self.assertEqual(self.demo.delete("/compute/v2.1/servers/" + s).status, 204)
+        self.cloud.wait(lambda: all(self.demo.get("/compute/v2.1/servers/" + s).status == 404 for s in more), 10, "deletes on h2")
+        for s in on_h1:
+            self.assertEqual(self.demo.get("/compute/v2.1/servers/" + s).json["server"]["OS-EXT-STS:task_state"], "deleting")
+        ops = self.cloud.ctl("ops").stdout
+        self.assertIn("the agent of host h1 is not connected", ops)
+        self.assertEqual(self.domains("h1"), set(on_h1))
+
+        self.start("h1")
+        self.cloud.wait(lambda: all(self.demo.get("/compute/v2.1/servers/" + s).status == 404 for s in on_h1), 10, "deletes when h1 is back")
+        self.assertEqual(self.domains("h1"), set())
+        self.cloud.wait(lambda: self.cloud.ctl("doctor").returncode == 0, 10, "a clean doctor")
+
+
+if __name__ == "__main__":
+    unittest.main()
