@@ -6,7 +6,7 @@
 
 bool host_states(Db *db, GArray **ret_states, json_t **ret_rows, GError **err)
 {
-    g_autoptr(json_t) rows = db_query(db, err, "host_usage", "");
+    g_autoptr(json_t) rows = db_query(db, err, "host_rooms", "");
     size_t i;
     json_t *h;
     if (!rows)

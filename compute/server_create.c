@@ -398,11 +398,10 @@ static bool count_allowed(const Plan *p, gint64 *ret_n, GError **err)
     const struct { const char *resource; gint64 each; } asked[] = { { "instances", 1 }, { "cores", p->flavor->vcpus }, { "ram", p->flavor->memory_mb } };
     gint64 n = p->max;
     for (guint i = 0; i < G_N_ELEMENTS(asked); i++) {
-        gint64 limit, used;
-        if (!quota_get(p->c->db, p->c->ctx->project_id, asked[i].resource, &limit, &used, err))
+        gint64 left;
+        if (!quota_left(p->c->db, p->c->ctx->project_id, asked[i].resource, &left, err))
             return false;
-        if (limit >= 0)
-            n = MIN(n, MAX(0, limit - used) / asked[i].each);
+        n = MIN(n, left / MAX(1, asked[i].each));
         if (n < p->min)
             return quota_check(p->c->db, p->c->ctx->project_id, asked[i].resource, asked[i].each * p->min, err);
     }

@@ -185,16 +185,17 @@ void db_close(Db *db)
     g_free(db);
 }
 
-static bool run_plain(Conn *conn, const char *sql)
+/* A statement without parameters and rows, prepared once. */
+static bool run_plain(Conn *conn, const char *sql, GError **err)
 {
-    g_autoptr(Stmt) st = conn_prepare(conn, sql, NULL);
-    return st && sqlite3_step(st) == SQLITE_DONE;
+    g_autoptr(Stmt) st = conn_prepare(conn, sql, err);
+    return st && stmt_run(conn, st, "database", err);
 }
 
 static void snapshot_drop(Thread *t)
 {
     if (t->has_snapshot)
-        run_plain(t->reader, "COMMIT");
+        run_plain(t->reader, "COMMIT", NULL);
     t->has_snapshot = false;
 }
 
@@ -219,7 +220,7 @@ Conn *db_conn(Db *db, GError **err)
         return &db->writer;
     if (t->db == db && t->reader) {
         if (t->wants_snapshot && !t->has_snapshot)
-            t->has_snapshot = run_plain(t->reader, "BEGIN");
+            t->has_snapshot = run_plain(t->reader, "BEGIN", NULL);
         return t->reader;
     }
     Conn *conn = g_new0(Conn, 1);
@@ -251,14 +252,14 @@ Txn txn_begin(Db *db, GError **err)
     g_mutex_lock(&db->write_lock);
     g_atomic_int_add(&db->waiting, -1);
     if (!db->batch) {
-        if (!conn_exec(&db->writer, "BEGIN IMMEDIATE", err)) {
+        if (!run_plain(&db->writer, "BEGIN IMMEDIATE", err)) {
             g_mutex_unlock(&db->write_lock);
             return (Txn){ .db = NULL };
         }
         db->batch = g_new0(Batch, 1);
         db->batch->refs = 1;
     }
-    if (!conn_exec(&db->writer, "SAVEPOINT member", err)) {
+    if (!run_plain(&db->writer, "SAVEPOINT member", err)) {
         g_mutex_unlock(&db->write_lock);
         return (Txn){ .db = NULL };
     }
@@ -282,7 +283,7 @@ static void batch_finish(Db *db, GError **err)
     /* A failure inside a savepoint (disk full …) may have rolled back everything: nothing is left to commit then. */
     bool lost = sqlite3_get_autocommit(db->writer.db);
     __atomic_add_fetch(&db->generation, 1, __ATOMIC_SEQ_CST);
-    bool ok = !lost && conn_exec(&db->writer, "COMMIT", err);
+    bool ok = !lost && run_plain(&db->writer, "COMMIT", err);
     if (lost)
         nv_fail(err, NV_ERR_UNAVAILABLE, "the database rolled the transaction back");
     if (!ok && !sqlite3_get_autocommit(db->writer.db))
@@ -340,7 +341,7 @@ bool txn_commit(Txn *txn, GError **err)
     txn->db = NULL;
     if (txn->joined)
         return true;
-    bool released = conn_exec(&db->writer, "RELEASE member", err);
+    bool released = run_plain(&db->writer, "RELEASE member", err);
     t->in_txn = false;
     bool ok = batch_leave(db, released, err) && released;
     g_autoptr(GArray) after = t->after;

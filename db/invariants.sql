@@ -73,3 +73,9 @@ WHERE NOT EXISTS (SELECT 1 FROM project p WHERE p.id = x.project_id);
 
 -- :name keypair_owner_gone
 SELECT id, user_id FROM keypair k WHERE NOT EXISTS (SELECT 1 FROM user u WHERE u.id = k.user_id);
+
+-- What placement believes a host's servers take is not what they take.
+-- :name host_room_wrong
+SELECT r.host, r.servers, r.vcpus, r.memory_mb, r.disk_gb FROM host_room r WHERE (r.servers, r.vcpus, r.memory_mb, r.disk_gb) IS NOT
+    (SELECT count(*), coalesce(sum(vcpus), 0), coalesce(sum(memory_mb), 0), coalesce(sum(disk_gb + ephemeral_gb), 0) FROM server s WHERE s.host = r.host)
+UNION ALL SELECT DISTINCT host, 0, 0, 0, 0 FROM server WHERE host IS NOT NULL AND host NOT IN (SELECT host FROM host_room);

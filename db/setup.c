@@ -67,7 +67,7 @@ bool conn_setup(Conn *conn, bool writer, GError **err)
     /* Only the writer checkpoints: SQLite before 3.51.3 can lose pages when a write races another connection's checkpoint. */
     return conn_exec(conn, writer ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
                                     "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=16777216; PRAGMA cache_size=-4096;"
-                                  : "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-1024; PRAGMA mmap_size=67108864;", err);
+                                  : "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-2048;", err);
 }
 
 static bool pragma_int(Conn *conn, const char *sql, gint64 *ret_n, GError **err)

@@ -46,6 +46,8 @@ const char *identity_order_help(guint i);      /* i-th line of the usage, or NUL
 /* Limits of a project, counted by SQL over the rows, inside the caller's transaction.  resource is a row of identity/quota.c ("instances",
  * "cores", "ram", "networks", …).  NV_ERR_QUOTA says the limit, what is used and what was asked. */
 bool quota_check(Db *db, const char *project_id, const char *resource, gint64 add, GError **err);
+/* How much of it may be added; G_MAXINT64 without a limit, and then nothing is counted. */
+bool quota_left(Db *db, const char *project_id, const char *resource, gint64 *ret_left, GError **err);
 /* Limit (-1: none) and use of one resource. */
 bool quota_get(Db *db, const char *project_id, const char *resource, gint64 *ret_limit, gint64 *ret_used, GError **err);
 /* Limits as the quota APIs show and change them.  service: "compute", "network", "volume"; the writes need a transaction. */

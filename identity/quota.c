@@ -76,6 +76,21 @@ bool quota_get(Db *db, const char *project_id, const char *resource, gint64 *ret
     return get_limit(db, project_id, l, ret_limit, err) && (!l->usage || db_query_int(db, err, ret_used, l->usage, "s", project_id));
 }
 
+bool quota_left(Db *db, const char *project_id, const char *resource, gint64 *ret_left, GError **err)
+{
+    const Limited *l = find(resource);
+    gint64 limit, used = 0;
+    if (!get_limit(db, project_id, l, &limit, err))
+        return false;
+    *ret_left = G_MAXINT64;
+    if (limit < 0)                               /* unlimited: nothing to count */
+        return true;
+    if (l->usage && !db_query_int(db, err, &used, l->usage, "s", project_id))
+        return false;
+    *ret_left = MAX(0, limit - used);
+    return true;
+}
+
 bool quota_check(Db *db, const char *project_id, const char *resource, gint64 add, GError **err)
 {
     const Limited *l = find(resource);

@@ -113,7 +113,33 @@ CREATE TABLE server (
 CREATE INDEX server_project ON server (project_id, created_at, id);
 CREATE INDEX server_quota ON server (project_id, vcpus, memory_mb);
 CREATE INDEX server_created ON server (created_at, id);
-CREATE INDEX server_host ON server (host, vcpus, memory_mb, disk_gb, ephemeral_gb, task_state) WHERE host IS NOT NULL;
+CREATE INDEX server_host ON server (host) WHERE host IS NOT NULL;
+
+-- What the servers of each host take together, so that placing one need not add up all others.  Kept by the triggers below and by nothing
+-- else; the invariant host_room_wrong adds up.
+CREATE TABLE host_room (
+    host TEXT PRIMARY KEY,
+    servers INTEGER NOT NULL,
+    vcpus INTEGER NOT NULL,
+    memory_mb INTEGER NOT NULL,
+    disk_gb INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER server_takes_room AFTER INSERT ON server WHEN NEW.host IS NOT NULL BEGIN
+    INSERT INTO host_room VALUES (NEW.host, 1, NEW.vcpus, NEW.memory_mb, NEW.disk_gb + NEW.ephemeral_gb)
+    ON CONFLICT DO UPDATE SET servers = servers + 1, vcpus = vcpus + excluded.vcpus, memory_mb = memory_mb + excluded.memory_mb,
+                              disk_gb = disk_gb + excluded.disk_gb;
+END;
+CREATE TRIGGER server_leaves_room AFTER DELETE ON server WHEN OLD.host IS NOT NULL BEGIN
+    UPDATE host_room SET servers = servers - 1, vcpus = vcpus - OLD.vcpus, memory_mb = memory_mb - OLD.memory_mb,
+                         disk_gb = disk_gb - (OLD.disk_gb + OLD.ephemeral_gb) WHERE host = OLD.host;
+END;
+CREATE TRIGGER server_changes_room AFTER UPDATE OF host, vcpus, memory_mb, disk_gb, ephemeral_gb ON server BEGIN
+    UPDATE host_room SET servers = servers - 1, vcpus = vcpus - OLD.vcpus, memory_mb = memory_mb - OLD.memory_mb,
+                         disk_gb = disk_gb - (OLD.disk_gb + OLD.ephemeral_gb) WHERE host = OLD.host;
+    INSERT INTO host_room SELECT NEW.host, 1, NEW.vcpus, NEW.memory_mb, NEW.disk_gb + NEW.ephemeral_gb WHERE NEW.host IS NOT NULL
+    ON CONFLICT DO UPDATE SET servers = servers + 1, vcpus = vcpus + excluded.vcpus, memory_mb = memory_mb + excluded.memory_mb,
+                              disk_gb = disk_gb + excluded.disk_gb;
+END;
 
 -- What only the guest reads, and what it told us; apart from the row because it is large and seldom needed.  admin_pass is kept for
 -- servers with a config drive only, which must be able to be made again.

@@ -59,12 +59,16 @@ DELETE FROM keypair WHERE user_id = ?1 AND name = ?2;
 
 -- ===== hosts =====
 -- Rows with what is placed there; servers without a host take no room.
+-- :name host_rooms
+SELECT h.*, coalesce(r.vcpus, 0) AS used_vcpus, coalesce(r.memory_mb, 0) AS used_memory_mb, coalesce(r.disk_gb, 0) AS used_disk_gb,
+       coalesce(r.servers, 0) AS servers
+FROM host h LEFT JOIN host_room r ON r.host = h.name ORDER BY h.number;
+
+-- The same, and how many of the servers something is being done to.
 -- :name host_usage
-SELECT h.*, coalesce(u.vcpus, 0) AS used_vcpus, coalesce(u.memory_mb, 0) AS used_memory_mb, coalesce(u.disk_gb, 0) AS used_disk_gb,
-       coalesce(u.servers, 0) AS servers, coalesce(u.busy, 0) AS busy
-FROM host h LEFT JOIN (SELECT host, sum(vcpus) AS vcpus, sum(memory_mb) AS memory_mb, sum(disk_gb + ephemeral_gb) AS disk_gb, count(*) AS servers,
-                              sum(task_state IS NOT NULL) AS busy FROM server WHERE host IS NOT NULL GROUP BY host) u ON u.host = h.name
-ORDER BY h.number;
+SELECT h.*, coalesce(r.vcpus, 0) AS used_vcpus, coalesce(r.memory_mb, 0) AS used_memory_mb, coalesce(r.disk_gb, 0) AS used_disk_gb,
+       coalesce(r.servers, 0) AS servers, (SELECT count(*) FROM server s WHERE s.host = h.name AND s.task_state IS NOT NULL) AS busy
+FROM host h LEFT JOIN host_room r ON r.host = h.name ORDER BY h.number;
 
 -- :name host_list
 SELECT * FROM host ORDER BY number;
