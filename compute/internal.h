@@ -45,7 +45,8 @@ Handler hypervisor_list, hypervisor_list_detail, hypervisor_show, hypervisor_sta
 Handler oshost_list, oshost_show, oshost_update, oshost_power;
 Handler external_event_create;
 /* --- security groups, Nova's way (secgroup.c) --- */
-Handler secgroup_list, secgroup_show, secgroup_create, secgroup_update, secgroup_delete, secgroup_rule_create, secgroup_rule_delete, server_groups_list;
+Handler secgroup_list, secgroup_show, secgroup_create, secgroup_update, secgroup_delete, secgroup_rule_create;
+Handler secgroup_rule_delete, server_groups_list;
 
 /* --- servers (server.c) --- */
 typedef struct Server {

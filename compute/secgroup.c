@@ -75,7 +75,8 @@ static json_t *nova_group(const json_t *g, const json_t *groups)
     json_array_foreach(json_object_get(g, "security_group_rules"), i, r)
         if (g_strcmp0(json_get_str(r, "direction"), "ingress") == 0)
             json_array_append_new(rules, nova_rule(r, groups));
-    return json_make("sssso", "id", json_get_str(g, "id"), "name", json_get_str(g, "name"), "description", json_get_str(g, "description"), "tenant_id",
+    return json_make("sssso", "id", json_get_str(g, "id"), "name", json_get_str(g, "name"), "description", json_get_str(g, "description"),
+                     "tenant_id",
                      json_get_str(g, "project_id"), "rules", rules);
 }
 

@@ -14,7 +14,8 @@ enum { NICS_MAX = 16, SERVERS_MAX = 1000 };
 typedef struct Input {
     Row row;
     char *name, *admin_pass, *disk_config, *ip4, *ip6, *zone, *key_name, *user_data, *description, *host, *node, *hostname;
-    json_t *image, *flavor, *metadata, *networks, *personality, *bdm, *bdm2, *config_drive, *min_count, *max_count, *reservation, *groups, *tags, *certs;
+    json_t *image, *flavor, *metadata, *networks, *personality, *bdm, *bdm2, *config_drive, *min_count, *max_count;
+    json_t *reservation, *groups, *tags, *certs;
 } Input;
 static void input_free(Input *in)
 {
@@ -47,7 +48,8 @@ static bool check_groups(const Field *f, const json_t *v, GError **err)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. It is not of type 'array'", f->json);
     json_array_foreach((json_t *) v, i, g) {
         if (!json_is_object(g) || (json_object_get(g, "name") && !check_nova_name(f, json_object_get(g, "name"), err)) || !body_allowed(g, keys, err))
-            return (err && *err) ? false : nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. It is a list of objects with a name", f->json);
+            return (err && *err) ? false : nv_fail(err, NV_ERR_INVALID,
+                                                   "Invalid input for field/attribute %s. It is a list of objects with a name", f->json);
     }
     return true;
 }
@@ -210,12 +212,14 @@ static bool find_image(Plan *p, GError **err)
         return nv_fail(err, NV_ERR_FORBIDDEN, "Only volume-backed servers are allowed for flavors with zero disk.");
     if (f->memory_mb < image->min_ram)
         return nv_fail(err, NV_ERR_INVALID,
-                       "Flavor's memory is too small for requested image: it has %" G_GINT64_FORMAT " MiB and the image needs %" G_GINT64_FORMAT " MiB.",
+                       "Flavor's memory is too small for requested image: it has %" G_GINT64_FORMAT " MiB and the image needs %"
+                       G_GINT64_FORMAT " MiB.",
                        f->memory_mb, image->min_ram);
     gint64 need = MAX(MAX(image->size, image->virtual_size), image->min_disk << 30);
     if (f->disk_gb > 0 && need > f->disk_gb << 30)
         return nv_fail(err, NV_ERR_INVALID,
-                       "Flavor's disk is too small for requested image. Flavor disk is %" G_GINT64_FORMAT " bytes, image is %" G_GINT64_FORMAT " bytes.",
+                       "Flavor's disk is too small for requested image. Flavor disk is %" G_GINT64_FORMAT " bytes, image is %"
+                       G_GINT64_FORMAT " bytes.",
                        f->disk_gb << 30, need);
     return true;
 }
@@ -274,7 +278,8 @@ static bool check_hints(Plan *p, GError **err)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute os:scheduler_hints. It is not of type 'object'");
     json_object_foreach(hints, key, v) {
         if (!g_strv_contains(known, key))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute os:scheduler_hints. '%.80s' is not a hint that this cloud knows", key);
+            return nv_fail(err, NV_ERR_INVALID,
+                           "Invalid input for field/attribute os:scheduler_hints. '%.80s' is not a hint that this cloud knows", key);
         if (json_array_size(v) > 100)
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. It has more than 100 items", key);
         if (json_is_string(v) ? !id_is_uuid(json_string_value(v)) : !json_is_array(v))
@@ -292,11 +297,13 @@ static bool check_nic(const Plan *p, const json_t *n, GHashTable *ports, GError 
     const char *port = json_get_str(n, "port"), *uuid = json_get_str(n, "uuid"), *fixed = json_get_str(n, "fixed_ip");
     int mv = p->c->ctx->mv;
     if (json_object_get(n, "tag") && (mv < MV(32) || (mv >= MV(37) && mv < MV(42))))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute networks. Additional properties are not allowed ('tag' was unexpected)");
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Invalid input for field/attribute networks. Additional properties are not allowed ('tag' was unexpected)");
     if (port && !g_hash_table_add(ports, (gpointer) port))
         return nv_fail(err, NV_ERR_INVALID, "Port ID '%s' was specified twice: you cannot attach a port multiple times.", port);
     if (port && fixed)
-        return nv_fail(err, NV_ERR_INVALID, "Specified Fixed IP '%s' cannot be used with port '%s': the two cannot be specified together.", fixed, port);
+        return nv_fail(err, NV_ERR_INVALID, "Specified Fixed IP '%s' cannot be used with port '%s': the two cannot be specified together.",
+                       fixed, port);
     if (port && p->max > 1)
         return nv_fail(err, NV_ERR_INVALID, "Failed to launch instances: a port can not be used with more than one instance");
     if (fixed && p->max > 1)
@@ -355,7 +362,8 @@ static bool check_counts(Plan *p, GError **err)
     if (p->in->hostname && p->max > 1)
         return nv_fail(err, NV_ERR_INVALID, "Unable to allocate a single hostname to multiple instances.");
     if (json_array_size(p->in->personality))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute personality. Files are not injected into disks; pass them in user_data");
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Invalid input for field/attribute personality. Files are not injected into disks; pass them in user_data");
     if (!quota_get(p->c->db, p->c->ctx->project_id, "metadata_items", &items, &used, err))
         return false;
     if (items >= 0 && (gint64) json_object_size(p->in->metadata) > items)
@@ -395,7 +403,9 @@ static bool make_plan(Plan *p, GError **err)
 /* How many of the asked servers the limits allow; fewer than min is the error that names the limit. */
 static bool count_allowed(const Plan *p, gint64 *ret_n, GError **err)
 {
-    const struct { const char *resource; gint64 each; } asked[] = { { "instances", 1 }, { "cores", p->flavor->vcpus }, { "ram", p->flavor->memory_mb } };
+    const struct { const char *resource; gint64 each; } asked[] = {
+        { "instances", 1 }, { "cores", p->flavor->vcpus }, { "ram", p->flavor->memory_mb },
+    };
     gint64 n = p->max;
     for (guint i = 0; i < G_N_ELEMENTS(asked); i++) {
         gint64 left;
@@ -426,7 +436,8 @@ static bool add_nics(const Plan *p, const Server *s, GError **err)
 
 static json_t *image_meta(const Image *image)
 {
-    return json_make("sssiiso", "name", image->name, "sha512", image->os_hash_value, "format", image->disk_format, "size", image->size, "virtual_size",
+    return json_make("sssiiso", "name", image->name, "sha512", image->os_hash_value, "format", image->disk_format, "size", image->size,
+                     "virtual_size",
                      image->virtual_size, "container_format", image->container_format, "properties", json_deep_copy(image->properties));
 }
 

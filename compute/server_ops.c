@@ -41,7 +41,8 @@ static bool unmake(Db *db, const char *host, const char *id, GError **err)
 
 static json_t *disk_args(const Server *s)
 {
-    json_t *image = json_make("sssii", "id", s->image_id, "sha512", json_get_str(s->image_meta, "sha512"), "format", json_get_str(s->image_meta, "format"),
+    json_t *image = json_make("sssii", "id", s->image_id, "sha512", json_get_str(s->image_meta, "sha512"),
+                              "format", json_get_str(s->image_meta, "format"),
                               "size", json_get_int(s->image_meta, "size", 0), "virtual_size", json_get_int(s->image_meta, "virtual_size", 0));
     return json_make("soi", "id", s->id, "image", image, "size_gb", s->disk_gb);
 }
@@ -81,8 +82,9 @@ static json_t *domain_args(Op *op, GError **err)
     char created[32];
     const char *bus = image_property(s, "hw_disk_bus");
     clock_format(s->created_at, CLOCK_SECONDS_Z, created);
-    json_t *spec = json_make("sssssiissobso", "name", s->name, "project_id", s->project_id, "user_id", s->user_id, "flavor", s->flavor_name, "created_at",
-                             created, "memory_mb", s->memory_mb, "vcpus", s->vcpus, "disk_bus", bus ? bus : "virtio", "disk_format", "qcow2", "nics", nics,
+    json_t *spec = json_make("sssssiissobso", "name", s->name, "project_id", s->project_id, "user_id", s->user_id, "flavor", s->flavor_name,
+                             "created_at", created, "memory_mb", s->memory_mb, "vcpus", s->vcpus, "disk_bus", bus ? bus : "virtio",
+                             "disk_format", "qcow2", "nics", nics,
                              "seed", (int) s->config_drive, "machine", image_property(s, "hw_machine_type"), "properties",
                              json_incref(json_object_get(s->image_meta, "properties")));
     return json_make("so", "id", s->id, "spec", spec);
@@ -214,7 +216,8 @@ static Verdict plug(Op *op, GError **err)
 static Verdict make_disk(Op *op, GError **err)
 {
     g_autoptr(Server) s = server_get(op->db, op->resource_id, err);
-    return op_verdict(s && ask(op->host, "disk.ensure", disk_args(s), DISK_TIMEOUT_S, err) && (!s->config_drive || ensure_seed(op->db, s, op->host, err)), err);
+    bool ok = s && ask(op->host, "disk.ensure", disk_args(s), DISK_TIMEOUT_S, err);
+    return op_verdict(ok && (!s->config_drive || ensure_seed(op->db, s, op->host, err)), err);
 }
 
 static bool became_active(Op *op, const json_t *answer, GError **err)
@@ -254,8 +257,8 @@ static bool start_over(Op *op, GError **err)
         return false;
     log_info("server.reschedule", "id", s->id, "from", s->host, "why", op->error, NULL);
     g_auto(Txn) txn = txn_begin(op->db, err);
-    if (!txn.db || !db_exec(op->db, err, "server_reschedule", "sss", s->id, s->host, op->error) || !db_exec(op->db, err, "server_op_forgive", "i", op->id)
-        || !op_set_host(op, NULL, err) || !txn_commit(&txn, err))
+    if (!txn.db || !db_exec(op->db, err, "server_reschedule", "sss", s->id, s->host, op->error)
+        || !db_exec(op->db, err, "server_op_forgive", "i", op->id) || !op_set_host(op, NULL, err) || !txn_commit(&txn, err))
         return false;
     g_clear_pointer(&op->error, g_free);
     return true;
@@ -288,7 +291,8 @@ static bool set_error(Op *op, bool release, GError **err)
                                                op->error ? op->error : "failed");
     g_auto(Txn) txn = txn_begin(op->db, err);
     return txn.db && (!release || network_ports_release(op->db, op->resource_id, err))
-        && db_exec(op->db, err, release ? "server_failed" : "server_broken", "sss", op->resource_id, op->error ? op->error : "the operation failed", details)
+        && db_exec(op->db, err, release ? "server_failed" : "server_broken", "sss", op->resource_id,
+                   op->error ? op->error : "the operation failed", details)
         && txn_commit(&txn, err);
 }
 
