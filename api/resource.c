@@ -117,7 +117,7 @@ static bool read_ask(const Call *c, ListAsk *a, GError **err)
     return true;
 }
 
-/* This list's address with another marker (NULL: as asked). */
+/* This list's address with another marker (NULL: as asked; "": with none, from the list's end where reverse). */
 static char *page_url(const Call *c, const char *marker, bool reverse)
 {
     GString *url = g_string_new(c->ctx->base_url);
@@ -130,10 +130,13 @@ static char *page_url(const Call *c, const char *marker, bool reverse)
         g_string_append_printf(url, "%c%s=%s", sep, name, value);
         sep = '&';
     }
-    if (marker) {
+    if (marker && *marker) {
         g_autofree char *value = g_uri_escape_string(marker, NULL, false);
-        g_string_append_printf(url, "%cmarker=%s%s", sep, value, reverse ? "&page_reverse=True" : "");
+        g_string_append_printf(url, "%cmarker=%s", sep, value);
+        sep = '&';
     }
+    if (reverse)
+        g_string_append_printf(url, "%cpage_reverse=True", sep);
     return g_string_free(url, FALSE);
 }
 
@@ -171,7 +174,7 @@ static bool handle_list(Call *c, GError **err)
     bool forward = a.reverse ? a.marker != NULL : more, back = a.reverse ? more : a.marker != NULL;
     g_autofree char *self = page_url(c, NULL, false);
     g_autofree char *next = forward && rows->len ? page_url(c, key_of(rows->pdata[rows->len - 1]), false) : NULL;
-    g_autofree char *previous = back && rows->len ? page_url(c, key_of(rows->pdata[0]), true) : NULL;
+    g_autofree char *previous = back && (rows->len || res->dialect == &dialect_neutron) ? page_url(c, rows->len ? key_of(rows->pdata[0]) : "", true) : NULL;
     res->dialect->list_links(&w, res, self, next, previous);
     jw_end_object(&w);
     return true;

@@ -113,10 +113,9 @@ const Resource address_group_resource = {
 static bool change(Call *c, bool add, GError **err)
 {
     static const Field f = { .json = "addresses" };
-    json_t *body = call_body_object(c, "address_group", err), *given = body ? json_object_get(body, "addresses") : NULL, *one;
+    json_t *wrapped = json_object_get(c->body, "address_group"), *body = wrapped ? wrapped : c->body;      /* clients do either */
+    json_t *given = json_object_get(body, "addresses"), *one;
     size_t i;
-    if (!body)
-        return false;
     if (!given || json_object_size(body) != 1)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for address_group. Reason: it needs addresses, and nothing else.");
     if (!check_addresses(&f, given, err))

@@ -155,7 +155,7 @@ static bool serves(const Subnet *s, const Port *p)
     size_t i;
     json_t *type;
     json_array_foreach(s->service_types, i, type)
-        if (strcmp(json_string_value(type), p->device_owner) == 0)
+        if (g_strcmp0(json_string_value(type), p->device_owner) == 0)
             return true;
     return json_array_size(s->service_types) == 0;
 }

@@ -10,6 +10,24 @@ static const char *const v6_modes[] = { "slaac", "dhcpv6-stateful", "dhcpv6-stat
 
 static const Filter filters[] = { TAG_FILTERS, { "shared", NULL, "subnet_shared" }, { NULL, NULL, NULL } };
 
+/* Owners of ports: "compute:nova", "network:dhcp" … */
+static bool check_service_types(const Field *f, const json_t *v, GError **err)
+{
+    size_t i;
+    json_t *type;
+    if (!check_array(f, v, err))
+        return false;
+    json_array_foreach((json_t *) v, i, type) {
+        const char *s = json_string_value(type);
+        if (!s || strlen(s) > 255 || !(g_str_has_prefix(s, "compute:") || g_str_has_prefix(s, "network:") || g_str_has_prefix(s, "baremetal:")))
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu is not the owner of a port, as compute:nova.", f->json, i);
+        for (size_t k = 0; k < i; k++)
+            if (json_equal(type, json_array_get(v, k)))
+                return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is given twice.", f->json, s);
+    }
+    return true;
+}
+
 /* clang-format off */
 static const Field fields[] = {
     STR (Subnet, id,               "id",               FILTER | SORT),
@@ -29,7 +47,7 @@ static const Field fields[] = {
     JSON(Subnet, allocation_pools, "allocation_pools", CREATE | UPDATE, .check = check_pools),
     JSON(Subnet, dns_nameservers,  "dns_nameservers",  CREATE | UPDATE, .check = check_ip_list, .dflt = "[]"),
     JSON(Subnet, host_routes,      "host_routes",      CREATE | UPDATE, .check = check_routes, .dflt = "[]"),
-    JSON(Subnet, service_types,    "service_types",    CREATE | UPDATE | ADMIN, .check = check_array, .dflt = "[]"),
+    JSON(Subnet, service_types,    "service_types",    CREATE | UPDATE, .check = check_service_types, .dflt = "[]"),
     STR (Subnet, subnetpool_id,    "subnetpool_id",    CREATE | NULLABLE | FILTER, .check = check_uuid, .dflt = "null"),
     INPUT(Subnet, prefixlen,       "prefixlen",        CREATE),
     INPUT(Subnet, use_default_subnetpool, "use_default_subnetpool", CREATE),
@@ -287,7 +305,7 @@ static bool release_and_settle(Db *db, const Ctx *ctx, const Subnet *s, GError *
 {
     g_autoptr(Network) n = network_find(db, NULL, s->network_id, err);
     return n && db_exec(db, err, "subnet_release_own", "s", s->id) && db_exec(db, err, "dhcp_port_delete_empty", "s", n->id)
-        && sync_network(db, ctx, n->id, err);
+        && db_exec(db, err, "network_bump", "s", n->id) && sync_network(db, ctx, n->id, err);
 }
 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)

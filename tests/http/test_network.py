@@ -146,6 +146,7 @@ class Subnets(Base):
                     {"cidr": "10.1.0.0/24", "dns_nameservers": ["x"]}, {"cidr": "10.1.0.0/24", "dns_nameservers": ["8.8.8.8", "8.8.8.8"]},
                     {"cidr": "10.1.0.0/24", "host_routes": [{"destination": "x", "nexthop": "10.1.0.1"}]},
                     {"cidr": "10.1.0.0/24", "host_routes": [{"destination": "::/0", "nexthop": "10.1.0.1"}]},
+                    {"cidr": "10.1.0.0/24", "service_types": [1]}, {"cidr": "10.1.0.0/24", "service_types": ["x"]},
                     {"cidr": "10.1.0.0/24", "ipv6_ra_mode": "slaac"}, {"cidr": "10.1.0.0/24", "ip_version": 5}, {},
                     {"ip_version": 6, "cidr": "2001:db8::/80", "ipv6_address_mode": "slaac"},
                     {"ip_version": 6, "cidr": "2001:db8::/64", "ipv6_address_mode": "slaac", "ipv6_ra_mode": "dhcpv6-stateful"}):
