@@ -190,6 +190,8 @@ bool secgroup_rule_create(Call *c, GError **err)
 {
     json_t *body = rule_body(c, err);
     g_autoptr(json_t) reply = body ? ask(c, "POST", rules_path, NULL, body, err) : NULL, groups = reply ? all_groups(c, err) : NULL;
+    if (!reply && nv_error_code(*err) == NV_ERR_CONFLICT)
+        (*err)->code = NV_ERR_INVALID;           /* the rule is there already */
     return groups && call_reply(c, 200, json_make("o", "security_group_rule", nova_rule(json_object_get(reply, "security_group_rule"), groups)));
 }
 

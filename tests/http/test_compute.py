@@ -760,6 +760,7 @@ class SecurityGroups(Base):
         made = r.json["security_group_rule"]
         self.assertEqual((made["ip_protocol"], made["from_port"], made["to_port"], made["ip_range"], made["group"]), ("tcp", 22, 80, {"cidr": "10.0.0.0/8"}, {}))
         self.assertEqual([x["id"] for x in self.demo.get(path + "/" + gid, headers=at).json["security_group"]["rules"]], [made["id"]])
+        self.assertEqual(self.demo.post(V + "/os-security-group-rules", {"security_group_rule": rule}, headers=at).status, 400)
         other = self.cloud.new_tenant()
         for method, tail, body in (("GET", "", None), ("DELETE", "", None), ("PUT", "", {"security_group": {"name": "x", "description": "y"}})):
             self.assertEqual(other.call(method, path + "/" + gid + tail, body, headers=at).status, 404, method)
