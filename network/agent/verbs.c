@@ -56,9 +56,9 @@ static json_t *network_absent(const json_t *args, GError **err)
     Id12 n = name_of(args);
     g_mutex_lock(wanted_lock());
     wanted_network_drop(n.s);
-    bool ok = wiring_network_absent(n.s, err) && rules_network_absent(n.s, err);
     g_mutex_unlock(wanted_lock());
-    return answer(ok);
+    /* Not wanted any more, so no repair makes it again; the kernel takes its time to remove links, and others need not wait for it. */
+    return answer(wiring_network_absent(n.s, err) && rules_network_absent(n.s, err));
 }
 
 static json_t *group_ensure(const json_t *args, GError **err)
@@ -93,10 +93,9 @@ static json_t *port_absent(const json_t *args, GError **err)
     Id12 n = name_of(args);
     g_mutex_lock(wanted_lock());
     wanted_port_drop(n.s);
-    /* The tap goes first: it is never there without its rules. */
-    bool ok = wiring_port_absent(n.s, err) && rules_port_absent(n.s, err);
     g_mutex_unlock(wanted_lock());
-    return answer(ok);
+    /* The tap goes first: it is never there without its rules. */
+    return answer(wiring_port_absent(n.s, err) && rules_port_absent(n.s, err));
 }
 
 static GHashTable *names_new(void)
