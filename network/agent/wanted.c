@@ -41,15 +41,18 @@ void wanted_reduce(GHashTable *found_networks, GHashTable *found_ports, GHashTab
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
+    g_autoptr(GHashTable) links = wiring_links(NULL);
     GHashTableIter it;
     gpointer key, value;
+    if (!links)
+        return;
     g_hash_table_iter_init(&it, networks);
     while (g_hash_table_iter_next(&it, &key, &value))
-        if (!wiring_network_complete(value))
+        if (!wiring_network_complete(value, links))
             g_hash_table_remove(found_networks, key);
     g_hash_table_iter_init(&it, ports);
     while (g_hash_table_iter_next(&it, &key, &value))
-        if (!g_hash_table_contains(taps, key) || !wiring_port_complete(value))
+        if (!g_hash_table_contains(taps, key) || !wiring_port_complete(value, links))
             g_hash_table_remove(found_ports, key);
     g_hash_table_iter_init(&it, taps);
     while (g_hash_table_iter_next(&it, &key, NULL))
@@ -66,24 +69,32 @@ guint wanted_repair(void)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
+    g_autoptr(GHashTable) links = wiring_links(NULL);
     GHashTableIter it;
     gpointer value;
     guint count = 0;
+    if (!links)
+        return 0;
     g_hash_table_iter_init(&it, networks);
     while (g_hash_table_iter_next(&it, NULL, &value)) {
         const NetworkSpec *n = value;
         g_autoptr(GError) err = NULL;
-        if (wiring_network_complete(n))
+        if (wiring_network_complete(n, links))
             continue;
         count++;
         wiring_network_ensure(n, &err);
         note("network", n->id, err);
     }
+    if (count) {
+        /* A bridge made anew has another index. */
+        g_hash_table_unref(links);
+        links = wiring_links(NULL);
+    }
     g_hash_table_iter_init(&it, ports);
-    while (g_hash_table_iter_next(&it, NULL, &value)) {
+    while (links && g_hash_table_iter_next(&it, NULL, &value)) {
         const PortSpec *p = value;
         g_autoptr(GError) err = NULL;
-        if (wiring_port_complete(p))
+        if (wiring_port_complete(p, links))
             continue;
         count++;
         wiring_port_ensure(p, &err);

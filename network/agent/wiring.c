@@ -139,16 +139,27 @@ bool wiring_network_absent(const char *n, GError **err)
     return services_absent(n, veth, netns, err) && link_absent(bridge, err);
 }
 
-bool wiring_network_complete(const NetworkSpec *n)
+GHashTable *wiring_links(GError **err)
 {
-    LinkInfo bridge, veth;
+    g_autoptr(GArray) list = link_list("nv", err);
+    GHashTable *links = list ? g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free) : NULL;
+    for (guint i = 0; list && i < list->len; i++) {
+        LinkInfo *info = g_memdup2(&g_array_index(list, LinkInfo, i), sizeof *info);
+        g_hash_table_replace(links, info->name, info);
+    }
+    return links;
+}
+
+bool wiring_network_complete(const NetworkSpec *n, GHashTable *links)
+{
+    const LinkInfo *bridge = g_hash_table_lookup(links, n->bridge.s), *veth = g_hash_table_lookup(links, n->veth.s);
     Inside in = { n, false };
-    if (!link_get(n->bridge.s, &bridge, NULL) || !bridge.up)
+    if (!bridge || !bridge->up)
         return false;
     if (!n->has_dhcp)
         return true;
-    return link_get(n->veth.s, &veth, NULL) && veth.up && veth.master == bridge.index && netns_exists(n->netns.s) &&
-           netns_run(n->netns.s, look_inside, &in, NULL) && in.found && dhcp_running(n->n.s) && metadata_listening(n->n.s);
+    return veth && veth->up && veth->master == bridge->index && dhcp_running(n->n.s) && metadata_listening(n->n.s) && netns_exists(n->netns.s) &&
+           netns_run(n->netns.s, look_inside, &in, NULL) && in.found;
 }
 
 /* --- ports --- */
@@ -196,10 +207,10 @@ bool wiring_port_absent(const char *n, GError **err)
     return link_absent(tap, err);
 }
 
-bool wiring_port_complete(const PortSpec *p)
+bool wiring_port_complete(const PortSpec *p, GHashTable *links)
 {
-    LinkInfo tap, bridge;
-    return link_get(p->tap.s, &tap, NULL) && link_get(p->bridge.s, &bridge, NULL) && tap.master == bridge.index && tap.up == p->up;
+    const LinkInfo *tap = g_hash_table_lookup(links, p->tap.s), *bridge = g_hash_table_lookup(links, p->bridge.s);
+    return tap && bridge && tap->master == bridge->index && tap->up == p->up;
 }
 
 void wiring_close(void)
