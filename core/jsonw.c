@@ -59,9 +59,23 @@ static void append_escaped(GString *out, const char *s, size_t n)
     g_string_append_len(out, s + from, (gssize) (n - from));
 }
 
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
 static void append_string(GString *out, const char *s)
 {
-    size_t n = strlen(s);
+    size_t n = 0;
+    while (is_plain((unsigned char) s[n]))
+        n++;
+    if (!s[n]) {                                 /* nearly all are: nothing to check, nothing to escape */
+        g_string_append_c(out, '"');
+        g_string_append_len(out, s, (gssize) n);
+        g_string_append_c(out, '"');
+        return;
+    }
+    n += strlen(s + n);
     g_autofree char *valid = g_utf8_validate(s, (gssize) n, NULL) ? NULL : g_utf8_make_valid(s, (gssize) n);
     if (valid) {
         s = valid;
