@@ -2,6 +2,7 @@
  * ours, and its updates are JSON patches; the table still gives columns, validation, filters, order and pages. */
 #include "image/internal.h"
 #include "image/inspect.h"
+#include "image/metadef.h"
 #include "core/conf.h"
 #include "core/dialect.h"
 #include "core/fault.h"
@@ -216,6 +217,15 @@ bool image_tag_delete(Call *c, GError **err)
     return db_exec(c->db, err, "image_touch", "s", image->id) && txn_commit(&txn, err) && call_reply_empty(c, 204);
 }
 
+#define METADEF_ITEMS(many, create) \
+    ROUTE("GET",    "/v2/metadefs/namespaces/{ns}/" many, PROJECT_READER, metadef_items_list), \
+    ROUTE("POST",   "/v2/metadefs/namespaces/{ns}/" many, ADMIN_ONLY, create), \
+    ROUTE("DELETE", "/v2/metadefs/namespaces/{ns}/" many, ADMIN_ONLY, metadef_items_delete, .flags = NO_BODY_PARSE)
+#define METADEF_ITEM(many) \
+    ROUTE("GET",    "/v2/metadefs/namespaces/{ns}/" many "/{name}", PROJECT_READER, metadef_item_show), \
+    ROUTE("PUT",    "/v2/metadefs/namespaces/{ns}/" many "/{name}", ADMIN_ONLY, metadef_item_update), \
+    ROUTE("DELETE", "/v2/metadefs/namespaces/{ns}/" many "/{name}", ADMIN_ONLY, metadef_item_delete, .flags = NO_BODY_PARSE)
+
 const Route image_routes[] = {
     ROUTE("GET",    "/v2/images",                            PROJECT_READER, images_list),
     ROUTE("POST",   "/v2/images",                            PROJECT_MEMBER, image_create),
@@ -240,5 +250,22 @@ const Route image_routes[] = {
     ROUTE("GET",    "/v2/schemas/member",                    AUTHENTICATED, schema_member),
     ROUTE("GET",    "/v2/schemas/members",                   AUTHENTICATED, schema_members),
     ROUTE("GET",    "/v2/info/import",                       AUTHENTICATED, info_import),
+    ROUTE("GET",    "/v2/schemas/metadefs/{name}",           AUTHENTICATED, schema_metadef),
+    ROUTE("GET",    "/v2/metadefs/resource_types",           PROJECT_READER, metadef_resource_types),
+    ROUTE("GET",    "/v2/metadefs/namespaces",               PROJECT_READER, metadef_namespaces_list),
+    ROUTE("POST",   "/v2/metadefs/namespaces",               ADMIN_ONLY, metadef_namespace_create),
+    ROUTE("GET",    "/v2/metadefs/namespaces/{ns}",          PROJECT_READER, metadef_namespace_show),
+    ROUTE("PUT",    "/v2/metadefs/namespaces/{ns}",          ADMIN_ONLY, metadef_namespace_update),
+    ROUTE("DELETE", "/v2/metadefs/namespaces/{ns}",          ADMIN_ONLY, metadef_namespace_delete, .flags = NO_BODY_PARSE),
+    METADEF_ITEMS("objects", metadef_item_create),
+    METADEF_ITEM("objects"),
+    METADEF_ITEMS("properties", metadef_item_create),
+    METADEF_ITEM("properties"),
+    METADEF_ITEMS("tags", metadef_tags_replace),
+    METADEF_ITEM("tags"),
+    ROUTE("POST",   "/v2/metadefs/namespaces/{ns}/tags/{name}", ADMIN_ONLY, metadef_tag_create, .flags = NO_BODY_PARSE),
+    ROUTE("GET",    "/v2/metadefs/namespaces/{ns}/resource_types", PROJECT_READER, metadef_items_list),
+    ROUTE("POST",   "/v2/metadefs/namespaces/{ns}/resource_types", ADMIN_ONLY, metadef_item_create),
+    ROUTE("DELETE", "/v2/metadefs/namespaces/{ns}/resource_types/{name}", ADMIN_ONLY, metadef_item_delete, .flags = NO_BODY_PARSE),
     ROUTES_END
 };

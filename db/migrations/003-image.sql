@@ -48,3 +48,25 @@ CREATE TABLE image_member (
     PRIMARY KEY (image_id, member_id)
 ) STRICT;
 CREATE INDEX image_member_member ON image_member(member_id);
+
+-- The catalog of metadata definitions: what properties mean, for clients that offer them.
+CREATE TABLE metadef_namespace (
+    namespace    TEXT PRIMARY KEY,
+    project_id   TEXT NOT NULL,
+    display_name TEXT,
+    description  TEXT,
+    visibility   TEXT NOT NULL DEFAULT 'private' CHECK (visibility IN ('public', 'private')),
+    protected    INTEGER NOT NULL DEFAULT 0 CHECK (protected IN (0, 1)),
+    created_at   INTEGER NOT NULL,
+    updated_at   INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE metadef_item (
+    namespace  TEXT NOT NULL REFERENCES metadef_namespace(namespace) ON DELETE CASCADE ON UPDATE CASCADE,
+    kind       TEXT NOT NULL CHECK (kind IN ('objects', 'properties', 'tags', 'resource_types')),
+    name       TEXT NOT NULL,
+    body       TEXT NOT NULL,                          -- JSON object: what was given besides the name
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, kind, name)
+) STRICT;

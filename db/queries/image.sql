@@ -78,3 +78,44 @@ DELETE FROM image_member WHERE image_id = ?1 AND member_id = ?2;
 
 -- :name image_member_count
 SELECT count(*) FROM image_member WHERE image_id = ?1;
+
+-- Metadata definitions.  Administrators: the project is NULL.
+-- :name metadef_namespace_get
+SELECT namespace, display_name, description, visibility, protected, project_id AS owner, created_at, updated_at FROM metadef_namespace
+WHERE namespace = ?1 AND (?2 IS NULL OR project_id = ?2 OR visibility = 'public');
+
+-- Newest first, after the one named ?2 (NULL: from the start).
+-- :name metadef_namespace_list
+SELECT n.namespace, n.display_name, n.description, n.visibility, n.protected, n.project_id AS owner, n.created_at, n.updated_at
+FROM metadef_namespace n
+WHERE (?1 IS NULL OR n.project_id = ?1 OR n.visibility = 'public')
+AND (?2 IS NULL OR (n.created_at, n.namespace) < (SELECT m.created_at, m.namespace FROM metadef_namespace m WHERE m.namespace = ?2))
+AND (?4 IS NULL OR n.visibility = ?4)
+AND (?5 IS NULL OR EXISTS (SELECT 1 FROM metadef_item i WHERE i.namespace = n.namespace AND i.kind = 'resource_types' AND i.name = ?5))
+ORDER BY n.created_at DESC, n.namespace DESC LIMIT ?3;
+
+-- :name metadef_namespace_add
+INSERT INTO metadef_namespace(namespace, project_id, display_name, description, visibility, protected, created_at, updated_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, now_us(), now_us());
+
+-- :name metadef_namespace_set
+UPDATE metadef_namespace SET namespace = ?2, project_id = ?3, display_name = ?4, description = ?5, visibility = ?6, protected = ?7, updated_at = now_us()
+WHERE namespace = ?1;
+
+-- :name metadef_namespace_remove
+DELETE FROM metadef_namespace WHERE namespace = ?1;
+
+-- :name metadef_items
+SELECT name, body, created_at, updated_at FROM metadef_item WHERE namespace = ?1 AND kind = ?2 AND (?3 IS NULL OR name = ?3) ORDER BY created_at, name;
+
+-- :name metadef_item_count
+SELECT count(*) FROM metadef_item WHERE namespace = ?1 AND kind = ?2;
+
+-- :name metadef_item_add
+INSERT INTO metadef_item(namespace, kind, name, body, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, now_us(), now_us());
+
+-- :name metadef_item_set
+UPDATE metadef_item SET name = ?4, body = ?5, updated_at = now_us() WHERE namespace = ?1 AND kind = ?2 AND name = ?3;
+
+-- :name metadef_item_remove
+DELETE FROM metadef_item WHERE namespace = ?1 AND kind = ?2 AND (?3 IS NULL OR name = ?3);
