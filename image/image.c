@@ -154,7 +154,8 @@ bool image_delete(Call *c, GError **err)
     bool had_file = store >= 0 && !renameat(store, image->id, store, gone);
     {
         g_auto(Txn) txn = txn_begin(c->db, err);
-        if (store < 0 || !fault_point("image.delete.renamed", err) || !txn.db || !db_exec(c->db, err, "image_delete", "s", image->id) || !txn_commit(&txn, err)) {
+        if (store < 0 || !fault_point("image.delete.renamed", err) || !txn.db || !db_exec(c->db, err, "image_delete", "s", image->id)
+            || !txn_commit(&txn, err)) {
             if (had_file)
                 renameat(store, gone, store, image->id);
             return false;

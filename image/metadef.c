@@ -132,7 +132,8 @@ bool metadef_namespaces_list(Call *c, GError **err)
         json_array_append_new(list, render(json_array_get(rows, i)));
     const char *last = json_get_str(json_array_get(rows, (size_t) limit - 1), "namespace");
     g_autofree char *escaped = more ? g_uri_escape_string(last, NULL, FALSE) : NULL;
-    json_t *body = json_make("oss", "namespaces", g_steal_pointer(&list), "first", "/v2/metadefs/namespaces", "schema", "/v2/schemas/metadefs/namespaces");
+    json_t *body = json_make("oss", "namespaces", g_steal_pointer(&list), "first", "/v2/metadefs/namespaces", "schema",
+                             "/v2/schemas/metadefs/namespaces");
     if (more)
         json_object_set_new(body, "next", json_sprintf("/v2/metadefs/namespaces?limit=%d&marker=%s", (int) limit, escaped));
     return call_reply(c, 200, body);
@@ -195,7 +196,8 @@ bool metadef_namespace_create(Call *c, GError **err)
         return conflict(err, why, name);
     if (!add_all(c, name, rest, err) || !reply_full(c, 201, name, err) || !txn_commit(&txn, err))
         return false;
-    g_autofree char *escaped = g_uri_escape_string(name, NULL, FALSE), *location = g_strdup_printf("%s/image/v2/metadefs/namespaces/%s", c->ctx->base_url, escaped);
+    g_autofree char *escaped = g_uri_escape_string(name, NULL, FALSE);
+    g_autofree char *location = g_strdup_printf("%s/image/v2/metadefs/namespaces/%s", c->ctx->base_url, escaped);
     call_header(c, "Location", location);
     return true;
 }

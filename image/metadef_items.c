@@ -268,7 +268,7 @@ bool schema_metadef(Call *c, GError **err)
         return nv_fail(err, NV_ERR_NOT_FOUND, "The resource could not be found.");
     json_t *one = k->many ? schema_of(k->one, "name", k->fields) : schema_of("namespace", "namespace", metadef_namespace_fields);
     const char *many = k->many ? k->member : "namespaces";
-    json_t *list = k->by_name ? json_pack("{s:s,s:o}", "type", "object", "additionalProperties", one) : json_pack("{s:s,s:o}", "type", "array", "items", one);
-    return call_reply(c, 200, json_pack("{s:s,s:{s:o,s:{s:s},s:{s:s},s:{s:s}}}", "name", many, "properties", many, list, "first", "type", "string", "next",
-                                        "type", "string", "schema", "type", "string"));
+    json_t *list = json_pack("{s:s,s:o}", "type", k->by_name ? "object" : "array", k->by_name ? "additionalProperties" : "items", one);
+    return call_reply(c, 200, json_pack("{s:s,s:{s:o,s:{s:s},s:{s:s},s:{s:s}}}", "name", many, "properties", many, list, "first", "type", "string",
+                                        "next", "type", "string", "schema", "type", "string"));
 }

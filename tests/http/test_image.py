@@ -596,6 +596,56 @@ class TestCrash(ImageCase):
         self.assertEqual(self.show(image["id"])["size"], 6000)
 
 
+class TestMetadefs(ImageCase):
+    NS = "/image/v2/metadefs/namespaces"
+
+    def test_namespaces(self):
+        name = "ns-" + uuid.uuid4().hex[:8]
+        r = self.admin.post(self.NS, {"namespace": name, "visibility": "public", "protected": True, "description": "d", "tags": [{"name": "t"}],
+                                      "properties": {"p": {"title": "P", "type": "string"}}, "objects": [{"name": "o"}],
+                                      "resource_type_associations": [{"name": "OS::Nova::Server"}]})
+        self.assertEqual((r.status, r.json["namespace"], r.json["properties"]), (201, name, {"p": {"title": "P", "type": "string"}}), r)
+        self.assertTrue(r.headers["location"].endswith(self.NS + "/" + name))
+        self.assertEqual(self.admin.post(self.NS, {"namespace": name}).status, 409)
+        self.assertIn(name, [n["namespace"] for n in self.demo.get(self.NS).json["namespaces"]])
+        self.assertEqual(self.demo.get(self.NS + "/" + name).json["objects"][0]["name"], "o")
+        self.assertEqual(self.admin.delete(self.NS + "/" + name).status, 403)
+        r = self.admin.put(self.NS + "/" + name, {"namespace": name + "x", "visibility": "private", "protected": False})
+        self.assertEqual((r.status, r.json["visibility"]), (200, "private"), r)
+        self.assertEqual(self.demo.get(self.NS + "/" + name + "x").status, 404)
+        self.assertEqual(self.admin.get(self.NS + "/" + name + "x").json["tags"][0]["name"], "t")
+        self.assertEqual(self.admin.delete(self.NS + "/" + name + "x").status, 204)
+        self.assertEqual(self.admin.get(self.NS + "/" + name + "x").status, 404)
+
+    def test_items(self):
+        name = "ns-" + uuid.uuid4().hex[:8]
+        url = self.NS + "/" + name
+        self.assertEqual(self.admin.post(self.NS, {"namespace": name, "visibility": "public"}).status, 201)
+        for kind, body, change in (("objects", {"name": "a", "description": "x"}, {"name": "b"}), ("resource_types", {"name": "a"}, None),
+                                   ("properties", {"name": "a", "title": "A", "type": "string"}, {"name": "b", "title": "B", "type": "string"})):
+            self.assertEqual(self.demo.post(url + "/" + kind, body).status, 403)
+            self.assertEqual(self.admin.post(url + "/" + kind, body).status, 201)
+            self.assertEqual(self.admin.post(url + "/" + kind, body).status, 409)
+            self.assertEqual(self.admin.post(url + "/" + kind, dict(body, nonsense=1)).status, 400)
+            if change:
+                self.assertEqual(self.admin.put(url + "/%s/a" % kind, change).json["name"], "b")
+                self.assertEqual(self.demo.get(url + "/%s/b" % kind).json["name"], "b")
+                self.assertEqual(self.demo.get(url + "/%s/a" % kind).status, 404)
+            self.assertEqual(self.admin.delete(url + "/%s/%s" % (kind, "b" if change else "a")).status, 204)
+        self.assertEqual(len(self.admin.post(url + "/tags", {"tags": [{"name": "x"}, {"name": "y"}]}).json["tags"]), 2)
+        self.assertEqual(self.admin.post(url + "/tags/z").status, 201)
+        self.assertEqual(len(self.demo.get(url + "/tags").json["tags"]), 3)
+        self.assertEqual(self.admin.delete(url + "/tags").status, 204)
+        self.assertEqual(self.demo.get(url + "/tags").json["tags"], [])
+        for body in ({}, [], {"namespace": ""}, {"namespace": "x" * 81}, {"namespace": "a/b"}, {"namespace": "x", "visibility": "shared"},
+                     {"namespace": "x", "protected": "yes"}, {"namespace": "x", "nonsense": 1}):
+            self.assertEqual(self.admin.post(self.NS, body).status, 400, body)
+        self.assertEqual(self.demo.post(self.NS, {"namespace": "mine"}).status, 403)
+        for schema, called in (("namespace", "namespace"), ("namespaces", "namespaces"), ("resource_type", "resource_type_association"),
+                               ("resource_types", "resource_type_associations"), ("object", "object"), ("properties", "properties"), ("tags", "tags")):
+            self.assertEqual(self.demo.get("/image/v2/schemas/metadefs/" + schema).json["name"], called)
+
+
 class TestBases(unittest.TestCase):
     """A host's copy of an image goes when neither the image nor a server made from it is left."""
 
