@@ -174,7 +174,8 @@ static bool handle_list(Call *c, GError **err)
     bool forward = a.reverse ? a.marker != NULL : more, back = a.reverse ? more : a.marker != NULL;
     g_autofree char *self = page_url(c, NULL, false);
     g_autofree char *next = forward && rows->len ? page_url(c, key_of(rows->pdata[rows->len - 1]), false) : NULL;
-    g_autofree char *previous = back && (rows->len || res->dialect == &dialect_neutron) ? page_url(c, rows->len ? key_of(rows->pdata[0]) : "", true) : NULL;
+    g_autofree char *previous =
+        back && (rows->len || res->dialect == &dialect_neutron) ? page_url(c, rows->len ? key_of(rows->pdata[0]) : "", true) : NULL;
     res->dialect->list_links(&w, res, self, next, previous);
     jw_end_object(&w);
     return true;
@@ -240,7 +241,9 @@ static Row *create_one(Call *c, const json_t *given, GError **err)
     if (!c->ctx->admin && g_strcmp0(json_get_str(body, "project_id"), c->ctx->project_id) == 0 && c->ctx->project_id)
         json_object_del(body, "project_id");
     if (!c->ctx->admin && res->dialect == &dialect_neutron && json_object_get(body, "project_id"))
-        return nv_fail(err, NV_ERR_INVALID, "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges"), NULL;
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges"),
+               NULL;
     g_autoptr(Row) row = row_new(res);
     if (!row_parse(row, body, c->ctx, CREATE, err))
         return NULL;

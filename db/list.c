@@ -90,8 +90,8 @@ static bool filter_children(Building *b, const Resource *res, const Field *f, co
     bool negate = q->op == OP_NE;
     g_string_append(b->sql, negate ? " AND NOT (" : " AND (");
     for (size_t i = 0; i < q->n; i++) {
-        g_string_append_printf(b->sql, "%sEXISTS(SELECT 1 FROM %s c WHERE c.\"%s\"=t.\"%s\" AND c.\"%s\"=", i ? q->op == OP_IN ? " OR " : " AND " : "",
-                               c->table, c->parent, res->fields[0].col, c->value);
+        g_string_append_printf(b->sql, "%sEXISTS(SELECT 1 FROM %s c WHERE c.\"%s\"=t.\"%s\" AND c.\"%s\"=",
+                               i ? q->op == OP_IN ? " OR " : " AND " : "", c->table, c->parent, res->fields[0].col, c->value);
         add_value(b, q->values[i]);
         g_string_append_c(b->sql, ')');
     }

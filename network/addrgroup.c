@@ -105,9 +105,18 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 }
 
 const Resource address_group_resource = {
-    .one = "address_group", .many = "address_groups", .table = "address_group", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "group_visible",
-    .size = sizeof(AddressGroup), FIELDS(fields), .label = "Address group",
-    .before_create = before_create, .before_update = before_update, .before_delete = before_delete,
+    .one = "address_group",
+    .many = "address_groups",
+    .table = "address_group",
+    .dialect = &dialect_neutron,
+    .scope = SCOPE_NAMED,
+    .visible = "group_visible",
+    .size = sizeof(AddressGroup),
+    FIELDS(fields),
+    .label = "Address group",
+    .before_create = before_create,
+    .before_update = before_update,
+    .before_delete = before_delete,
 };
 
 static bool change(Call *c, bool add, GError **err)

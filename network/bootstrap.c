@@ -31,7 +31,8 @@ static bool public_make(Db *db, const char *project_id, GError **err)
     if (!n)
         return false;
     g_autofree char *subnet_name = g_strdup_printf("%s-subnet", name);
-    g_autoptr(Row) s = make(db, &ctx, &subnet_resource, json_make("sssi", "network_id", n->id, "name", subnet_name, "cidr", cidr, "ip_version", (gint64) 4), err);
+    g_autoptr(Row) s = make(db, &ctx, &subnet_resource,
+                            json_make("sssi", "network_id", n->id, "name", subnet_name, "cidr", cidr, "ip_version", (gint64) 4), err);
     if (!s)
         return false;
     log_info("network.public_made", "id", n->id, "cidr", cidr, NULL);

@@ -101,8 +101,8 @@ static json_t *dhcp_part(const GPtrArray *subnets, const json_t *ports)
         json_decref(served);
         return NULL;
     }
-    return json_make("sosoo", "mac", json_get_str(own, "mac_address"), "addresses", dhcp_addresses(own, subnets), "domain", network_dns_domain(), "ports",
-                     others, "subnets", served);
+    return json_make("sosoo", "mac", json_get_str(own, "mac_address"), "addresses", dhcp_addresses(own, subnets), "domain",
+                     network_dns_domain(), "ports", others, "subnets", served);
 }
 
 json_t *desired_network(const Network *n, const GPtrArray *subnets, const json_t *ports)
@@ -116,8 +116,8 @@ json_t *desired_network(const Network *n, const GPtrArray *subnets, const json_t
         append_cidr_of_gateway(host, s);
         json_array_append_new(nat, json_string(s->cidr));
     }
-    return json_make("siiooso", "id", n->id, "mtu", n->mtu, "zone", gateway ? (gint64) 0 : n->vni, "host_addresses", host, "nat", nat, "external_interface",
-                     NULL, "dhcp", dhcp_part(subnets, ports));
+    return json_make("siiooso", "id", n->id, "mtu", n->mtu, "zone", gateway ? (gint64) 0 : n->vni, "host_addresses", host, "nat", nat,
+                     "external_interface", NULL, "dhcp", dhcp_part(subnets, ports));
 }
 
 static json_t *agent_rule(const GroupRule *r, const char *cidr)
@@ -189,8 +189,9 @@ json_t *desired_port(const Port *p, gint64 mtu)
         json_array_append_new(addresses, json_string(json_get_str(one, "ip_address")));
     json_array_foreach(p->allowed_address_pairs, i, one)
         json_array_append_new(pairs, json_make("ss", "ip", json_get_str(one, "ip_address"), "mac", json_get_str(one, "mac_address")));
-    return json_make("sssiooobb", "id", p->id, "network_id", p->network_id, "mac", p->mac_address, "mtu", mtu, "addresses", addresses, "pairs", pairs, "groups",
-                     strings(p->security_groups), "port_security", p->port_security_enabled, "up", p->admin_state_up);
+    return json_make("sssiooobb", "id", p->id, "network_id", p->network_id, "mac", p->mac_address, "mtu", mtu, "addresses", addresses,
+                     "pairs", pairs, "groups", strings(p->security_groups), "port_security", p->port_security_enabled, "up",
+                     p->admin_state_up);
 }
 
 json_t *desired_network_load(Db *db, const char *network_id, GError **err)

@@ -237,11 +237,12 @@ static json_t *availability(Call *c, const char *network_id, GError **err)
         return NULL;
     json_array_foreach(rows, i, row) {
         const char *network = json_get_str(row, "network_id"), *subnet = json_get_str(row, "subnet_id"), *owner = json_get_str(row, "project_id");
-        if ((name && g_strcmp0(name, json_get_str(row, "network_name")) != 0) || (id && strcmp(id, network) != 0) || (project && strcmp(project, owner) != 0))
+        if ((name && g_strcmp0(name, json_get_str(row, "network_name")) != 0) || (id && strcmp(id, network) != 0)
+            || (project && strcmp(project, owner) != 0))
             continue;
         if (!entry || strcmp(json_get_str(entry, "network_id"), network) != 0) {
-            entry = json_make("ssssooi", "network_id", network, "network_name", json_get_str(row, "network_name"), "project_id", owner, "tenant_id", owner,
-                              "subnet_ip_availability", json_array(), "total_ips", digits(0), "used_ips", (gint64) 0);
+            entry = json_make("ssssooi", "network_id", network, "network_name", json_get_str(row, "network_name"), "project_id", owner,
+                              "tenant_id", owner, "subnet_ip_availability", json_array(), "total_ips", digits(0), "used_ips", (gint64) 0);
             json_array_append_new(list, entry);
             sum = 0;
         }
@@ -250,8 +251,9 @@ static json_t *availability(Call *c, const char *network_id, GError **err)
         unsigned __int128 total = pool_size(json_get_str(row, "allocation_pools"));
         gint64 used = json_get_int(row, "used", 0);
         json_array_append_new(json_object_get(entry, "subnet_ip_availability"),
-                              json_make("sssioi", "subnet_id", subnet, "subnet_name", json_get_str(row, "subnet_name"), "cidr", json_get_str(row, "cidr"),
-                                        "ip_version", json_get_int(row, "ip_version", 4), "total_ips", digits(total), "used_ips", used));
+                              json_make("sssioi", "subnet_id", subnet, "subnet_name", json_get_str(row, "subnet_name"), "cidr",
+                                        json_get_str(row, "cidr"), "ip_version", json_get_int(row, "ip_version", 4), "total_ips",
+                                        digits(total), "used_ips", used));
         sum += total;
         json_object_set_new(entry, "total_ips", digits(sum));
         json_object_set_new(entry, "used_ips", json_integer(json_get_int(entry, "used_ips", 0) + used));

@@ -5,7 +5,9 @@
 #include "network/internal.h"
 #include <string.h>
 
-static const Child group_rules = { .kind = CHILD_OBJECTS, .table = "security_group_rule", .parent = "security_group_id", .res = &security_group_rule_resource };
+static const Child group_rules = {
+    .kind = CHILD_OBJECTS, .table = "security_group_rule", .parent = "security_group_id", .res = &security_group_rule_resource
+};
 
 /* clang-format off */
 static const Field fields[] = {

@@ -13,7 +13,8 @@ typedef struct Network {
 
 typedef struct Subnet {
     Row row;
-    char *id, *project_id, *network_id, *name, *description, *cidr, *first_key, *last_key, *gateway_ip, *ipv6_ra_mode, *ipv6_address_mode, *subnetpool_id;
+    char *id, *project_id, *network_id, *name, *description, *cidr, *first_key, *last_key, *gateway_ip, *ipv6_ra_mode, *ipv6_address_mode,
+        *subnetpool_id;
     gint64 ip_version, revision_number, created_at, updated_at;
     bool enable_dhcp, dns_publish_fixed_ip;
     json_t *allocation_pools, *dns_nameservers, *host_routes, *service_types, *tags, *prefixlen, *use_default_subnetpool;
@@ -21,7 +22,8 @@ typedef struct Subnet {
 
 typedef struct Port {
     Row row;
-    char *id, *project_id, *network_id, *name, *description, *mac_address, *status, *device_id, *device_owner, *server_id, *host, *vnic_type, *dns_name, *nic_tag;
+    char *id, *project_id, *network_id, *name, *description, *mac_address, *status, *device_id, *device_owner, *server_id, *host,
+        *vnic_type, *dns_name, *nic_tag;
     bool admin_state_up, port_security_enabled, owned, plugged;
     gint64 nic_index, revision_number, created_at, updated_at;
     json_t *fixed_ips, *security_groups, *allowed_address_pairs, *extra_dhcp_opts, *binding_profile, *tags;
@@ -37,14 +39,19 @@ typedef struct Group {
 
 typedef struct GroupRule {
     Row row;
-    char *id, *project_id, *security_group_id, *direction, *ethertype, *protocol, *remote_ip_prefix, *remote_group_id, *remote_address_group_id, *description;
+    char *id, *project_id, *security_group_id, *direction, *ethertype, *protocol, *remote_ip_prefix, *remote_group_id,
+        *remote_address_group_id, *description;
     gint64 port_range_min, port_range_max, revision_number, created_at, updated_at;
 } GroupRule;
 
 /* --- network.c --- */
 extern const Child network_tags;
 /* Query parameters over tags: tags=a,b (all of them), tags-any, not-tags, not-tags-any. */
-#define TAG_FILTERS { "tags", NULL, "tags_all" }, { "tags-any", NULL, "tags_any" }, { "not-tags", NULL, "tags_not_all" }, { "not-tags-any", NULL, "tags_not_any" }
+#define TAG_FILTERS                                                                                                                        \
+    { "tags", NULL, "tags_all" }, { "tags-any", NULL, "tags_any" }, { "not-tags", NULL, "tags_not_all" },                                  \
+    {                                                                                                                                      \
+        "not-tags-any", NULL, "tags_not_any"                                                                                               \
+    }
 extern const Filter tag_filters[];
 /* The network by id as ctx sees it; ctx NULL: any.  NV_ERR_NOT_FOUND. */
 Network *network_find(Db *db, const Ctx *ctx, const char *id, GError **err);
@@ -137,7 +144,8 @@ Handler address_group_add, address_group_remove;
 /* --- tag.c, quota.c, extension.c: handlers of routes without a table --- */
 Handler net_tags_show, net_tags_replace, net_tags_clear, net_tag_check, net_tag_put, net_tag_delete;
 Handler quotas_list, quota_show, quota_details, quota_defaults, quota_own, quota_put, quota_delete;
-Handler net_extensions_list, net_extension_show, net_agents_list, net_agent_show, net_agent_put, net_zones_list, availability_list, availability_show, providers_list;
+Handler net_extensions_list, net_extension_show, net_agents_list, net_agent_show, net_agent_put, net_zones_list, availability_list,
+    availability_show, providers_list;
 
 /* --- sync.c: operations; each inside the caller's transaction --- */
 bool sync_network(Db *db, const Ctx *ctx, const char *network_id, GError **err);

@@ -113,7 +113,8 @@ static bool is_reserved(const Subnet *s, const Port *p, Ip ip)
     bool wide = ip.version == 4 ? c.prefix < 31 : c.prefix < 127;
     if (wide && (ip_compare(ip, cidr_first(c)) == 0 || (ip.version == 4 && ip_compare(ip, cidr_last(c)) == 0)))
         return true;
-    return s->gateway_ip && ip_parse(s->gateway_ip, &gateway) && ip_compare(gateway, ip) == 0 && !g_str_has_prefix(p->device_owner, "network:router_");
+    return s->gateway_ip && ip_parse(s->gateway_ip, &gateway) && ip_compare(gateway, ip) == 0
+           && !g_str_has_prefix(p->device_owner, "network:router_");
 }
 
 static bool take_address(Db *db, const GPtrArray *subnets, const Port *p, const char *text, const char *subnet_id, GError **err)
@@ -130,8 +131,10 @@ static bool take_address(Db *db, const GPtrArray *subnets, const Port *p, const 
     guint8 mac[6];
     bool own = subnet_is_automatic(s) && mac_parse(p->mac_address, mac) && ip_compare(ip_eui64(subnet_cidr(s), mac), ip) == 0;
     if (subnet_is_automatic(s) && !own)
-        return nv_fail(err, NV_ERR_INVALID, "IPv6 address %s can not be directly assigned to a port on subnet %s as the subnet is configured for automatic "
-                       "addresses", text, s->id);
+        return nv_fail(err, NV_ERR_INVALID,
+                       "IPv6 address %s can not be directly assigned to a port on subnet %s as the subnet is configured for automatic "
+                       "addresses",
+                       text, s->id);
     return ipam_take(db, s, p->id, ip, err);
 }
 
@@ -192,8 +195,10 @@ static bool take_listed(Db *db, const GPtrArray *subnets, const Port *p, const j
             const Subnet *s = subnet_id ? subnet_by_id(subnets, subnet_id) : NULL;
             bool found = true;
             if (subnet_id && !s)
-                return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Failed to create port on network %s, because fixed_ips included invalid "
-                               "subnet %s.", p->network_id, subnet_id);
+                return nv_fail(err, NV_ERR_INVALID,
+                               "Invalid input for operation: Failed to create port on network %s, because fixed_ips included invalid "
+                               "subnet %s.",
+                               p->network_id, subnet_id);
             if ((pass == 0) != (address != NULL))
                 continue;
             if (!(address ? take_address(db, subnets, p, address, subnet_id, err) : take_from(db, s, p, &found, err)))

@@ -45,7 +45,8 @@ static bool check_domain(const Field *f, const json_t *v, GError **err)
     const char *s = json_string_value(v);
     if (!*s)
         return true;
-    return g_str_has_suffix(s, ".") ? check_hostname(f, v, err) : nv_fail(err, NV_ERR_INVALID, "Invalid input for dns_domain. Reason: '%s' is not a FQDN.", s);
+    return g_str_has_suffix(s, ".") ? check_hostname(f, v, err)
+                                    : nv_fail(err, NV_ERR_INVALID, "Invalid input for dns_domain. Reason: '%s' is not a FQDN.", s);
 }
 
 static bool check_hints(const Field *f, const json_t *v, GError **err)
@@ -128,7 +129,8 @@ static bool provider_check(const Network *n, GError **err)
     if (flat && !n->physical_network)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: physical_network required for flat provider network.");
     if (flat && strcmp(n->physical_network, "public") != 0)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: physical_network '%s' unknown for flat provider network.", n->physical_network);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: physical_network '%s' unknown for flat provider network.",
+                       n->physical_network);
     if (!flat && n->physical_network)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: provider:physical_network specified for %s network.", n->network_type);
     if (!vxlan && n->segmentation_id)

@@ -37,7 +37,8 @@ static bool check_prefixes(const Field *f, const json_t *v, GError **err)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it is empty.", f->json);
     json_array_foreach((json_t *) v, i, one) {
         if (!json_is_string(one) || !cidr_parse(json_string_value(one), false, &c))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid IP subnet.", f->json, json_is_string(one) ? json_string_value(one) : "item");
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid IP subnet.", f->json,
+                           json_is_string(one) ? json_string_value(one) : "item");
         if (i && cidr_parse(json_string_value(json_array_get(v, 0)), false, &d) && d.base.version != c.base.version)
             return nv_fail(err, NV_ERR_INVALID, "Cannot mix IPv4 and IPv6 prefixes in a subnet pool.");
     }
@@ -79,7 +80,8 @@ static bool scope_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const AddressScope *s = AS(AddressScope, row);
     (void) ctx;
-    return project_known(s->project_id, err) && (!s->shared || rbac_everybody(db, "address_scope", s->id, s->project_id, "access_as_shared", true, err));
+    return project_known(s->project_id, err)
+           && (!s->shared || rbac_everybody(db, "address_scope", s->id, s->project_id, "access_as_shared", true, err));
 }
 
 static bool scope_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GError **err)
@@ -102,9 +104,18 @@ static bool scope_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 }
 
 const Resource address_scope_resource = {
-    .one = "address_scope", .many = "address_scopes", .table = "address_scope", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "shared_visible",
-    .size = sizeof(AddressScope), FIELDS(scope_fields), .label = "Address scope",
-    .before_create = scope_create, .before_update = scope_update, .before_delete = scope_delete,
+    .one = "address_scope",
+    .many = "address_scopes",
+    .table = "address_scope",
+    .dialect = &dialect_neutron,
+    .scope = SCOPE_NAMED,
+    .visible = "shared_visible",
+    .size = sizeof(AddressScope),
+    FIELDS(scope_fields),
+    .label = "Address scope",
+    .before_create = scope_create,
+    .before_update = scope_update,
+    .before_delete = scope_delete,
 };
 
 /* Lengths that were not given: the smallest that Neutron cuts, the longest there is, and the smallest again. */
@@ -124,10 +135,12 @@ static bool lengths_check(const Pool *p, GError **err)
     if (p->max_prefixlen > (p->ip_version == 4 ? 32 : 128))
         return nv_fail(err, NV_ERR_INVALID, "Illegal prefix bounds: max_prefixlen=%d is longer than an address.", (int) p->max_prefixlen);
     if (p->min_prefixlen > p->max_prefixlen)
-        return nv_fail(err, NV_ERR_INVALID, "Illegal prefix bounds: min_prefixlen=%d, max_prefixlen=%d.", (int) p->min_prefixlen, (int) p->max_prefixlen);
+        return nv_fail(err, NV_ERR_INVALID, "Illegal prefix bounds: min_prefixlen=%d, max_prefixlen=%d.", (int) p->min_prefixlen,
+                       (int) p->max_prefixlen);
     if (p->default_prefixlen < p->min_prefixlen || p->default_prefixlen > p->max_prefixlen)
-        return nv_fail(err, NV_ERR_INVALID, "Illegal prefix bounds: default_prefixlen=%d must be from min_prefixlen=%d to max_prefixlen=%d.", (int) p->default_prefixlen,
-                       (int) p->min_prefixlen, (int) p->max_prefixlen);
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Illegal prefix bounds: default_prefixlen=%d must be from min_prefixlen=%d to max_prefixlen=%d.",
+                       (int) p->default_prefixlen, (int) p->min_prefixlen, (int) p->max_prefixlen);
     return true;
 }
 
@@ -142,13 +155,16 @@ static bool scope_check(Db *db, const Ctx *ctx, const Pool *p, GError **err)
     if (!others)
         return false;
     if (scope->ip_version != p->ip_version)
-        return nv_fail(err, NV_ERR_INVALID, "Illegal subnetpool association: subnetpool cannot associate with address scope %s because subnetpool ip_version is not %d.",
-                       scope->id, (int) scope->ip_version);
+        return nv_fail(
+            err, NV_ERR_INVALID,
+            "Illegal subnetpool association: subnetpool cannot associate with address scope %s because subnetpool ip_version is not %d.",
+            scope->id, (int) scope->ip_version);
     json_array_foreach(others, i, other)
         json_array_foreach(p->prefixes, k, mine) {
             Cidr a, b;
             if (cidr_parse(json_get_str(other, "prefix"), true, &a) && cidr_parse(json_string_value(mine), true, &b) && cidr_overlaps(a, b))
-                return nv_fail(err, NV_ERR_CONFLICT, "Subnetpool address prefixes overlap with those of subnetpool %s in address scope %s.", json_get_str(other, "id"), scope->id);
+                return nv_fail(err, NV_ERR_CONFLICT, "Subnetpool address prefixes overlap with those of subnetpool %s in address scope %s.",
+                               json_get_str(other, "id"), scope->id);
         }
     return true;
 }
@@ -160,7 +176,10 @@ static bool default_check(Db *db, const Pool *p, GError **err)
         return true;
     if (!db_query_str(db, err, &other, "subnetpool_default_other", "is", p->ip_version, p->id))
         return false;
-    return !other || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: A default subnetpool for this IP family has already been set. Only one default may exist per IP family.");
+    return !other
+           || nv_fail(err, NV_ERR_INVALID,
+                      "Invalid input for operation: A default subnetpool for this IP family has already been set. Only one default may "
+                      "exist per IP family.");
 }
 
 static void version_of_prefixes(Pool *p)
@@ -227,10 +246,12 @@ static bool pool_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GE
         json_array_foreach(old->prefixes, i, was) {
             bool still = false;
             Cidr a, b;
-            json_array_foreach(p->prefixes, k, is)
-                still |= cidr_parse(json_string_value(was), true, &a) && cidr_parse(json_string_value(is), true, &b) && b.prefix <= a.prefix && cidr_contains(b, a.base);
+            json_array_foreach(p->prefixes, k, is) still |= cidr_parse(json_string_value(was), true, &a)
+                                                            && cidr_parse(json_string_value(is), true, &b) && b.prefix <= a.prefix
+                                                            && cidr_contains(b, a.base);
             if (!still)
-                return nv_fail(err, NV_ERR_INVALID, "Illegal update to prefixes: existing prefixes must remain in the subnet pool: %s", json_string_value(was));
+                return nv_fail(err, NV_ERR_INVALID, "Illegal update to prefixes: existing prefixes must remain in the subnet pool: %s",
+                               json_string_value(was));
         }
     }
     BUMP(p, old);
@@ -319,12 +340,15 @@ static bool inside(Db *db, const Pool *p, Cidr c, GError **err)
     }
     cidr_format(c, text);
     if (!in)
-        return nv_fail(err, NV_ERR_CONFLICT, "Failed to allocate subnet: Cannot allocate requested subnet %s from the available set of prefixes.", text);
+        return nv_fail(err, NV_ERR_CONFLICT,
+                       "Failed to allocate subnet: Cannot allocate requested subnet %s from the available set of prefixes.", text);
     ip_key(cidr_first(c), first);
     ip_key(cidr_last(c), last);
     if (!db_query_str(db, err, &taken, "subnetpool_taken_until", "sss", p->id, first, last))
         return false;
-    return !taken || nv_fail(err, NV_ERR_CONFLICT, "Failed to allocate subnet: Cannot allocate requested subnet %s from the available set of prefixes.", text);
+    return !taken
+           || nv_fail(err, NV_ERR_CONFLICT,
+                      "Failed to allocate subnet: Cannot allocate requested subnet %s from the available set of prefixes.", text);
 }
 
 /* The pool that the body means: named, or the default one of the IP version. */
@@ -357,7 +381,8 @@ bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err)
     if (!p)
         return false;
     if (s->ip_version && s->ip_version != p->ip_version)
-        return nv_fail(err, NV_ERR_INVALID, "Bad subnets request: Cannot use subnetpool of IPv%d for a subnet of IPv%d.", (int) p->ip_version, (int) s->ip_version);
+        return nv_fail(err, NV_ERR_INVALID, "Bad subnets request: Cannot use subnetpool of IPv%d for a subnet of IPv%d.",
+                       (int) p->ip_version, (int) s->ip_version);
     Cidr c = { 0 };
     bool found = true;
     gint64 length = json_is_integer(s->prefixlen) ? json_integer_value(s->prefixlen)
@@ -367,7 +392,8 @@ bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err)
     if (s->cidr && cidr_parse(s->cidr, true, &c))
         length = c.prefix;
     if (length < p->min_prefixlen || length > p->max_prefixlen)
-        return nv_fail(err, NV_ERR_INVALID, "Unable to allocate subnet with prefix length %d, %s allowed prefix is %d.", (int) length, length < p->min_prefixlen ? "minimum" : "maximum",
+        return nv_fail(err, NV_ERR_INVALID, "Unable to allocate subnet with prefix length %d, %s allowed prefix is %d.", (int) length,
+                       length < p->min_prefixlen ? "minimum" : "maximum",
                        (int) (length < p->min_prefixlen ? p->min_prefixlen : p->max_prefixlen));
     if (!(s->cidr ? inside(db, p, c, err) : cut(db, p, (int) length, &c, &found, err)))
         return false;

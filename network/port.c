@@ -142,7 +142,8 @@ bool port_insert(Db *db, Port *p, const json_t *fixed_ips, GError **err)
     if (!db_query_int(db, err, &taken, "port_mac_taken", "ss", p->network_id, p->mac_address))
         return false;
     if (taken)
-        return nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation for network %s. The mac address %s is in use.", p->network_id, p->mac_address);
+        return nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation for network %s. The mac address %s is in use.", p->network_id,
+                       p->mac_address);
     return row_insert(db, &p->row, err) && ipam_allocate(db, p, fixed_ips, err);
 }
 
@@ -187,8 +188,11 @@ static bool mac_check(const Port *p, const Port *old, GError **err)
 {
     if (g_ascii_strcasecmp(p->mac_address, old->mac_address) == 0)
         return true;
-    return !*old->host || nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation on port %s, port is already bound, port type: bridge, old_mac %s, "
-                                  "new_mac %s.", p->id, old->mac_address, p->mac_address);
+    return !*old->host
+           || nv_fail(err, NV_ERR_CONFLICT,
+                      "Unable to complete operation on port %s, port is already bound, port type: bridge, old_mac %s, "
+                      "new_mac %s.",
+                      p->id, old->mac_address, p->mac_address);
 }
 
 static bool binding_check(const Port *p, const Port *old, GError **err)
@@ -266,7 +270,19 @@ static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
 }
 
 const Resource port_resource = {
-    .one = "port", .many = "ports", .table = "port", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "port_visible", .writable = "port_visible",
-    .size = sizeof(Port), FIELDS(fields), .label = "Port", .filters = filters,
-    .before_create = before_create, .before_update = before_update, .before_delete = before_delete, .after_load = after_load,
+    .one = "port",
+    .many = "ports",
+    .table = "port",
+    .dialect = &dialect_neutron,
+    .scope = SCOPE_NAMED,
+    .visible = "port_visible",
+    .writable = "port_visible",
+    .size = sizeof(Port),
+    FIELDS(fields),
+    .label = "Port",
+    .filters = filters,
+    .before_create = before_create,
+    .before_update = before_update,
+    .before_delete = before_delete,
+    .after_load = after_load,
 };

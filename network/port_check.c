@@ -9,7 +9,8 @@ bool check_mac_any(const Field *f, const json_t *v, GError **err)
 {
     g_autofree char *low = g_ascii_strdown(json_string_value(v), -1);
     guint8 mac[6];
-    return mac_parse(low, mac) || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid MAC address.", f->json, json_string_value(v));
+    return mac_parse(low, mac)
+           || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid MAC address.", f->json, json_string_value(v));
 }
 
 bool check_dns_name(const Field *f, const json_t *v, GError **err)
@@ -25,10 +26,12 @@ bool check_id_list(const Field *f, const json_t *v, GError **err)
         return false;
     json_array_foreach((json_t *) v, i, id) {
         if (!json_is_string(id) || !id_is_uuid(json_string_value(id)))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not an integer or uuid.", f->json, json_is_string(id) ? json_string_value(id) : "item");
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not an integer or uuid.", f->json,
+                           json_is_string(id) ? json_string_value(id) : "item");
         for (size_t k = 0; k < i; k++)
             if (json_equal(id, json_array_get(v, k)))
-                return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: Duplicate items in the list: '%s'.", f->json, json_string_value(id));
+                return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: Duplicate items in the list: '%s'.", f->json,
+                               json_string_value(id));
     }
     return true;
 }
@@ -87,22 +90,95 @@ bool check_pairs(const Field *f, const json_t *v, GError **err)
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid MAC address.", f->json, mac);
         for (size_t k = 0; k < i; k++)
             if (json_equal(pair, json_array_get(v, k)))
-                return nv_fail(err, NV_ERR_INVALID, "Request contains duplicate address pair: mac_address %s ip_address %s.", mac ? mac : "(the port's)", address);
+                return nv_fail(err, NV_ERR_INVALID, "Request contains duplicate address pair: mac_address %s ip_address %s.",
+                               mac ? mac : "(the port's)", address);
     }
     return true;
 }
 
 /* Names that dnsmasq knows (dhcp-option=option:…), or a number. Nothing else reaches its files. */
 static const char *const dhcp_names[] = {
-    "netmask", "time-offset", "router", "dns-server", "log-server", "lpr-server", "hostname", "boot-file-size", "domain-name", "swap-server", "root-path",
-    "extension-path", "ip-forward-enable", "non-local-source-routing", "policy-filter", "max-datagram-reassembly", "default-ttl", "mtu", "all-subnets-local",
-    "broadcast", "router-discovery", "router-solicitation", "static-route", "trailer-encapsulation", "arp-timeout", "ethernet-encap", "tcp-ttl",
-    "tcp-keepalive", "nis-domain", "nis-server", "ntp-server", "vendor-encap", "netbios-ns", "netbios-dd", "netbios-nodetype", "netbios-scope",
-    "x-windows-fs", "x-windows-dm", "requested-address", "vendor-class", "nis+-domain", "nis+-server", "tftp-server", "tftp-server-name",
-    "server-ip-address", "bootfile-name", "mobile-ip-home", "smtp-server", "pop3-server", "nntp-server", "irc-server", "user-class", "FQDN", "rapid-commit",
-    "client-arch", "client-interface-id", "client-machine-id", "posix-timezone", "tzdb-timezone", "ipv6-only", "subnet-select", "domain-search", "sip-server",
-    "classless-static-route", "vendor-id-encap", "tftp-server-address", "path-prefix", "server-id", "T1", "T2", "ia-na", "oro", "preference",
-    "sip-server-domain", "information-refresh-time", "nis-domain-name", "ntp-server-dhcpv6", "bootfile-url", "bootfile-param", "reboot-time", NULL,
+    "netmask",
+    "time-offset",
+    "router",
+    "dns-server",
+    "log-server",
+    "lpr-server",
+    "hostname",
+    "boot-file-size",
+    "domain-name",
+    "swap-server",
+    "root-path",
+    "extension-path",
+    "ip-forward-enable",
+    "non-local-source-routing",
+    "policy-filter",
+    "max-datagram-reassembly",
+    "default-ttl",
+    "mtu",
+    "all-subnets-local",
+    "broadcast",
+    "router-discovery",
+    "router-solicitation",
+    "static-route",
+    "trailer-encapsulation",
+    "arp-timeout",
+    "ethernet-encap",
+    "tcp-ttl",
+    "tcp-keepalive",
+    "nis-domain",
+    "nis-server",
+    "ntp-server",
+    "vendor-encap",
+    "netbios-ns",
+    "netbios-dd",
+    "netbios-nodetype",
+    "netbios-scope",
+    "x-windows-fs",
+    "x-windows-dm",
+    "requested-address",
+    "vendor-class",
+    "nis+-domain",
+    "nis+-server",
+    "tftp-server",
+    "tftp-server-name",
+    "server-ip-address",
+    "bootfile-name",
+    "mobile-ip-home",
+    "smtp-server",
+    "pop3-server",
+    "nntp-server",
+    "irc-server",
+    "user-class",
+    "FQDN",
+    "rapid-commit",
+    "client-arch",
+    "client-interface-id",
+    "client-machine-id",
+    "posix-timezone",
+    "tzdb-timezone",
+    "ipv6-only",
+    "subnet-select",
+    "domain-search",
+    "sip-server",
+    "classless-static-route",
+    "vendor-id-encap",
+    "tftp-server-address",
+    "path-prefix",
+    "server-id",
+    "T1",
+    "T2",
+    "ia-na",
+    "oro",
+    "preference",
+    "sip-server-domain",
+    "information-refresh-time",
+    "nis-domain-name",
+    "ntp-server-dhcpv6",
+    "bootfile-url",
+    "bootfile-param",
+    "reboot-time",
+    NULL,
 };
 
 static bool dhcp_name_ok(const char *name)
@@ -148,10 +224,13 @@ bool check_dhcp_opts(const Field *f, const json_t *v, GError **err)
         if (!json_is_object(opt) || json_object_size(opt) != (size_t) 2 + (version != NULL) || !json_object_get(opt, "opt_value"))
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu needs opt_name and opt_value.", f->json, i);
         if (!name || !dhcp_name_ok(name))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu: opt_name is not a DHCP option's name or number.", f->json, i);
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu: opt_name is not a DHCP option's name or number.",
+                           f->json, i);
         if (!json_is_null(json_object_get(opt, "opt_value")) && (!value || !dhcp_value_ok(value)))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu: opt_value must be 1 to 255 printable ASCII characters; commas only "
-                           "between addresses.", f->json, i);
+            return nv_fail(err, NV_ERR_INVALID,
+                           "Invalid input for %s. Reason: item %zu: opt_value must be 1 to 255 printable ASCII characters; commas only "
+                           "between addresses.",
+                           f->json, i);
         if (version && number != 4 && number != 6)
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu: ip_version must be 4 or 6.", f->json, i);
     }
@@ -194,7 +273,8 @@ static bool names_address(const json_t *fixed_ips)
 
 static bool refuse(const char *attribute, const Port *old, GError **err)
 {
-    return nv_fail(err, NV_ERR_FORBIDDEN, "((rule:%s_port and rule:%s_port:%s)) is disallowed by policy", old ? "update" : "create", old ? "update" : "create", attribute);
+    return nv_fail(err, NV_ERR_FORBIDDEN, "((rule:%s_port and rule:%s_port:%s)) is disallowed by policy", old ? "update" : "create",
+                   old ? "update" : "create", attribute);
 }
 
 bool port_policy(const Ctx *ctx, const Network *n, const Port *p, const Port *old, GError **err)
@@ -216,7 +296,8 @@ bool port_policy(const Ctx *ctx, const Network *n, const Port *p, const Port *ol
         return refuse("fixed_ips", old, err);
     if (row_is_dirty(&p->row, &p->port_security_enabled) && p->port_security_enabled != (old ? old->port_security_enabled : n->port_security_enabled))
         return refuse("port_security_enabled", old, err);
-    if (row_is_dirty(&p->row, &p->allowed_address_pairs) && !(old ? json_equal(p->allowed_address_pairs, old->allowed_address_pairs) : !json_array_size(p->allowed_address_pairs)))
+    if (row_is_dirty(&p->row, &p->allowed_address_pairs)
+        && !(old ? json_equal(p->allowed_address_pairs, old->allowed_address_pairs) : !json_array_size(p->allowed_address_pairs)))
         return refuse("allowed_address_pairs", old, err);
     return true;
 }
@@ -226,7 +307,8 @@ bool port_security_check(Port *p, GError **err)
     size_t i;
     json_t *pair;
     if (!p->port_security_enabled && json_array_size(p->security_groups))
-        return nv_fail(err, NV_ERR_CONFLICT, "Port has security group associated. Cannot disable port security or IP address until security group is removed.");
+        return nv_fail(err, NV_ERR_CONFLICT,
+                       "Port has security group associated. Cannot disable port security or IP address until security group is removed.");
     if (!p->port_security_enabled && json_array_size(p->allowed_address_pairs))
         return nv_fail(err, NV_ERR_CONFLICT, "Port Security must be enabled in order to have allowed address pairs on a port.");
     json_array_foreach(p->allowed_address_pairs, i, pair) {

@@ -57,7 +57,8 @@ bool quota_own(Call *c, GError **err)
 {
     (void) err;
     bool old = g_str_has_suffix(c->path, "/tenant");
-    json_t *who = old ? json_make("s", "tenant_id", c->ctx->project_id) : json_make("ss", "project_id", c->ctx->project_id, "tenant_id", c->ctx->project_id);
+    json_t *who = old ? json_make("s", "tenant_id", c->ctx->project_id)
+                      : json_make("ss", "project_id", c->ctx->project_id, "tenant_id", c->ctx->project_id);
     return call_reply(c, 200, json_make("o", old ? "tenant" : "project", who));
 }
 

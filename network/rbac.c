@@ -31,8 +31,9 @@ static const struct Sharable *sharable(const char *type)
 
 static bool check_type(const Field *f, const json_t *v, GError **err)
 {
-    return sharable(json_string_value(v)) || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%.64s' is not a kind of object that can be shared.", f->json,
-                                                     json_string_value(v));
+    return sharable(json_string_value(v))
+           || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%.64s' is not a kind of object that can be shared.", f->json,
+                      json_string_value(v));
 }
 
 /* clang-format off */
@@ -72,7 +73,8 @@ static bool object_check(Db *db, const Ctx *ctx, const Policy *p, GError **err)
     if (!ctx->admin && g_strcmp0(*FIELD_PTR(row, &s->res->fields[1], char *), ctx->project_id) != 0)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Only admins can manipulate policies on objects they do not own.");
     if (strcmp(p->action, "access_as_external") == 0 && strcmp(p->object_type, "network") != 0)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid action 'access_as_external' for object type '%s'. Valid actions: access_as_shared", p->object_type);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid action 'access_as_external' for object type '%s'. Valid actions: access_as_shared",
+                       p->object_type);
     if (!ctx->admin && (strcmp(p->target_tenant, "*") == 0 || strcmp(p->action, "access_as_external") == 0))
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_rbac_policy:target_tenant is disallowed by policy");
     return true;
@@ -97,8 +99,10 @@ static bool unused(Db *db, const Policy *p, GError **err)
     gint64 users = 0;
     if (strcmp(p->object_type, "network") == 0 && strcmp(p->action, "access_as_external") == 0) {
         g_autoptr(Network) n = network_find(db, NULL, p->object_id, err);
-        return n && (!n->is_default || strcmp(p->target_tenant, "*") != 0
-                     || nv_fail(err, NV_ERR_CONFLICT, "RBAC policy on object %s cannot be removed: the network is the default external network.", p->object_id));
+        return n
+               && (!n->is_default || strcmp(p->target_tenant, "*") != 0
+                   || nv_fail(err, NV_ERR_CONFLICT,
+                              "RBAC policy on object %s cannot be removed: the network is the default external network.", p->object_id));
     }
     if (strcmp(p->action, "access_as_shared") != 0 || !s->foreign)
         return true;

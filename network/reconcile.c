@@ -137,8 +137,8 @@ static void diagnose(const Kind *kind, const char *id, bool missing, void *data)
     if (missing)
         finding_add(d->findings, d->host, NULL, NULL, "%.*s %s should be on the host and is not", (int) strlen(kind->listed) - 1, kind->listed, id);
     else
-        finding_add(d->findings, d->host, kind->absent, json_make("s", "id", id), "%.*s %.13s… is on the host without a row", (int) strlen(kind->listed) - 1,
-                    kind->listed, id);
+        finding_add(d->findings, d->host, kind->absent, json_make("s", "id", id), "%.*s %.13s… is on the host without a row",
+                    (int) strlen(kind->listed) - 1, kind->listed, id);
 }
 
 bool network_doctor(Db *db, const char *host, GPtrArray *findings, GError **err)

@@ -24,7 +24,7 @@ int protocol_number(const char *protocol)
         if (strcmp(protocols[i].name, protocol) == 0)
             return protocols[i].number;
     gsize digits = strspn(protocol, "0123456789");
-    int n = digits && digits <= 3 && !protocol[digits] ? atoi(protocol) : -2;
+    int n = digits && digits <= 3 && !protocol[digits] ? (int) g_ascii_strtoll(protocol, NULL, 10) : -2;
     return n <= 255 ? n : -2;
 }
 
@@ -33,15 +33,19 @@ static bool check_protocol(const Field *f, const json_t *v, GError **err)
 {
     g_autofree char *low = g_ascii_strdown(json_string_value(v), -1);
     (void) f;
-    return protocol_number(low) != -2 || nv_fail(err, NV_ERR_INVALID, "Security group rule protocol %s not supported. Only protocol values of IANA's names and "
-                                                 "integer representations [0 to 255] are supported.", json_string_value(v));
+    return protocol_number(low) != -2
+           || nv_fail(err, NV_ERR_INVALID,
+                      "Security group rule protocol %s not supported. Only protocol values of IANA's names and "
+                      "integer representations [0 to 255] are supported.",
+                      json_string_value(v));
 }
 
 static bool check_ethertype(const Field *f, const json_t *v, GError **err)
 {
     const char *s = json_string_value(v);
     return g_ascii_strcasecmp(s, "IPv4") == 0 || g_ascii_strcasecmp(s, "IPv6") == 0
-        || nv_fail(err, NV_ERR_INVALID, "Security group rule for ethertype '%s' not supported. Allowed values are ['IPv4', 'IPv6']. (%s)", s, f->json);
+           || nv_fail(err, NV_ERR_INVALID,
+                      "Security group rule for ethertype '%s' not supported. Allowed values are ['IPv4', 'IPv6']. (%s)", s, f->json);
 }
 
 /* "10.0.0.0/8", with host bits or without, or one address. */
@@ -105,11 +109,14 @@ static bool icmp_check(const GroupRule *r, GError **err)
     const Row *row = &r->row;
     bool has_type = !row_is_null(row, &r->port_range_min), has_code = !row_is_null(row, &r->port_range_max);
     if (has_code && !has_type)
-        return nv_fail(err, NV_ERR_INVALID, "ICMP code (port-range-max) %d is provided but ICMP type (port-range-min) is missing.", (int) r->port_range_max);
+        return nv_fail(err, NV_ERR_INVALID, "ICMP code (port-range-max) %d is provided but ICMP type (port-range-min) is missing.",
+                       (int) r->port_range_max);
     if (has_type && (r->port_range_min < 0 || r->port_range_min > 255))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid value for ICMP type (port-range-min) %" G_GINT64_FORMAT ". It must be 0 to 255.", r->port_range_min);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid value for ICMP type (port-range-min) %" G_GINT64_FORMAT ". It must be 0 to 255.",
+                       r->port_range_min);
     if (has_code && (r->port_range_max < 0 || r->port_range_max > 255))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid value for ICMP code (port-range-max) %" G_GINT64_FORMAT ". It must be 0 to 255.", r->port_range_max);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid value for ICMP code (port-range-max) %" G_GINT64_FORMAT ". It must be 0 to 255.",
+                       r->port_range_max);
     return true;
 }
 
@@ -129,7 +136,8 @@ static bool range_check(const GroupRule *r, int protocol, GError **err)
     if (!ports)
         return nv_fail(err, NV_ERR_INVALID, "Invalid protocol %s for port range, only supported for TCP, UDP, UDPLITE, SCTP and DCCP.", r->protocol);
     if ((has_min && (r->port_range_min < 1 || r->port_range_min > 65535)) || (has_max && (r->port_range_max < 1 || r->port_range_max > 65535)))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid value for port %" G_GINT64_FORMAT, has_min && (r->port_range_min < 1 || r->port_range_min > 65535) ? r->port_range_min : r->port_range_max);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid value for port %" G_GINT64_FORMAT,
+                       has_min && (r->port_range_min < 1 || r->port_range_min > 65535) ? r->port_range_min : r->port_range_max);
     if (!has_min || !has_max || r->port_range_min > r->port_range_max)
         return nv_fail(err, NV_ERR_INVALID, "For TCP/UDP protocols, port_range_min must be <= port_range_max");
     return true;
@@ -238,7 +246,8 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
     return db_exec(db, err, "group_bump", "s", r->security_group_id) && sync_group(db, ctx, r->security_group_id, err);
 }
 
-static bool rule_insert(Db *db, const char *group_id, const char *project_id, const char *direction, const char *ethertype, const char *remote, GError **err)
+static bool rule_insert(Db *db, const char *group_id, const char *project_id, const char *direction, const char *ethertype,
+                        const char *remote, GError **err)
 {
     g_autoptr(GroupRule) r = AS(GroupRule, row_new(&security_group_rule_resource));
     g_autofree char *id = id_new();

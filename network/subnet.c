@@ -84,9 +84,9 @@ bool check_pools(const Field *f, const json_t *v, GError **err)
     Ip first, last;
     if (!check_array(f, v, err))
         return false;
-    json_array_foreach((json_t *) v, i, pool)
-        if (!pool_parse(pool, &first, &last))
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: Data contains not allowed key or bad address in pool %zu: start and end are needed.", f->json, i);
+    json_array_foreach((json_t *) v, i, pool) if (!pool_parse(pool, &first, &last)) return nv_fail(
+        err, NV_ERR_INVALID,
+        "Invalid input for %s. Reason: Data contains not allowed key or bad address in pool %zu: start and end are needed.", f->json, i);
     return true;
 }
 
@@ -103,7 +103,9 @@ bool check_routes(const Field *f, const json_t *v, GError **err)
         Cidr c;
         Ip ip;
         if (!to || !via || json_object_size(route) != 2 || !cidr_parse(to, false, &c) || !ip_parse(via, &ip) || c.base.version != ip.version)
-            return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu needs a destination (CIDR) and a nexthop (address) of one IP version.", f->json, i);
+            return nv_fail(err, NV_ERR_INVALID,
+                           "Invalid input for %s. Reason: item %zu needs a destination (CIDR) and a nexthop (address) of one IP version.",
+                           f->json, i);
         for (size_t k = 0; k < i; k++)
             if (json_equal(route, json_array_get(v, k)))
                 return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: Duplicate hostroute '%s'.", f->json, to);
@@ -119,12 +121,18 @@ static bool modes_check(const Subnet *s, Cidr c, GError **err)
     if (s->ip_version != 6)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: ipv6_ra_mode or ipv6_address_mode cannot be set on an IPv4 subnet.");
     if (!s->enable_dhcp)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False.");
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Invalid input for operation: ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False.");
     if (ra && mode && strcmp(ra, mode) != 0)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: ipv6_ra_mode set to '%s' with ipv6_address_mode set to '%s' is not valid. If both "
-                       "attributes are set, they must be the same value.", ra, mode);
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Invalid input for operation: ipv6_ra_mode set to '%s' with ipv6_address_mode set to '%s' is not valid. If both "
+                       "attributes are set, they must be the same value.",
+                       ra, mode);
     if (strcmp(mode ? mode : ra, "dhcpv6-stateful") != 0 && c.prefix != 64)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid CIDR %s for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the prefix to be /64", s->cidr);
+        return nv_fail(
+            err, NV_ERR_INVALID,
+            "Invalid CIDR %s for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the prefix to be /64",
+            s->cidr);
     return true;
 }
 
@@ -138,9 +146,11 @@ static bool range_check(const Subnet *s, Cidr c, GError **err)
     if (c.prefix == 0)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: 0 is not allowed as CIDR prefix length.");
     if (s->enable_dhcp && host_bits < 2)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Subnet has a prefix length that is incompatible with DHCP service enabled.");
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Invalid input for operation: Subnet has a prefix length that is incompatible with DHCP service enabled.");
     if (s->enable_dhcp && (multicast || loopback))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: %s IP subnet is not supported if enable_dhcp is True.", multicast ? "Multicast" : "Loopback");
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: %s IP subnet is not supported if enable_dhcp is True.",
+                       multicast ? "Multicast" : "Loopback");
     return true;
 }
 
@@ -150,7 +160,8 @@ static bool gateway_check(const Subnet *s, Cidr c, GError **err)
     if (!s->gateway_ip)
         return true;
     if (!ip_parse(s->gateway_ip, &gw) || gw.version != s->ip_version)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: gateway_ip '%s' does not match the ip_version '%d'.", s->gateway_ip, (int) s->ip_version);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: gateway_ip '%s' does not match the ip_version '%d'.",
+                       s->gateway_ip, (int) s->ip_version);
     bool link_local = gw.version == 6 && (guint64) (gw.n >> 118) == 0xfe80 >> 6;
     bool wide = (gw.version == 4 ? 32 : 128) - c.prefix > 1;
     bool edge = wide && (ip_compare(gw, cidr_first(c)) == 0 || (gw.version == 4 && ip_compare(gw, cidr_last(c)) == 0));
@@ -170,7 +181,8 @@ static bool pools_check(const Subnet *s, Cidr c, GError **err)
         Ip a, b, x, y;
         if (!pool_parse(pool, &a, &b) || a.version != s->ip_version || b.version != s->ip_version || ip_compare(a, b) > 0)
             return nv_fail(err, NV_ERR_INVALID, "The allocation pool %s-%s is not valid.", start, end);
-        if (!cidr_contains(c, a) || !cidr_contains(c, b) || (c.base.version == 4 && c.prefix < 31 && (ip_compare(a, cidr_first(c)) == 0 || ip_compare(b, cidr_last(c)) == 0)))
+        if (!cidr_contains(c, a) || !cidr_contains(c, b)
+            || (c.base.version == 4 && c.prefix < 31 && (ip_compare(a, cidr_first(c)) == 0 || ip_compare(b, cidr_last(c)) == 0)))
             return nv_fail(err, NV_ERR_INVALID, "The allocation pool %s-%s spans beyond the subnet cidr %s.", start, end, s->cidr);
         if (has_gw && ip_compare(gw, a) >= 0 && ip_compare(gw, b) <= 0)
             return nv_fail(err, NV_ERR_CONFLICT, "Gateway ip %s conflicts with allocation pool %s-%s.", s->gateway_ip, start, end);
@@ -214,7 +226,8 @@ static bool range_settle(Db *db, Subnet *s, GError **err)
     if (!row_knows(&s->row, &s->ip_version))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: ip_version must be given.");
     if (c.base.version != s->ip_version)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: cidr '%s' does not match the ip_version '%d'.", s->cidr, (int) s->ip_version);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: cidr '%s' does not match the ip_version '%d'.", s->cidr,
+                       (int) s->ip_version);
     ip_key(cidr_first(c), first);
     ip_key(cidr_last(c), last);
     ROW_SET_STR(s, first_key, first);
@@ -224,8 +237,10 @@ static bool range_settle(Db *db, Subnet *s, GError **err)
     ROW_SET_STR(s, cidr, canonical);
     if (!db_query_int(db, err, &overlaps, "subnet_overlaps", "siss", s->network_id, s->ip_version, first, last))
         return false;
-    return !overlaps || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Requested subnet with cidr: %s for network: %s overlaps with another subnet.",
-                                s->cidr, s->network_id);
+    return !overlaps
+           || nv_fail(err, NV_ERR_INVALID,
+                      "Invalid input for operation: Requested subnet with cidr: %s for network: %s overlaps with another subnet.", s->cidr,
+                      s->network_id);
 }
 
 static void gateway_default(Subnet *s)
@@ -315,7 +330,8 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
     if (!db_query_int(db, err, &used, "subnet_in_use", "s", s->id))
         return false;
     if (used)
-        return nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", s->id);
+        return nv_fail(err, NV_ERR_CONFLICT,
+                       "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", s->id);
     return release_and_settle(db, ctx, s, err);
 }
 

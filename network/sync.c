@@ -24,7 +24,8 @@ static Verdict network_step(Op *op, GError **err)
     g_autoptr(Network) n = network_find(op->db, NULL, op->resource_id, &why);
     if (!n)
         return STEP_DONE;
-    return on_hosts(op, network_is_host_gateway(n) ? agents_status() : db_query(op->db, err, "network_hosts", "s", op->resource_id), push_network, err);
+    return on_hosts(op, network_is_host_gateway(n) ? agents_status() : db_query(op->db, err, "network_hosts", "s", op->resource_id),
+                    push_network, err);
 }
 
 /* A rule may name a remote group that this host has not seen. */
@@ -81,7 +82,9 @@ static const Step port_sync_steps[] = { { "ensure", .run = port_step } };
 static const Step port_remove_steps[] = { { "absent", .verb = "port.absent" } };
 
 /* A removal overtakes a change that does not get through. */
-static const OpKind network_sync_kind = { .name = "network.sync", STEPS(network_sync_steps), .queues = true, .coalesces = true, .never_gives_up = true };
+static const OpKind network_sync_kind = {
+    .name = "network.sync", STEPS(network_sync_steps), .queues = true, .coalesces = true, .never_gives_up = true
+};
 static const OpKind network_remove_kind = { .name = "network.remove", STEPS(network_remove_steps), .preempts = true, .never_gives_up = true };
 static const OpKind group_sync_kind = { .name = "group.sync", STEPS(group_sync_steps), .queues = true, .coalesces = true, .never_gives_up = true };
 static const OpKind group_remove_kind = { .name = "group.remove", STEPS(group_remove_steps), .preempts = true, .never_gives_up = true };

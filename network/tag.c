@@ -95,6 +95,6 @@ bool net_tag_delete(Call *c, GError **err)
 {
     g_auto(Txn) txn = txn_begin(c->db, err);
     g_autoptr(Row) row = txn.db ? object(c, true, err) : NULL;
-    return row && present(c, err) && db_exec(c->db, err, "tag_remove", "ss", c->params[0], c->params[1]) && bump(c->db, row, err) && txn_commit(&txn, err)
-        && call_reply_empty(c, 204);
+    return row && present(c, err) && db_exec(c->db, err, "tag_remove", "ss", c->params[0], c->params[1]) && bump(c->db, row, err)
+           && txn_commit(&txn, err) && call_reply_empty(c, 204);
 }

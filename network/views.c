@@ -4,8 +4,9 @@
 
 static json_t *address_entry(const json_t *row)
 {
-    return json_make("sissss", "ip", json_get_str(row, "ip"), "version", json_get_int(row, "version", 4), "subnet_id", json_get_str(row, "subnet_id"), "cidr",
-                     json_get_str(row, "cidr"), "gateway", json_get_str(row, "gateway"), "type", "fixed");
+    return json_make("sissss", "ip", json_get_str(row, "ip"), "version", json_get_int(row, "version", 4), "subnet_id",
+                     json_get_str(row, "subnet_id"), "cidr", json_get_str(row, "cidr"), "gateway", json_get_str(row, "gateway"), "type",
+                     "fixed");
 }
 
 static void attach(GHashTable *by_port, const json_t *rows, const char *member, json_t *(*entry)(const json_t *row))
@@ -27,9 +28,10 @@ static json_t *group_entry(const json_t *row)
 static json_t *nic_entry(const json_t *row)
 {
     const char *name = json_get_str(row, "network_name");
-    return json_make("ssssssissoo", "id", json_get_str(row, "id"), "server_id", json_get_str(row, "server_id"), "network_id", json_get_str(row, "network_id"),
-                     "network_name", name, "network_label", name, "mac", json_get_str(row, "mac"), "mtu", json_get_int(row, "mtu", 1500), "tag",
-                     json_get_str(row, "tag"), "state", json_get_str(row, "state"), "addresses", json_array(), "groups", json_array());
+    return json_make("ssssssissoo", "id", json_get_str(row, "id"), "server_id", json_get_str(row, "server_id"), "network_id",
+                     json_get_str(row, "network_id"), "network_name", name, "network_label", name, "mac", json_get_str(row, "mac"), "mtu",
+                     json_get_int(row, "mtu", 1500), "tag", json_get_str(row, "tag"), "state", json_get_str(row, "state"), "addresses",
+                     json_array(), "groups", json_array());
 }
 
 json_t *network_nics(Db *db, const char *const *server_ids, GError **err)
@@ -82,8 +84,8 @@ static json_t *data_routes(const json_t *subnet, Cidr c)
     size_t i;
     char mask[46];
     if (gateway)
-        json_array_append_new(routes, json_make("sss", "network", c.base.version == 4 ? "0.0.0.0" : "::", "netmask", c.base.version == 4 ? "0.0.0.0" : "::",
-                                                "gateway", gateway));
+        json_array_append_new(routes, json_make("sss", "network", c.base.version == 4 ? "0.0.0.0" : "::", "netmask",
+                                                c.base.version == 4 ? "0.0.0.0" : "::", "gateway", gateway));
     json_array_foreach(own, i, route) {
         Cidr to;
         char network[46];
@@ -151,8 +153,8 @@ json_t *network_data(Db *db, const char *server_id, GError **err)
     json_array_foreach(ports, i, port) {
         const char *id = json_get_str(port, "id");
         g_autofree char *link = g_strdup_printf("tap%.11s", id);
-        json_array_append_new(links, json_make("ssssi", "id", link, "vif_id", id, "type", "phy", "ethernet_mac_address", json_get_str(port, "mac"), "mtu",
-                                               json_get_int(port, "mtu", 1500)));
+        json_array_append_new(links, json_make("ssssi", "id", link, "vif_id", id, "type", "phy", "ethernet_mac_address",
+                                               json_get_str(port, "mac"), "mtu", json_get_int(port, "mtu", 1500)));
         json_array_foreach(addresses, k, row)
             if (g_strcmp0(json_get_str(row, "port_id"), id) == 0) {
                 json_t *dns = data_services(row);
