@@ -5,6 +5,7 @@
     demo.post("/network/v2.0/networks", {"network": {"name": "n"}}).json["network"]["id"]
     cloud.stop()                     # ends both, checks that neither died or complained, removes the folders
 """
+import atexit
 import http.client
 import json
 import os
@@ -111,6 +112,7 @@ class Cloud:
         self.world = self.top + "/world"
         self.options, self.env, self.agent_args = dict(options or {}), dict(env or {}), list(agent_args)
         self.unexpected = []
+        atexit.register(self.end)                    # a test that dies half-way leaves no service behind
         self.agent = self.serve = None
         self.port = free_port()
         self.log = open(self.top + "/serve.log", "ab")
@@ -163,6 +165,12 @@ class Cloud:
             if time.monotonic() > end:
                 raise AssertionError("%s did not come up" % what)
             time.sleep(0.01)
+
+    def end(self):
+        for p in (self.serve, self.agent):
+            if p and p.poll() is None:
+                p.kill()
+                p.wait()
 
     def kill(self):
         """Power cut for serve."""
