@@ -97,6 +97,9 @@ $(BENCH): $(B)/%: $(B)/tests/bench/%.o
 .PHONY: unit test-bins
 test-bins: $(B)/nuvolet $(B)/fake-agent $(B)/http_echo $(BENCH)
 unit: $(UNIT)
+# Writes the expected files of tests/golden anew; a person reviews the difference.
+golden: $(UNIT)
+	$(Q)for t in $(UNIT); do NUVOLET_GOLDEN=write $$t >/dev/null 2>&1 || true; done; git status --short tests/golden
 check-unit check-http check-integration check-crash conformance sanitize: all
 	$(Q)etc/packages.sh build run test image
 	$(Q)tests/run $(@:check-%=%)
