@@ -138,15 +138,6 @@ static bool run_reset(Call *c, Server *s, const json_t *body, GError **err)
     return row_update(c->db, &s->row, err);
 }
 
-static bool run_nothing(Call *c, Server *s, const json_t *body, GError **err)
-{
-    (void) c;
-    (void) s;
-    (void) body;
-    (void) err;
-    return true;
-}
-
 /* clang-format off */
 static Action reboot_hard = { "reboot", "active stopped paused suspended error", "reboot_started reboot_started_hard rebooting rebooting_hard",
                               "rebooting_hard", &op_server_reboot_hard, .needs_host = true };
@@ -158,11 +149,11 @@ static const Action actions[] = {
     { "os-resetState", NULL,          "*",  NULL, NULL, .admin = true, .ignores_lock = true, .check = check_reset, .run = run_reset },
     { "lock",         NULL,           "*",  NULL, NULL, .ignores_lock = true, .check = check_lock,  .run = run_lock },
     { "unlock",       NULL,           "*",  NULL, NULL, .ignores_lock = true, .check = check_null,  .run = run_unlock },
-    { "injectNetworkInfo", NULL,      "*",  NULL, NULL, .admin = true, .check = check_null, .run = run_nothing },
     { "addSecurityGroup",    "active stopped paused suspended", NULL, NULL, NULL, .check = check_group, .run = run_add_group },
     { "removeSecurityGroup", "active stopped paused suspended", NULL, NULL, NULL, .check = check_group, .run = run_remove_group },
-    { "restore",      "soft-delete",  NULL, NULL, NULL, .check = check_null, .run = run_nothing },
     /* What block storage, several hosts and snapshots bring. */
+    { "injectNetworkInfo", NULL,             .later = true, .admin = true },
+    { "restore",        "soft-delete",       .later = true },
     { "pause",          "active",            .later = true },
     { "unpause",        "paused",            .later = true },
     { "suspend",        "active",            .later = true },
