@@ -130,23 +130,28 @@ static bool set_access(const char *path, const char *group, GError **err)
     return chmod(path, 0660) == 0 || nv_fail_errno(err, NV_ERR_INTERNAL, "setting the mode of %s", path);
 }
 
+/* Bound under another name and renamed when it listens: who sees the file is answered. */
 int wire_listen(const char *path, const char *group, GError **err)
 {
     struct sockaddr_un addr;
-    if (!address_of(path, &addr, err) || !remove_stale(path, err))
+    g_autofree char *fresh = g_strconcat(path, ".new", NULL);
+    if (!address_of(fresh, &addr, err) || !remove_stale(path, err))
         return -1;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return nv_fail_errno(err, NV_ERR_INTERNAL, "socket"), -1;
-    /* Nobody can connect between bind and listen, so the mode is right before the first peer. */
+    unlink(fresh);
     if (bind(fd, (struct sockaddr *) &addr, sizeof(addr)) < 0)
-        nv_fail_errno(err, NV_ERR_INTERNAL, "binding %s", path);
-    else if (!set_access(path, group, err))
-        unlink(path);
-    else if (listen(fd, 64) < 0)
-        nv_fail_errno(err, NV_ERR_INTERNAL, "listening on %s", path);
-    else
-        return fd;
+        nv_fail_errno(err, NV_ERR_INTERNAL, "binding %s", fresh);
+    else if (set_access(fresh, group, err)) {
+        if (listen(fd, 64) < 0)
+            nv_fail_errno(err, NV_ERR_INTERNAL, "listening on %s", path);
+        else if (rename(fresh, path) < 0)
+            nv_fail_errno(err, NV_ERR_INTERNAL, "renaming %s to %s", fresh, path);
+        else
+            return fd;
+    }
+    unlink(fresh);
     close(fd);
     return -1;
 }

@@ -10,6 +10,6 @@ enum { WIRE_MAX = 8 << 20 };
 /* Blocking; false on end of stream (err unset for a clean end before the first byte), error or bad frame. */
 bool wire_send(int fd, const json_t *frame, GError **err);
 json_t *wire_receive(int fd, GError **err);
-/* Unix stream sockets: path is made with mode 0660 and group (may be NULL).  fds are close-on-exec. */
+/* Unix stream sockets: path is made with mode 0660 and group (may be NULL), and is there only once it is listened on.  fds are close-on-exec. */
 int wire_listen(const char *path, const char *group, GError **err);
 int wire_connect(const char *path, GError **err);
