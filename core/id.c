@@ -80,3 +80,20 @@ NsName id_netns(const char *network_id)
     g_snprintf(out.s, sizeof out.s, "nuvolet-%s", id_12(network_id).s);
     return out;
 }
+
+IfName id_router_link(const char *port_id)
+{
+    return interface_name('r', port_id);
+}
+
+IfName id_router_inner(const char *port_id)
+{
+    return interface_name('p', port_id);
+}
+
+NsName id_router_netns(const char *router_id)
+{
+    NsName out;
+    g_snprintf(out.s, sizeof out.s, "nvrouter-%s", id_12(router_id).s);
+    return out;
+}

@@ -1,5 +1,6 @@
 /* network/agent/link.c -- kernel interfaces through netlink: the only door to libnl. */
 #include "network/agent/link.h"
+#include "network/agent/link_netlink.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +11,6 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
-#include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,7 +20,6 @@
 #define IFLA_BRPORT_LOCKED 39              /* Linux 5.18; the headers are older than the kernel */
 #endif
 
-typedef struct nl_msg Msg;
 typedef struct nl_sock Sock;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Msg, nlmsg_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sock, nl_socket_free)
@@ -38,8 +37,7 @@ static Sock *sock_open(GError **err)
     return sock;
 }
 
-/* Sends msg (stolen) and waits for the kernel's answer; codes in the 0-ended list ok are as good as success. */
-static bool talk(Msg *msg_stolen, const char *what, const char *name, const int *ok, GError **err)
+bool link_talk(Msg *msg_stolen, const char *what, const char *name, const int *ok, GError **err)
 {
     g_autoptr(Msg) msg = msg_stolen;
     g_autoptr(Sock) sock = sock_open(err);
@@ -76,7 +74,6 @@ static void info_parse(struct nlmsghdr *nlh, LinkInfo *info)
         memcpy(info->mac, nla_data(tb[IFLA_ADDRESS]), 6);
 }
 
-typedef void OnMessage(struct nlmsghdr *nlh, void *data);
 typedef struct Collect { OnMessage *fn; void *data; } Collect;
 
 static int on_valid(struct nl_msg *msg, void *arg)
@@ -86,8 +83,7 @@ static int on_valid(struct nl_msg *msg, void *arg)
     return NL_OK;
 }
 
-/* Sends a dump request (stolen) and calls fn for each message of the answer. */
-static bool dump(Msg *msg_stolen, OnMessage *fn, void *data, GError **err)
+bool link_dump(Msg *msg_stolen, OnMessage *fn, void *data, GError **err)
 {
     g_autoptr(Msg) msg = msg_stolen;
     g_autoptr(Sock) sock = sock_open(err);
@@ -121,7 +117,7 @@ GArray *link_list(const char *prefix, GError **err)
     struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
     Msg *msg = nlmsg_alloc_simple(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP);
     nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
-    return dump(msg, list_one, &l, err) ? g_steal_pointer(&found) : NULL;
+    return link_dump(msg, list_one, &l, err) ? g_steal_pointer(&found) : NULL;
 }
 
 static void get_one(struct nlmsghdr *nlh, void *data)
@@ -139,13 +135,13 @@ bool link_get(const char *name, LinkInfo *ret_info, GError **err)
         return false;
     Msg *msg = link_msg(RTM_GETLINK, 0, AF_UNSPEC, (int) index);
     nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST;
-    if (!dump(msg, get_one, &info, err) || !info.index)
+    if (!link_dump(msg, get_one, &info, err) || !info.index)
         return false;
     *ret_info = info;
     return true;
 }
 
-static bool need(const char *name, LinkInfo *info, GError **err)
+bool link_need(const char *name, LinkInfo *info, GError **err)
 {
     if (link_get(name, info, err))
         return true;
@@ -184,7 +180,7 @@ bool link_bridge_ensure(const char *name, const char *mac, gint64 mtu, GError **
     nla_put_string(msg, IFLA_IFNAME, name);
     put_mac(msg, IFLA_ADDRESS, mac);
     put_bridge_info(msg);
-    return talk(msg, "bridge", name, NULL, err) && (info.mtu == mtu || link_mtu(name, mtu, err));
+    return link_talk(msg, "bridge", name, NULL, err) && (info.mtu == mtu || link_mtu(name, mtu, err));
 }
 
 bool link_tap_ensure(const char *name, gint64 mtu, GError **err)
@@ -224,20 +220,20 @@ bool link_veth_make(const char *name, const char *peer, const char *peer_mac, gi
     nla_nest_end(msg, inner);
     nla_nest_end(msg, data);
     nla_nest_end(msg, info);
-    return talk(msg, "veth", name, NULL, err);
+    return link_talk(msg, "veth", name, NULL, err);
 }
 
 bool link_absent(const char *name, GError **err)
 {
     static const int gone[] = { NLE_NODEV, NLE_OBJ_NOTFOUND, 0 };
     unsigned index = if_nametoindex(name);
-    return !index || talk(link_msg(RTM_DELLINK, 0, AF_UNSPEC, (int) index), "removing", name, gone, err);
+    return !index || link_talk(link_msg(RTM_DELLINK, 0, AF_UNSPEC, (int) index), "removing", name, gone, err);
 }
 
 bool link_up(const char *name, bool up, GError **err)
 {
     LinkInfo info;
-    if (!need(name, &info, err))
+    if (!link_need(name, &info, err))
         return false;
     if (info.up == up)
         return true;
@@ -245,37 +241,37 @@ bool link_up(const char *name, bool up, GError **err)
     struct ifinfomsg *head = nlmsg_data(nlmsg_hdr(msg));
     head->ifi_change = IFF_UP;
     head->ifi_flags = up ? IFF_UP : 0;
-    return talk(msg, up ? "setting up" : "setting down", name, NULL, err);
+    return link_talk(msg, up ? "setting up" : "setting down", name, NULL, err);
 }
 
 bool link_mtu(const char *name, gint64 mtu, GError **err)
 {
     LinkInfo info;
-    if (!need(name, &info, err))
+    if (!link_need(name, &info, err))
         return false;
     if (info.mtu == mtu)
         return true;
     Msg *msg = link_msg(RTM_NEWLINK, 0, AF_UNSPEC, info.index);
     nla_put_u32(msg, IFLA_MTU, (guint32) mtu);
-    return talk(msg, "MTU of", name, NULL, err);
+    return link_talk(msg, "MTU of", name, NULL, err);
 }
 
 bool link_enslave(const char *name, const char *bridge, GError **err)
 {
     LinkInfo info, master;
-    if (!need(name, &info, err) || !need(bridge, &master, err))
+    if (!link_need(name, &info, err) || !link_need(bridge, &master, err))
         return false;
     if (info.master == master.index)
         return true;
     Msg *msg = link_msg(RTM_NEWLINK, 0, AF_UNSPEC, info.index);
     nla_put_u32(msg, IFLA_MASTER, (guint32) master.index);
-    return talk(msg, "adding to its bridge", name, NULL, err);
+    return link_talk(msg, "adding to its bridge", name, NULL, err);
 }
 
 bool link_bridge_port(const char *name, const BridgePort *flags, GError **err)
 {
     LinkInfo info;
-    if (!need(name, &info, err))
+    if (!link_need(name, &info, err))
         return false;
     Msg *msg = link_msg(RTM_SETLINK, 0, AF_BRIDGE, info.index);
     struct nlattr *port = nla_nest_start(msg, IFLA_PROTINFO | NLA_F_NESTED);
@@ -283,7 +279,7 @@ bool link_bridge_port(const char *name, const BridgePort *flags, GError **err)
     nla_put_u8(msg, IFLA_BRPORT_UNICAST_FLOOD, flags->flood);
     nla_put_u8(msg, IFLA_BRPORT_LOCKED, flags->locked);
     nla_nest_end(msg, port);
-    return talk(msg, "bridge port", name, NULL, err);
+    return link_talk(msg, "bridge port", name, NULL, err);
 }
 
 typedef struct Fdb { int index; GArray *macs; } Fdb;
@@ -308,7 +304,7 @@ static bool fdb_change(const char *name, int index, const guint8 *mac, bool add,
                                   NLM_F_REQUEST | NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_REPLACE : 0));
     nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
     nla_put(msg, NDA_LLADDR, 6, mac);
-    return talk(msg, "forwarding entry of", name, add ? NULL : gone, err);
+    return link_talk(msg, "forwarding entry of", name, add ? NULL : gone, err);
 }
 
 static bool has_mac(const GArray *macs, const guint8 *mac)
@@ -323,14 +319,14 @@ bool link_fdb(const char *name, const GArray *macs, GError **err)
 {
     LinkInfo info;
     g_autoptr(GArray) present = g_array_new(FALSE, FALSE, 6);
-    if (!need(name, &info, err))
+    if (!link_need(name, &info, err))
         return false;
     Fdb fdb = { info.index, present };
     /* This header, not ndmsg, makes the kernel look at this port only. */
     struct ifinfomsg head = { .ifi_family = AF_BRIDGE, .ifi_index = info.index };
     Msg *msg = nlmsg_alloc_simple(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP);
     nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
-    bool ok = dump(msg, fdb_one, &fdb, err);
+    bool ok = link_dump(msg, fdb_one, &fdb, err);
     for (guint i = 0; ok && i < present->len; i++) {
         const guint8 *mac = (const guint8 *) present->data + 6 * i;
         /* The interface's own address is the kernel's entry. */
@@ -343,14 +339,14 @@ bool link_fdb(const char *name, const GArray *macs, GError **err)
     return ok;
 }
 
-static void ip_bytes(Ip ip, guint8 out[16])
+void link_ip_bytes(Ip ip, guint8 out[16])
 {
     int n = ip.version == 4 ? 4 : 16;
     for (int i = 0; i < n; i++)
         out[i] = (guint8) (ip.n >> (8 * (n - 1 - i)));
 }
 
-static Ip ip_of(int version, const guint8 *raw)
+Ip link_ip_of(int version, const guint8 *raw)
 {
     Ip ip = { .version = version };
     for (int i = 0; i < (version == 4 ? 4 : 16); i++)
@@ -372,7 +368,7 @@ static void addr_one(struct nlmsghdr *nlh, void *data)
     struct nlattr *attr = tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS];
     if (!attr || (head->ifa_family == AF_INET6 && head->ifa_scope == RT_SCOPE_LINK))
         return;
-    Cidr c = { ip_of(head->ifa_family == AF_INET ? 4 : 6, nla_data(attr)), head->ifa_prefixlen };
+    Cidr c = { link_ip_of(head->ifa_family == AF_INET ? 4 : 6, nla_data(attr)), head->ifa_prefixlen };
     g_array_append_val(a->found, c);
 }
 
@@ -381,7 +377,7 @@ static bool addr_change(const char *name, int index, Cidr c, bool add, GError **
     static const int fine[] = { NLE_EXIST, NLE_NOADDR, 0 };
     int family = c.base.version == 4 ? AF_INET : AF_INET6, size = family == AF_INET ? 4 : 16;
     guint8 raw[16];
-    ip_bytes(c.base, raw);
+    link_ip_bytes(c.base, raw);
     struct ifaddrmsg head = { .ifa_family = (guint8) family, .ifa_prefixlen = (guint8) c.prefix, .ifa_index = (guint32) index,
                               .ifa_flags = family == AF_INET6 ? IFA_F_NODAD : 0 };
     Msg *msg = nlmsg_alloc_simple(add ? RTM_NEWADDR : RTM_DELADDR, NLM_F_REQUEST | NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0));
@@ -390,10 +386,10 @@ static bool addr_change(const char *name, int index, Cidr c, bool add, GError **
     nla_put(msg, IFA_ADDRESS, size, raw);
     if (add && family == AF_INET && c.prefix < 31) {
         guint8 last[16];
-        ip_bytes(cidr_last(c), last);
+        link_ip_bytes(cidr_last(c), last);
         nla_put(msg, IFA_BROADCAST, 4, last);
     }
-    return talk(msg, "address of", name, fine, err);
+    return link_talk(msg, "address of", name, fine, err);
 }
 
 static bool has_cidr(const GArray *list, Cidr c)
@@ -410,13 +406,13 @@ bool link_addresses(const char *name, const GArray *cidrs, GError **err)
 {
     LinkInfo info;
     g_autoptr(GArray) present = g_array_new(FALSE, FALSE, sizeof(Cidr));
-    if (!need(name, &info, err))
+    if (!link_need(name, &info, err))
         return false;
     Addrs a = { info.index, present };
     struct ifaddrmsg head = { .ifa_family = AF_UNSPEC };
     Msg *msg = nlmsg_alloc_simple(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
     nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
-    bool ok = dump(msg, addr_one, &a, err);
+    bool ok = link_dump(msg, addr_one, &a, err);
     for (guint i = 0; ok && i < present->len; i++)
         if (!has_cidr(cidrs, g_array_index(present, Cidr, i)))
             ok = addr_change(name, info.index, g_array_index(present, Cidr, i), false, err);
@@ -431,7 +427,7 @@ bool link_default_route(const char *name, int version, const Ip *gateway, GError
     static const int gone[] = { NLE_OBJ_NOTFOUND, 0 };
     LinkInfo info;
     guint8 raw[16];
-    if (!need(name, &info, err))
+    if (!link_need(name, &info, err))
         return false;
     struct rtmsg head = { .rtm_family = version == 4 ? AF_INET : AF_INET6, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC,
                           .rtm_scope = RT_SCOPE_UNIVERSE, .rtm_type = RTN_UNICAST };
@@ -442,8 +438,8 @@ bool link_default_route(const char *name, int version, const Ip *gateway, GError
     nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
     nla_put_u32(msg, RTA_OIF, (guint32) info.index);
     if (gateway) {
-        ip_bytes(*gateway, raw);
+        link_ip_bytes(*gateway, raw);
         nla_put(msg, RTA_GATEWAY, version == 4 ? 4 : 16, raw);
     }
-    return talk(msg, "default route of", name, gateway ? NULL : gone, err);
+    return link_talk(msg, "default route of", name, gateway ? NULL : gone, err);
 }

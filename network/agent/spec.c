@@ -12,7 +12,7 @@ static bool bad(GError **err, const char *what, const json_t *v)
     return nv_fail(err, NV_ERR_INVALID, "%s is not acceptable: %s", what, json_is_string(v) ? json_string_value(v) : "wrong type");
 }
 
-static bool get_id12(const json_t *v, const char *what, Id12 *ret, GError **err)
+bool spec_get_id12(const json_t *v, const char *what, Id12 *ret, GError **err)
 {
     if (!json_is_string(v) || !id_is_uuid(json_string_value(v)))
         return bad(err, what, v);
@@ -20,13 +20,13 @@ static bool get_id12(const json_t *v, const char *what, Id12 *ret, GError **err)
     return true;
 }
 
-static bool get_ip(const json_t *v, const char *what, Ip *ret, GError **err)
+bool spec_get_ip(const json_t *v, const char *what, Ip *ret, GError **err)
 {
     return (json_is_string(v) && ip_parse(json_string_value(v), ret)) || bad(err, what, v);
 }
 
 /* An address counts as a prefix of its whole length. */
-static bool get_cidr(const json_t *v, bool strict, const char *what, Cidr *ret, GError **err)
+bool spec_get_cidr(const json_t *v, bool strict, const char *what, Cidr *ret, GError **err)
 {
     const char *text = json_string_value(v);
     Ip ip;
@@ -37,7 +37,7 @@ static bool get_cidr(const json_t *v, bool strict, const char *what, Cidr *ret, 
     return (text && cidr_parse(text, strict, ret)) || bad(err, what, v);
 }
 
-static bool get_mac(const json_t *v, const char *what, char ret[18], GError **err)
+bool spec_get_mac(const json_t *v, const char *what, char ret[18], GError **err)
 {
     guint8 raw[6];
     if (!json_is_string(v) || !mac_parse(json_string_value(v), raw))
@@ -66,33 +66,33 @@ static bool is_domain(const char *s)
 }
 
 /* Fills list (of Ip, or of Cidr) from an array of texts. */
-static bool get_ips(const json_t *array, const char *what, GArray *list, GError **err)
+bool spec_get_ips(const json_t *array, const char *what, GArray *list, GError **err)
 {
     size_t i;
     json_t *v;
     json_array_foreach((json_t *) array, i, v) {
         Ip ip;
-        if (!get_ip(v, what, &ip, err))
+        if (!spec_get_ip(v, what, &ip, err))
             return false;
         g_array_append_val(list, ip);
     }
     return true;
 }
 
-static bool get_cidrs(const json_t *array, bool strict, const char *what, GArray *list, GError **err)
+bool spec_get_cidrs(const json_t *array, bool strict, const char *what, GArray *list, GError **err)
 {
     size_t i;
     json_t *v;
     json_array_foreach((json_t *) array, i, v) {
         Cidr c;
-        if (!get_cidr(v, strict, what, &c, err))
+        if (!spec_get_cidr(v, strict, what, &c, err))
             return false;
         g_array_append_val(list, c);
     }
     return true;
 }
 
-static bool get_mtu(const json_t *args, gint64 *ret, GError **err)
+bool spec_get_mtu(const json_t *args, gint64 *ret, GError **err)
 {
     *ret = json_get_int(args, "mtu", 1500);
     return (*ret >= MTU_MIN && *ret <= MTU_MAX) || nv_fail(err, NV_ERR_INVALID, "mtu %" G_GINT64_FORMAT " is out of range", *ret);
@@ -116,19 +116,19 @@ static bool port_lists(const json_t *args, PortSpec *p, GError **err)
         Pair pair;
         const json_t *mac = json_object_get(v, "mac");
         g_strlcpy(pair.mac, p->mac, sizeof pair.mac);
-        if (!get_cidr(json_object_get(v, "ip"), false, "pairs", &pair.cidr, err) ||
-            (mac && !json_is_null(mac) && !get_mac(mac, "pairs", pair.mac, err)))
+        if (!spec_get_cidr(json_object_get(v, "ip"), false, "pairs", &pair.cidr, err) ||
+            (mac && !json_is_null(mac) && !spec_get_mac(mac, "pairs", pair.mac, err)))
             return false;
         pair.cidr.base = cidr_first(pair.cidr);
         g_array_append_val(p->pairs, pair);
     }
     json_array_foreach(json_object_get(args, "groups"), i, v) {
         Id12 g;
-        if (!get_id12(v, "groups", &g, err))
+        if (!spec_get_id12(v, "groups", &g, err))
             return false;
         g_array_append_val(p->groups, g);
     }
-    return get_ips(json_object_get(args, "addresses"), "addresses", p->addresses, err);
+    return spec_get_ips(json_object_get(args, "addresses"), "addresses", p->addresses, err);
 }
 
 PortSpec *spec_port_parse(const json_t *args, GError **err)
@@ -143,8 +143,8 @@ PortSpec *spec_port_parse(const json_t *args, GError **err)
     p->tap = id_tap(p->id);
     p->port_security = json_get_bool(args, "port_security", true);
     p->up = json_get_bool(args, "up", true);
-    if (!get_id12(json_object_get(args, "network_id"), "network_id", &p->network, err) || !get_mtu(args, &p->mtu, err) ||
-        !get_mac(json_object_get(args, "mac"), "mac", p->mac, err) || !port_lists(args, p, err))
+    if (!spec_get_id12(json_object_get(args, "network_id"), "network_id", &p->network, err) || !spec_get_mtu(args, &p->mtu, err) ||
+        !spec_get_mac(json_object_get(args, "mac"), "mac", p->mac, err) || !port_lists(args, p, err))
         return NULL;
     p->bridge = id_bridge(network);
     return g_steal_pointer(&p);
@@ -187,14 +187,14 @@ static bool rule_parse(const json_t *v, GroupRule *r, GError **err)
         return false;
     if (cidr && !json_is_null(cidr)) {
         r->has_cidr = true;
-        if (!get_cidr(cidr, false, "cidr of a rule", &r->cidr, err))
+        if (!spec_get_cidr(cidr, false, "cidr of a rule", &r->cidr, err))
             return false;
         r->cidr.base = cidr_first(r->cidr);
         if (r->cidr.base.version != r->version)
             return nv_fail(err, NV_ERR_INVALID, "cidr of a rule is of another IP version");
     }
     r->has_group = group && !json_is_null(group);
-    return !r->has_group || get_id12(group, "remote_group of a rule", &r->group, err);
+    return !r->has_group || spec_get_id12(group, "remote_group of a rule", &r->group, err);
 }
 
 GroupSpec *spec_group_parse(const json_t *args, GError **err)
@@ -212,8 +212,8 @@ GroupSpec *spec_group_parse(const json_t *args, GError **err)
             return NULL;
         g_array_append_val(g->rules, r);
     }
-    if (!get_cidrs(json_object_get(args, "members4"), false, "members4", g->members, err) ||
-        !get_cidrs(json_object_get(args, "members6"), false, "members6", g->members, err))
+    if (!spec_get_cidrs(json_object_get(args, "members4"), false, "members4", g->members, err) ||
+        !spec_get_cidrs(json_object_get(args, "members6"), false, "members6", g->members, err))
         return NULL;
     for (guint m = 0; m < g->members->len; m++) {
         Cidr *c = &g_array_index(g->members, Cidr, m);
@@ -279,9 +279,9 @@ static bool dhcp_port_parse(const json_t *v, GPtrArray *list, GError **err)
     p->ips = g_array_new(FALSE, TRUE, sizeof(Ip));
     p->options = g_array_new(FALSE, TRUE, sizeof(DhcpOption));
     g_ptr_array_add(list, p);
-    if (!get_id12(json_object_get(v, "id"), "id of a DHCP port", &p->n, err) ||
-        !get_mac(json_object_get(v, "mac"), "mac of a DHCP port", p->mac, err) ||
-        !get_ips(json_object_get(v, "ips"), "ips of a DHCP port", p->ips, err))
+    if (!spec_get_id12(json_object_get(v, "id"), "id of a DHCP port", &p->n, err) ||
+        !spec_get_mac(json_object_get(v, "mac"), "mac of a DHCP port", p->mac, err) ||
+        !spec_get_ips(json_object_get(v, "ips"), "ips of a DHCP port", p->ips, err))
         return false;
     /* One port's odd name or option must not keep its whole network from working. */
     g_strlcpy(p->hostname, hostname && is_label(hostname, strlen(hostname)) ? hostname : "", sizeof p->hostname);
@@ -302,8 +302,8 @@ static bool subnet_routes(const json_t *array, DhcpSubnet *s, GError **err)
     json_t *v;
     json_array_foreach((json_t *) array, i, v) {
         DhcpRoute r;
-        if (!get_cidr(json_object_get(v, "destination"), false, "destination", &r.destination, err) ||
-            !get_ip(json_object_get(v, "nexthop"), "nexthop", &r.nexthop, err))
+        if (!spec_get_cidr(json_object_get(v, "destination"), false, "destination", &r.destination, err) ||
+            !spec_get_ip(json_object_get(v, "nexthop"), "nexthop", &r.nexthop, err))
             return false;
         r.destination.base = cidr_first(r.destination);
         g_array_append_val(s->routes, r);
@@ -325,8 +325,8 @@ static bool dhcp_subnet_parse(const json_t *v, GPtrArray *list, GError **err)
         if (g_strcmp0(json_get_str(v, "mode"), modes[i].name) == 0)
             s->mode = modes[i].mode;
     s->has_gateway = gateway && !json_is_null(gateway);
-    return get_id12(json_object_get(v, "id"), "id of a subnet", &s->n, err) && get_cidr(json_object_get(v, "cidr"), true, "cidr", &s->cidr, err) &&
-           (!s->has_gateway || get_ip(gateway, "gateway", &s->gateway, err)) && get_ips(json_object_get(v, "dns"), "dns", s->dns, err) &&
+    return spec_get_id12(json_object_get(v, "id"), "id of a subnet", &s->n, err) && spec_get_cidr(json_object_get(v, "cidr"), true, "cidr", &s->cidr, err) &&
+           (!s->has_gateway || spec_get_ip(gateway, "gateway", &s->gateway, err)) && spec_get_ips(json_object_get(v, "dns"), "dns", s->dns, err) &&
            subnet_routes(json_object_get(v, "routes"), s, err);
 }
 
@@ -341,8 +341,8 @@ static bool dhcp_parse(const json_t *dhcp, NetworkSpec *n, GError **err)
     if (domain && *domain && !is_domain(domain))
         return bad(err, "domain", json_object_get(dhcp, "domain"));
     g_strlcpy(n->domain, domain ? domain : "", sizeof n->domain);
-    if (!get_mac(json_object_get(dhcp, "mac"), "mac", n->dhcp_mac, err) ||
-        !get_cidrs(json_object_get(dhcp, "addresses"), false, "addresses", n->dhcp_addresses, err))
+    if (!spec_get_mac(json_object_get(dhcp, "mac"), "mac", n->dhcp_mac, err) ||
+        !spec_get_cidrs(json_object_get(dhcp, "addresses"), false, "addresses", n->dhcp_addresses, err))
         return false;
     json_array_foreach(json_object_get(dhcp, "ports"), i, v)
         if (!dhcp_port_parse(v, n->ports, err))
@@ -370,8 +370,8 @@ NetworkSpec *spec_network_parse(const json_t *args, GError **err)
     if (zone < 0 || zone > ZONE_MAX)
         return nv_fail(err, NV_ERR_INVALID, "zone is out of range"), NULL;
     n->zone = (int) zone;
-    if (!get_mtu(args, &n->mtu, err) || !get_cidrs(json_object_get(args, "host_addresses"), false, "host_addresses", n->host_addresses, err) ||
-        !get_cidrs(json_object_get(args, "nat"), false, "nat", n->nat, err) || !dhcp_parse(json_object_get(args, "dhcp"), n, err))
+    if (!spec_get_mtu(args, &n->mtu, err) || !spec_get_cidrs(json_object_get(args, "host_addresses"), false, "host_addresses", n->host_addresses, err) ||
+        !spec_get_cidrs(json_object_get(args, "nat"), false, "nat", n->nat, err) || !dhcp_parse(json_object_get(args, "dhcp"), n, err))
         return NULL;
     for (guint i = 0; i < n->nat->len; i++) {
         Cidr *c = &g_array_index(n->nat, Cidr, i);

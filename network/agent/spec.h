@@ -65,3 +65,14 @@ void spec_network_free(NetworkSpec *n);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PortSpec, spec_port_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GroupSpec, spec_group_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(NetworkSpec, spec_network_free)
+
+/* Single values, for the parsers of other verbs too; what names the member in the error. */
+bool spec_get_id12(const json_t *v, const char *what, Id12 *ret, GError **err);
+bool spec_get_ip(const json_t *v, const char *what, Ip *ret, GError **err);
+/* An address counts as a prefix of its whole length; strict: no host bits. */
+bool spec_get_cidr(const json_t *v, bool strict, const char *what, Cidr *ret, GError **err);
+bool spec_get_mac(const json_t *v, const char *what, char ret[18], GError **err);
+bool spec_get_mtu(const json_t *args, gint64 *ret, GError **err);
+/* Fills list (of Ip, or of Cidr) from an array of texts. */
+bool spec_get_ips(const json_t *array, const char *what, GArray *list, GError **err);
+bool spec_get_cidrs(const json_t *array, bool strict, const char *what, GArray *list, GError **err);

@@ -1,0 +1,18 @@
+/* network/agent/link_netlink.h -- messages to the kernel and its answers, for the link*.c files only. */
+#pragma once
+#include "core/error.h"
+#include "core/ip.h"
+#include "network/agent/link.h"
+#include <netlink/msg.h>
+
+typedef struct nl_msg Msg;
+/* Sends msg (stolen) and waits for the kernel's answer; codes in the 0-ended list ok are as good as success. */
+bool link_talk(Msg *msg_stolen, const char *what, const char *name, const int *ok, GError **err);
+/* Sends a dump request (stolen) and calls fn for each message of the answer. */
+typedef void OnMessage(struct nlmsghdr *nlh, void *data);
+bool link_dump(Msg *msg_stolen, OnMessage *fn, void *data, GError **err);
+/* As link_get; an interface that is not there is an error. */
+bool link_need(const char *name, LinkInfo *info, GError **err);
+/* An address in network byte order, 4 or 16 bytes. */
+void link_ip_bytes(Ip ip, guint8 out[16]);
+Ip link_ip_of(int version, const guint8 *raw);
