@@ -67,6 +67,7 @@ static const Option options[] = {
     { "quota.backup_gigabytes",     OPT_INT, "1000", -1, 1000000000, "GiB of backups of a project." },
     { "quota.volume_groups",        OPT_INT, "10", -1, 1000000, "Volume groups of a project." },
 
+    { "network.driver",      OPT_STR, "bridge", 0, 0, "bridge: Linux bridges and nftables." },
     { "network.mtu",         OPT_INT, "1450", 68, 9216, "MTU of new networks: what VXLAN between hosts leaves of 1500. The public network has 1500." },
     { "network.dns_domain",  OPT_STR, "nuvolet.internal", 0, 0, "Domain of the names of ports, as DHCP and DNS of each network tell them." },
     { "network.public_name", OPT_STR, "public", 0, 0, "Name of the external and shared network that is made at first start." },

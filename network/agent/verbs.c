@@ -2,13 +2,12 @@
 #include "core/error.h"
 #include "core/fault.h"
 #include "core/log.h"
-#include "core/proc.h"
 #include "network/agent/agent.h"
 #include "network/agent/dhcp.h"
+#include "network/agent/driver.h"
 #include "network/agent/link.h"
 #include "network/agent/metadata.h"
 #include "network/agent/netns.h"
-#include "network/agent/rules.h"
 #include "network/agent/wanted.h"
 #include "network/agent/watch.h"
 #include "network/agent/wiring.h"
@@ -44,7 +43,7 @@ static json_t *network_ensure(const json_t *args, GError **err)
     if (spec->host_addresses->len && !write_file("/proc/sys/net/ipv4/ip_forward", "1"))
         return nv_fail_errno(err, NV_ERR_HOST_FAULT, "the host cannot be made a gateway: ip_forward"), NULL;
     g_mutex_lock(wanted_lock());
-    bool ok = rules_network_ensure(spec, err) && fault_point("net.network_rules_done", err) && wiring_network_ensure(spec, err);
+    bool ok = driver()->network_rules_ensure(spec, err) && fault_point("net.network_rules_done", err) && wiring_network_ensure(spec, err);
     if (ok)
         wanted_network_put(g_steal_pointer(&spec));
     g_mutex_unlock(wanted_lock());
@@ -58,18 +57,18 @@ static json_t *network_absent(const json_t *args, GError **err)
     wanted_network_drop(n.s);
     g_mutex_unlock(wanted_lock());
     /* Not wanted any more, so no repair makes it again; the kernel takes its time to remove links, and others need not wait for it. */
-    return answer(wiring_network_absent(n.s, err) && rules_network_absent(n.s, err));
+    return answer(wiring_network_absent(n.s, err) && driver()->network_rules_absent(n.s, err));
 }
 
 static json_t *group_ensure(const json_t *args, GError **err)
 {
     g_autoptr(GroupSpec) spec = spec_group_parse(args, err);
-    return answer(spec && rules_group_ensure(g_steal_pointer(&spec), err));
+    return answer(spec && driver()->group_ensure(g_steal_pointer(&spec), err));
 }
 
 static json_t *group_absent(const json_t *args, GError **err)
 {
-    return answer(rules_group_absent(name_of(args).s, err));
+    return answer(driver()->group_absent(name_of(args).s, err));
 }
 
 static json_t *port_ensure(const json_t *args, GError **err)
@@ -81,7 +80,7 @@ static json_t *port_ensure(const json_t *args, GError **err)
     g_mutex_lock(wanted_lock());
     /* A port whose network is not here yet is asked for again, after its network. */
     bool ok = link_get(spec->bridge.s, &bridge, NULL) || nv_fail(err, NV_ERR_AGENT, "network %s is not on this host yet", spec->network.s);
-    ok = ok && rules_port_ensure(g_steal_pointer(&rules), err) && fault_point("net.port_rules_done", err) && wiring_port_ensure(spec, err);
+    ok = ok && driver()->port_rules_ensure(g_steal_pointer(&rules), err) && fault_point("net.port_rules_done", err) && wiring_port_ensure(spec, err);
     if (ok)
         wanted_port_put(g_steal_pointer(&spec));
     g_mutex_unlock(wanted_lock());
@@ -95,7 +94,7 @@ static json_t *port_absent(const json_t *args, GError **err)
     wanted_port_drop(n.s);
     g_mutex_unlock(wanted_lock());
     /* The tap goes first: it is never there without its rules. */
-    return answer(wiring_port_absent(n.s, err) && rules_port_absent(n.s, err));
+    return answer(wiring_port_absent(n.s, err) && driver()->port_rules_absent(n.s, err));
 }
 
 static GHashTable *names_new(void)
@@ -135,7 +134,7 @@ static json_t *net_list(const json_t *args, GError **err)
 {
     g_autoptr(GHashTable) networks = names_new(), ports = names_new(), groups = names_new(), spaces = names_new(), taps = names_new();
     (void) args;
-    if (!rules_list(ports, groups, err) || !add_links(networks, "nvb", err) || !add_links(networks, "nvd", err) || !add_links(taps, "nvt", err))
+    if (!driver()->list(ports, groups, err) || !add_links(networks, "nvb", err) || !add_links(networks, "nvd", err) || !add_links(taps, "nvt", err))
         return NULL;
     add_all(networks, dhcp_list(), 0);
     add_all(networks, netns_list(), strlen("nuvolet-"));
@@ -168,23 +167,13 @@ const Verb network_verbs[] = {
     { "net.list", net_list, no_args },                  VERBS_END,
 };
 
-/* Bridged packets must pass the inet tables; each of our bridges asks for it, which needs the module. */
-static bool need_br_netfilter(GError **err)
-{
-    static const char *const modprobe[] = { "modprobe", "br_netfilter", NULL };
-    g_autoptr(GError) why = NULL;
-    if (access("/proc/sys/net/bridge", F_OK) == 0 || (proc_run(modprobe, NULL, NULL, &why) && access("/proc/sys/net/bridge", F_OK) == 0))
-        return true;
-    return nv_fail(err, NV_ERR_HOST_FAULT, "security groups need the kernel's br_netfilter: %s", why ? why->message : "it cannot be loaded");
-}
-
 bool network_agent_start(GError **err)
 {
     wanted_start();
-    return need_br_netfilter(err) && rules_start(err) && dhcp_start(err) && metadata_start(err) && watch_start(err);
+    return driver()->start(err) && dhcp_start(err) && metadata_start(err) && watch_start(err);
 }
 
 bool network_agent_clear(GError **err)
 {
-    return rules_clear(err);
+    return driver()->clear(err);
 }

@@ -4,8 +4,8 @@
 #include "core/log.h"
 #include "core/verb.h"
 #include "network/agent/dhcp.h"
+#include "network/agent/driver.h"
 #include "network/agent/nft_apply.h"
-#include "network/agent/rules.h"
 #include "network/agent/wanted.h"
 #include "network/agent/wiring.h"
 #include <errno.h>
@@ -66,7 +66,7 @@ static void rebuild(void)
     wiring_close();
     log_warn("net.rules_changed_by_others", "action", "rebuilding", NULL);
     verb_event("net.damaged", json_make("s", "what", "rules"));
-    if (!rules_rebuild(&err)) {
+    if (!driver()->rebuild(&err)) {
         /* The taps stay down: closed, and tried again at the next look. */
         log_error("net.rebuild_failed", "error", err->message, NULL);
         return;
@@ -114,8 +114,10 @@ static gpointer watch(gpointer data)
         bool foreign = n > 0 && drain(fd, buf, &seen), due = clock_mono_us() >= look_at;
         if (foreign || (due && !base_is_there()))
             rebuild();
-        else if (due)
+        else if (due) {
+            driver()->look();
             wanted_repair();
+        }
         if (due)
             dhcp_trim_logs();
         if (due)

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "network/agent/dhcp.h"
 #include "network/agent/dnsmasq.h"
+#include "network/agent/driver.h"
 #include "network/agent/link.h"
 #include "network/agent/metadata.h"
 #include "network/agent/netns.h"
@@ -33,7 +34,7 @@ static bool bridge_ensure(const NetworkSpec *n, GError **err)
     bridge_mac(n->n.s, mac);
     const char *b = n->bridge.s;
     bool gateway = n->host_addresses->len > 0;
-    if (!link_bridge_ensure(b, mac, n->mtu, err))
+    if (!driver()->bridge_ensure(b, mac, n->mtu, err))
         return false;
     /* The host answers for its address on this network only, and for none where it has none. */
     wiring_sysctl("ipv4", b, "arp_ignore", gateway ? "1" : "8");
@@ -94,7 +95,6 @@ static bool set_up_inside(void *data, GError **err)
 /* ret_fresh: nothing of an earlier namespace is there. */
 static bool namespace_ensure(const NetworkSpec *n, bool *ret_fresh, GError **err)
 {
-    static const BridgePort flags = { .learning = true, .flood = true };
     Inside in = { n, false };
     LinkInfo host;
     if (netns_exists(n->netns.s) && !netns_run(n->netns.s, look_inside, &in, err))
@@ -113,14 +113,14 @@ static bool namespace_ensure(const NetworkSpec *n, bool *ret_fresh, GError **err
     }
     wiring_sysctl("ipv6", n->veth.s, "disable_ipv6", "1");
     wiring_sysctl("ipv4", n->veth.s, "arp_ignore", "8");
-    return link_mtu(n->veth.s, n->mtu, err) && link_enslave(n->veth.s, n->bridge.s, err) && link_bridge_port(n->veth.s, &flags, err) &&
+    return link_mtu(n->veth.s, n->mtu, err) && driver()->link_join(n->veth.s, n->bridge.s, n->dhcp_mac, err) &&
            link_up(n->veth.s, true, err) && netns_run(n->netns.s, set_up_inside, &in, err);
 }
 
 static bool services_absent(const char *n, const char *veth, const char *netns, GError **err)
 {
     metadata_absent(n);
-    return dhcp_absent(n, err) && link_absent(veth, err) && netns_absent(netns, err);
+    return dhcp_absent(n, err) && driver()->link_leave(veth, err) && link_absent(veth, err) && netns_absent(netns, err);
 }
 
 bool wiring_network_ensure(const NetworkSpec *n, GError **err)
@@ -136,7 +136,7 @@ bool wiring_network_ensure(const NetworkSpec *n, GError **err)
 bool wiring_network_absent(const char *n, GError **err)
 {
     g_autofree char *veth = g_strdup_printf("nvd%s", n), *bridge = g_strdup_printf("nvb%s", n), *netns = g_strdup_printf("nuvolet-%s", n);
-    return services_absent(n, veth, netns, err) && link_absent(bridge, err);
+    return services_absent(n, veth, netns, err) && driver()->bridge_absent(bridge, err);
 }
 
 GHashTable *wiring_links(GError **err)
@@ -147,7 +147,10 @@ GHashTable *wiring_links(GError **err)
         LinkInfo *info = g_memdup2(&g_array_index(list, LinkInfo, i), sizeof *info);
         g_hash_table_replace(links, info->name, info);
     }
-    return links;
+    if (!links || driver()->masters(links, err))
+        return links;
+    g_hash_table_unref(links);
+    return NULL;
 }
 
 bool wiring_network_complete(const NetworkSpec *n, GHashTable *links)
@@ -164,47 +167,19 @@ bool wiring_network_complete(const NetworkSpec *n, GHashTable *links)
 
 /* --- ports --- */
 
-static GArray *port_macs(const PortSpec *p, bool *ret_foreign)
-{
-    GArray *macs = g_array_new(FALSE, FALSE, 6);
-    guint8 mac[6];
-    if (mac_parse(p->mac, mac))
-        g_array_append_vals(macs, mac, 1);
-    *ret_foreign = false;
-    for (guint i = 0; i < p->pairs->len; i++)
-        if (strcmp(g_array_index(p->pairs, Pair, i).mac, p->mac) != 0)
-            *ret_foreign = true;
-    return macs;
-}
-
-/* The bridge knows where the port's MAC is and learns nothing: frames to others never reach this tap, and the MAC cannot be taken over.
- * A port that may use other MACs, or any, has to be learned and flooded. */
-static bool tap_flags(const PortSpec *p, GError **err)
-{
-    bool foreign = false;
-    g_autoptr(GArray) macs = port_macs(p, &foreign);
-    bool open = foreign || !p->port_security;
-    BridgePort flags = { .learning = open, .flood = !p->port_security, .locked = !open };
-    BridgePort unlocked = { .learning = open, .flood = !p->port_security };
-    g_autoptr(GError) why = NULL;
-    if (!link_bridge_port(p->tap.s, &flags, &why) && !link_bridge_port(p->tap.s, &unlocked, err))
-        return false;
-    return link_fdb(p->tap.s, macs, err);
-}
-
 bool wiring_port_ensure(const PortSpec *p, GError **err)
 {
     if (!link_tap_ensure(p->tap.s, p->mtu, err))
         return false;
     wiring_sysctl("ipv6", p->tap.s, "disable_ipv6", "1");
     wiring_sysctl("ipv4", p->tap.s, "arp_ignore", "8");
-    return link_enslave(p->tap.s, p->bridge.s, err) && tap_flags(p, err) && link_up(p->tap.s, p->up, err);
+    return driver()->port_join(p, err) && link_up(p->tap.s, p->up, err);
 }
 
 bool wiring_port_absent(const char *n, GError **err)
 {
     g_autofree char *tap = g_strdup_printf("nvt%s", n);
-    return link_absent(tap, err);
+    return driver()->link_leave(tap, err) && link_absent(tap, err);
 }
 
 bool wiring_port_complete(const PortSpec *p, GHashTable *links)

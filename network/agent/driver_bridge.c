@@ -1,0 +1,96 @@
+/* network/agent/driver_bridge.c -- the driver of Linux bridges: netlink for the links, nftables for the rules. */
+#include "core/error.h"
+#include "core/proc.h"
+#include "network/agent/driver.h"
+#include "network/agent/rules.h"
+#include <string.h>
+#include <unistd.h>
+
+/* Bridged packets must pass the inet tables; each of our bridges asks for it, which needs the module. */
+static bool need_br_netfilter(GError **err)
+{
+    static const char *const modprobe[] = { "modprobe", "br_netfilter", NULL };
+    g_autoptr(GError) why = NULL;
+    if (access("/proc/sys/net/bridge", F_OK) == 0 || (proc_run(modprobe, NULL, NULL, &why) && access("/proc/sys/net/bridge", F_OK) == 0))
+        return true;
+    return nv_fail(err, NV_ERR_HOST_FAULT, "security groups need the kernel's br_netfilter: %s", why ? why->message : "it cannot be loaded");
+}
+
+static bool start(GError **err)
+{
+    return need_br_netfilter(err) && rules_start(err);
+}
+
+static bool link_join(const char *link, const char *bridge, const char *mac, GError **err)
+{
+    static const BridgePort flags = { .learning = true, .flood = true };
+    (void) mac;
+    return link_enslave(link, bridge, err) && link_bridge_port(link, &flags, err);
+}
+
+static bool link_leave(const char *link, GError **err)
+{
+    (void) link, (void) err;
+    return true;                     /* a bridge lets go of a link that is removed */
+}
+
+static GArray *port_macs(const PortSpec *p, bool *ret_foreign)
+{
+    GArray *macs = g_array_new(FALSE, FALSE, 6);
+    guint8 mac[6];
+    if (mac_parse(p->mac, mac))
+        g_array_append_vals(macs, mac, 1);
+    *ret_foreign = false;
+    for (guint i = 0; i < p->pairs->len; i++)
+        if (strcmp(g_array_index(p->pairs, Pair, i).mac, p->mac) != 0)
+            *ret_foreign = true;
+    return macs;
+}
+
+/* The bridge knows where the port's MAC is and learns nothing: frames to others never reach this tap, and the MAC cannot be taken over.
+ * A port that may use other MACs, or any, has to be learned and flooded. */
+static bool port_join(const PortSpec *p, GError **err)
+{
+    bool foreign = false;
+    g_autoptr(GArray) macs = port_macs(p, &foreign);
+    bool open = foreign || !p->port_security;
+    BridgePort flags = { .learning = open, .flood = !p->port_security, .locked = !open };
+    BridgePort unlocked = { .learning = open, .flood = !p->port_security };
+    g_autoptr(GError) why = NULL;
+    if (!link_enslave(p->tap.s, p->bridge.s, err))
+        return false;
+    if (!link_bridge_port(p->tap.s, &flags, &why) && !link_bridge_port(p->tap.s, &unlocked, err))
+        return false;
+    return link_fdb(p->tap.s, macs, err);
+}
+
+static bool masters(GHashTable *links, GError **err)
+{
+    (void) links, (void) err;
+    return true;                     /* the kernel told them */
+}
+
+static void look(void)
+{
+}
+
+const NetDriver driver_bridge = {
+    .name = "bridge",
+    .start = start,
+    .clear = rules_clear,
+    .network_rules_ensure = rules_network_ensure,
+    .network_rules_absent = rules_network_absent,
+    .port_rules_ensure = rules_port_ensure,
+    .port_rules_absent = rules_port_absent,
+    .group_ensure = rules_group_ensure,
+    .group_absent = rules_group_absent,
+    .list = rules_list,
+    .rebuild = rules_rebuild,
+    .bridge_ensure = link_bridge_ensure,
+    .bridge_absent = link_absent,
+    .link_join = link_join,
+    .port_join = port_join,
+    .link_leave = link_leave,
+    .masters = masters,
+    .look = look,
+};
