@@ -69,6 +69,12 @@ static const Option options[] = {
 
     { "network.driver",      OPT_STR, "bridge", 0, 0, "bridge: Linux bridges and nftables." },
     { "network.mtu",         OPT_INT, "1450", 68, 9216, "MTU of new networks: what VXLAN between hosts leaves of 1500. The public network has 1500." },
+    { "network.tunnel_address", OPT_STR, "", 0, 0, "For an agent: the address of this host that VXLAN packets of other hosts come to, on an interface that guests do not reach. "
+      "Empty: networks end at this host. Let UDP to network.vxlan_port through between the hosts." },
+    { "network.vxlan_port",  OPT_INT, "4789", 1, 65535, "For agents: UDP port of VXLAN, the same on every host." },
+    { "network.physical",    OPT_STR, "", 0, 0, "NAME:INTERFACE[:FIRST-LAST], separated by semicolons: physical networks that an administrator's flat and vlan networks are on. "
+      "An agent needs the interface, which has no address of the host; `serve` needs the names, and the VLAN ids it gives out when none is asked for." },
+    { "network.underlay_mtu", OPT_INT, "1500", 576, 65535, "MTU of physical networks, and of what carries VXLAN between hosts: networks get no larger one." },
     { "network.dns_domain",  OPT_STR, "nuvolet.internal", 0, 0, "Domain of the names of ports, as DHCP and DNS of each network tell them." },
     { "network.public_name", OPT_STR, "public", 0, 0, "Name of the external and shared network that is made at first start." },
     { "network.public_cidr", OPT_STR, "172.24.4.0/24", 0, 0, "Its addresses. The host has the first one and is the gateway; what leaves is translated. Empty: no such network." },

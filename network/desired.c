@@ -105,7 +105,7 @@ static json_t *dhcp_part(const GPtrArray *subnets, const json_t *ports)
                      network_dns_domain(), "ports", others, "subnets", served);
 }
 
-json_t *desired_network(const Network *n, const GPtrArray *subnets, const json_t *ports)
+json_t *desired_network(const Network *n, const GPtrArray *subnets, const json_t *ports, json_t *segment_stolen)
 {
     bool gateway = network_is_host_gateway(n);
     json_t *host = json_array(), *nat = json_array();
@@ -116,8 +116,8 @@ json_t *desired_network(const Network *n, const GPtrArray *subnets, const json_t
         append_cidr_of_gateway(host, s);
         json_array_append_new(nat, json_string(s->cidr));
     }
-    return json_make("siiooso", "id", n->id, "mtu", n->mtu, "zone", gateway ? (gint64) 0 : n->vni, "host_addresses", host, "nat", nat,
-                     "external_interface", NULL, "dhcp", dhcp_part(subnets, ports));
+    return json_make("siioooo", "id", n->id, "mtu", n->mtu, "zone", gateway ? (gint64) 0 : n->vni, "host_addresses", host, "nat", nat,
+                     "segment", segment_stolen, "dhcp", dhcp_part(subnets, ports));
 }
 
 static json_t *agent_rule(const GroupRule *r, const char *cidr)
@@ -194,16 +194,18 @@ json_t *desired_port(const Port *p, gint64 mtu)
                      p->admin_state_up);
 }
 
-json_t *desired_network_load(Db *db, const char *network_id, GError **err)
+json_t *desired_network_load(Db *db, const char *host, const char *network_id, GError **err)
 {
     g_autoptr(Network) n = network_find(db, NULL, network_id, err);
     g_autoptr(GPtrArray) subnets = n ? rows_where(db, &subnet_resource, err, "network_id", network_id, NULL) : NULL;
     g_autoptr(json_t) ports = subnets ? db_query(db, err, "desired_ports", "s", network_id) : NULL;
-    return ports ? desired_network(n, subnets, ports) : NULL;
+    json_t *segment = ports ? desired_segment_load(db, n, host, err) : NULL;
+    return segment ? desired_network(n, subnets, ports, segment) : NULL;
 }
 
-json_t *desired_group_load(Db *db, const char *group_id, GError **err)
+json_t *desired_group_load(Db *db, const char *host, const char *group_id, GError **err)
 {
+    (void) host;
     g_autoptr(Group) g = AS(Group, row_get(db, &security_group_resource, group_id, err));
     g_autoptr(GPtrArray) rules = g ? rows_where(db, &security_group_rule_resource, err, "security_group_id", group_id, NULL) : NULL;
     g_autoptr(json_t) members = rules ? db_query(db, err, "group_members", "s", group_id) : NULL;
@@ -211,8 +213,9 @@ json_t *desired_group_load(Db *db, const char *group_id, GError **err)
     return addresses ? desired_group(g, rules, members, addresses) : NULL;
 }
 
-json_t *desired_port_load(Db *db, const char *port_id, GError **err)
+json_t *desired_port_load(Db *db, const char *host, const char *port_id, GError **err)
 {
+    (void) host;
     g_autoptr(Port) p = AS(Port, row_get(db, &port_resource, port_id, err));
     g_autoptr(Network) n = p ? network_find(db, NULL, p->network_id, err) : NULL;
     return n ? desired_port(p, n->mtu) : NULL;

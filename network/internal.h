@@ -127,12 +127,27 @@ int protocol_number(const char *protocol);
 bool group_rules_insert(Db *db, const char *group_id, const char *project_id, bool ingress_from_itself, GError **err);
 
 /* --- desired.c: rows → arguments of the agent's verbs; the first three are pure --- */
-json_t *desired_network(const Network *n, const GPtrArray *subnets, const json_t *ports);
+json_t *desired_network(const Network *n, const GPtrArray *subnets, const json_t *ports, json_t *segment_stolen);
 json_t *desired_group(const Group *g, const GPtrArray *rules, const json_t *members, const json_t *addresses);
 json_t *desired_port(const Port *p, gint64 mtu);
-json_t *desired_network_load(Db *db, const char *network_id, GError **err);
-json_t *desired_group_load(Db *db, const char *group_id, GError **err);
-json_t *desired_port_load(Db *db, const char *port_id, GError **err);
+/* For that host. */
+json_t *desired_network_load(Db *db, const char *host, const char *network_id, GError **err);
+json_t *desired_group_load(Db *db, const char *host, const char *group_id, GError **err);
+json_t *desired_port_load(Db *db, const char *host, const char *port_id, GError **err);
+
+/* --- segment.c --- */
+/* Provider attributes of a new network, whose type is known: checked, an id given out; NV_ERR_CONFLICT when it is taken. */
+bool segment_settle(Db *db, Network *n, GError **err);
+/* The MTU of a network whose owner names none. */
+gint64 segment_mtu(const Network *n);
+bool segment_mtu_check(Db *db, const Network *n, GError **err);
+/* What the host's agent says of tunnels and physical networks, taken over into rows. */
+bool segment_host_update(Db *db, const char *host, GError **err);
+/* {"tunnel_address": text or null, "physical": [{"name", "interface"}]} as the host last said. */
+json_t *segment_host(Db *db, const char *host, GError **err);
+/* network.ensure's member "segment" for a host with that tunnel address (NULL: none); pure.  peers: rows of network_peers. */
+json_t *desired_segment(const Network *n, const char *local, const json_t *peers);
+json_t *desired_segment_load(Db *db, const Network *n, const char *host, GError **err);
 
 /* --- pool.c, rbac.c, addrgroup.c --- */
 /* Settles cidr, version and pool of a new subnet that names a pool; leaves others alone. */
@@ -149,6 +164,8 @@ Handler net_extensions_list, net_extension_show, net_agents_list, net_agent_show
 
 /* --- sync.c: operations; each inside the caller's transaction --- */
 bool sync_network(Db *db, const Ctx *ctx, const char *network_id, GError **err);
+/* A port of the network comes to host or leaves it: other hosts that have the network too must learn where its frames go. */
+bool sync_network_elsewhere(Db *db, const char *network_id, const char *host, GError **err);
 bool sync_network_gone(Db *db, const Ctx *ctx, const char *network_id, GError **err);
 bool sync_group(Db *db, const Ctx *ctx, const char *group_id, GError **err);
 bool sync_group_gone(Db *db, const Ctx *ctx, const char *group_id, GError **err);

@@ -1,5 +1,4 @@
 /* network/net.c -- networks: who sees and uses them, provider attributes, and what may not be deleted yet. */
-#include "core/conf.h"
 #include "core/dialect.h"
 #include "identity/identity.h"
 #include "network/internal.h"
@@ -7,7 +6,7 @@
 
 static const Range mtu_range = { 68, 9216 };
 static const Range segment_range = { 1, 16777215 };
-static const char *const network_types[] = { "flat", "vxlan", "local", NULL };
+static const char *const network_types[] = { "flat", "vlan", "vxlan", "local", NULL };
 const Child network_tags = { .kind = CHILD_STRINGS, .table = "network_tag", .parent = "parent_id", .value = "tag" };
 const Filter tag_filters[] = { TAG_FILTERS, { NULL, NULL, NULL } };
 static const Child network_subnets = { .kind = CHILD_STRINGS, .table = "subnet", .parent = "network_id", .value = "id" };
@@ -104,7 +103,7 @@ bool network_is_owner(const Ctx *ctx, const Network *n)
 
 bool network_is_host_gateway(const Network *n)
 {
-    return n->external && strcmp(n->network_type, "flat") == 0;
+    return n->external && strcmp(n->network_type, "flat") == 0 && g_strcmp0(n->physical_network, "public") == 0;
 }
 
 Network *network_find(Db *db, const Ctx *ctx, const char *id, GError **err)
@@ -121,21 +120,6 @@ bool network_usable(Db *db, const Ctx *ctx, const Network *n, GError **err)
     if (!db_query_int(db, err, &shared, "network_shared_with", "ss", n->id, ctx->project_id))
         return false;
     return shared || nv_fail(err, NV_ERR_FORBIDDEN, "It is not allowed to create an interface on external network %s", n->id);
-}
-
-static bool provider_check(const Network *n, GError **err)
-{
-    bool flat = strcmp(n->network_type, "flat") == 0, vxlan = strcmp(n->network_type, "vxlan") == 0;
-    if (flat && !n->physical_network)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: physical_network required for flat provider network.");
-    if (flat && strcmp(n->physical_network, "public") != 0)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: physical_network '%s' unknown for flat provider network.",
-                       n->physical_network);
-    if (!flat && n->physical_network)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: provider:physical_network specified for %s network.", n->network_type);
-    if (!vxlan && n->segmentation_id)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: provider:segmentation_id specified for %s network.", n->network_type);
-    return true;
 }
 
 /* Flags and policies say the same. */
@@ -159,17 +143,14 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
         ROW_SET_STR(n, network_type, "vxlan");
     }
     if (!row_knows(row, &n->mtu))
-        ROW_SET_INT(n, mtu, strcmp(n->network_type, "flat") == 0 ? 1500 : conf_int("network.mtu"));
-    if (!provider_check(n, err) || !db_query_int(db, err, &n->vni, "network_next_vni", ""))
+        ROW_SET_INT(n, mtu, segment_mtu(n));
+    if (!db_query_int(db, err, &n->vni, "network_next_vni", ""))
         return false;
     if (n->vni > 65535)
         return nv_fail(err, NV_ERR_CONFLICT, "Unable to create the network. No available network found in maximum allowed attempts.");
     row_touch(row, &n->vni);
-    if (strcmp(n->network_type, "vxlan") == 0 && !n->segmentation_id) {
-        if (!db_query_int(db, err, &n->segmentation_id, "network_next_segment", "i", n->vni))
-            return false;
-        row_touch(row, &n->segmentation_id);
-    }
+    if (!segment_settle(db, n, err) || !segment_mtu_check(db, n, err))
+        return false;
     if (n->is_default && !n->external)
         ROW_SET_BOOL(n, is_default, false);
     return group_default(db, n->project_id, NULL, err) && everybody(db, n, NULL, err);
@@ -186,6 +167,8 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
         return nv_fail(err, NV_ERR_CONFLICT, "Unable to reconfigure sharing settings for network %s. Multiple tenants are using it.", n->id);
     if (!n->external && n->is_default)
         ROW_SET_BOOL(n, is_default, false);
+    if (n->mtu != old->mtu && !segment_mtu_check(db, n, err))
+        return false;
     BUMP(n, old);
     return everybody(db, n, old, err) && sync_network(db, ctx, n->id, err);
 }

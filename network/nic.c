@@ -1,5 +1,6 @@
 /* network/nic.c -- what compute asks of the network: NICs of a server, made, bound to a host, plugged, and let go. */
 #include "core/id.h"
+#include "core/log.h"
 #include "identity/identity.h"
 #include "network/push.h"
 #include <string.h>
@@ -144,7 +145,7 @@ bool network_ports_bind(Db *db, const char *server_id, const char *host, GError 
     if (!ports || !db_exec(db, err, "ports_bind", "ss", server_id, host))
         return false;
     json_array_foreach(ports, i, port)
-        if (!sync_groups_of_port(db, NULL, json_get_str(port, "id"), err))
+        if (!sync_groups_of_port(db, NULL, json_get_str(port, "id"), err) || !sync_network_elsewhere(db, json_get_str(port, "network_id"), host, err))
             return false;
     return true;
 }
@@ -160,27 +161,53 @@ bool network_ports_release(Db *db, const char *server_id, GError **err)
     return ports && db_exec(db, err, "ports_release_owned", "s", server_id) && db_exec(db, err, "ports_release", "s", server_id);
 }
 
+/* The other hosts learn of the server's ports before it starts, if they can: what fails here is the queued operation's to repeat. */
+static bool tell_others(Db *db, const char *host, const json_t *networks, GError **err)
+{
+    size_t i, k;
+    json_t *network, *other;
+    json_array_foreach((json_t *) networks, i, network) {
+        const char *id = json_get_str(network, "id");
+        g_autoptr(json_t) others = db_query(db, err, "network_other_hosts", "ss", id, host);
+        if (!others)
+            return false;
+        json_array_foreach(others, k, other) {
+            const char *name = json_get_str(other, "host");
+            g_autoptr(GError) why = NULL;
+            if (agent_is_up(name) && !push_network_news(db, name, id, &why))
+                log_warn("network.peer_not_told", "host", name, "network", id, "error", why->message, NULL);
+        }
+    }
+    return true;
+}
+
 bool network_ports_plug(Db *db, const char *host, const char *server_id, GError **err)
 {
     g_autoptr(json_t) networks = db_query(db, err, "server_networks", "s", server_id);
     g_autoptr(json_t) groups = networks ? db_query(db, err, "server_groups", "s", server_id) : NULL;
     g_autoptr(json_t) ports = groups ? db_query(db, err, "server_ports", "s", server_id) : NULL;
     if (!ports || !push_each(db, host, networks, push_network, err) || !push_each(db, host, groups, push_group, err)
-        || !push_each(db, host, ports, push_port, err))
+        || !push_each(db, host, ports, push_port, err) || !tell_others(db, host, networks, err))
         return false;
     g_auto(Txn) txn = txn_begin(db, err);
     return txn.db && db_exec(db, err, "ports_active", "s", server_id) && txn_commit(&txn, err);
 }
 
-static bool mark_unplugged(Db *db, const char *server_id, GError **err)
+static bool mark_unplugged(Db *db, const char *host, const char *server_id, GError **err)
 {
     g_auto(Txn) txn = txn_begin(db, err);
-    return txn.db && db_exec(db, err, "ports_unplug", "s", server_id) && txn_commit(&txn, err);
+    g_autoptr(json_t) networks = txn.db && db_exec(db, err, "ports_unplug", "s", server_id) ? db_query(db, err, "server_networks", "s", server_id) : NULL;
+    size_t i;
+    json_t *network;
+    json_array_foreach(networks, i, network)
+        if (!sync_network_elsewhere(db, json_get_str(network, "id"), host, err))
+            return false;
+    return networks && txn_commit(&txn, err);
 }
 
 bool network_ports_unplug(Db *db, const char *host, const char *server_id, GError **err)
 {
-    g_autoptr(json_t) ports = mark_unplugged(db, server_id, err) ? db_query(db, err, "server_ports", "s", server_id) : NULL;
+    g_autoptr(json_t) ports = mark_unplugged(db, host, server_id, err) ? db_query(db, err, "server_ports", "s", server_id) : NULL;
     size_t i;
     json_t *port;
     json_array_foreach(ports, i, port)

@@ -14,13 +14,21 @@ static GMutex *stripe(const char *host, const char *id)
     return &stripes[(g_str_hash(id) ^ g_str_hash(host)) % STRIPES];
 }
 
-typedef json_t *Load(Db *db, const char *id, GError **err);
+typedef json_t *Load(Db *db, const char *host, const char *id, GError **err);
 
-/* When the last push that succeeded read its rows, by "host id".  A push that was asked for before that moment is done already: of a thousand servers
- * that start on one network at once, each waits for its lock, and few have to send the whole network again.  Numbers count up from 1. */
+/* The last push that succeeded, by "host id": when it read its rows, and what they said.  A push that was asked for before that moment is done
+ * already: of a thousand servers that start on one network at once, each waits for its lock, and few have to send the whole network again.
+ * Numbers count up from 1. */
+typedef struct Recent { guint64 read_at; char *digest; } Recent;
 static GMutex recent_lock;
-static GHashTable *recent;           /* string → guint64, in the pointer; the two are under recent_lock */
+static GHashTable *recent;           /* string → Recent; the two are under recent_lock */
 static guint64 recent_number;
+
+static void recent_free(gpointer data)
+{
+    g_free(((Recent *) data)->digest);
+    g_free(data);
+}
 
 static guint64 number_next(void)
 {
@@ -33,22 +41,55 @@ static guint64 number_next(void)
 static bool is_done_since(const char *key, guint64 asked)
 {
     g_mutex_lock(&recent_lock);
-    bool done = recent && GPOINTER_TO_SIZE(g_hash_table_lookup(recent, key)) > asked;
+    const Recent *r = recent ? g_hash_table_lookup(recent, key) : NULL;
+    bool done = r && r->read_at > asked;
     g_mutex_unlock(&recent_lock);
     return done;
 }
 
+static bool is_same(const char *key, const char *digest)
+{
+    g_mutex_lock(&recent_lock);
+    const Recent *r = recent ? g_hash_table_lookup(recent, key) : NULL;
+    bool same = r && strcmp(r->digest, digest) == 0;
+    g_mutex_unlock(&recent_lock);
+    return same;
+}
+
 /* read_at 0: it is gone from the host. */
-static void note_done(const char *key, guint64 read_at)
+static void note_done(const char *key, guint64 read_at, const char *digest)
 {
     g_mutex_lock(&recent_lock);
     if (!recent)
-        recent = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    if (read_at)
-        g_hash_table_insert(recent, g_strdup(key), GSIZE_TO_POINTER(read_at));
-    else
+        recent = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, recent_free);
+    if (read_at) {
+        Recent *r = g_new0(Recent, 1);
+        *r = (Recent){ read_at, g_strdup(digest) };
+        g_hash_table_insert(recent, g_strdup(key), r);
+    } else {
         g_hash_table_remove(recent, key);
+    }
     g_mutex_unlock(&recent_lock);
+}
+
+static gboolean is_of_host(gpointer key, gpointer value, gpointer host)
+{
+    (void) value;
+    return g_str_has_prefix(key, host) && ((const char *) key)[strlen(host)] == ' ';
+}
+
+void push_forget(const char *host)
+{
+    g_mutex_lock(&recent_lock);
+    if (recent)
+        g_hash_table_foreach_remove(recent, is_of_host, (gpointer) host);
+    g_mutex_unlock(&recent_lock);
+}
+
+static char *digest_of(const json_t *args)
+{
+    g_autofree char *text = json_text(args);
+    return g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
 }
 
 static bool call(const char *host, const char *verb, json_t *args, GError **err)
@@ -62,20 +103,25 @@ bool push_absent(const char *host, const char *verb, const char *id, GError **er
     g_autofree char *key = g_strconcat(host, " ", id, NULL);
     g_autoptr(GMutexLocker) lock = g_mutex_locker_new(stripe(host, id));
     (void) lock;
-    note_done(key, 0);
+    note_done(key, 0, NULL);
     return call(host, verb, json_make("s", "id", id), err);
 }
 
 bool push_absent_unused(Db *db, const char *host, const char *verb, const char *id, const char *used, GError **err)
 {
+    g_autofree char *by = NULL, *key = g_strconcat(host, " ", id, NULL);
     g_autoptr(GMutexLocker) lock = g_mutex_locker_new(stripe(host, id));
-    g_autofree char *by = NULL;
     (void) lock;
-    return db_query_str(db, err, &by, used, "ss", id, host) && (by || call(host, verb, json_make("s", "id", id), err));
+    if (!db_query_str(db, err, &by, used, "ss", id, host))
+        return false;
+    if (by)
+        return true;
+    note_done(key, 0, NULL);
+    return call(host, verb, json_make("s", "id", id), err);
 }
 
-/* A row that is gone has its own operation, or is a stray for the next comparison. */
-static bool push(Db *db, const char *host, const char *verb, const char *id, Load *load, GError **err)
+/* A row that is gone has its own operation, or is a stray for the next comparison.  news: only if the rows say something else than last time. */
+static bool push(Db *db, const char *host, const char *verb, const char *id, Load *load, bool news, GError **err)
 {
     g_autofree char *key = g_strconcat(host, " ", id, NULL);
     guint64 asked = number_next();
@@ -85,41 +131,51 @@ static bool push(Db *db, const char *host, const char *verb, const char *id, Loa
     if (is_done_since(key, asked))
         return true;
     guint64 read_at = number_next();
-    json_t *args = load(db, id, &why);
+    json_t *args = load(db, host, id, &why);
     if (!args && nv_error_code(why) == NV_ERR_NOT_FOUND)
         return true;
     if (!args) {
         g_propagate_error(err, g_steal_pointer(&why));
         return false;
     }
+    g_autofree char *digest = digest_of(args);
+    if (news && is_same(key, digest)) {
+        json_decref(args);
+        return true;
+    }
     if (!call(host, verb, args, err))
         return false;
-    note_done(key, read_at);
+    note_done(key, read_at, digest);
     return true;
 }
 
 bool push_network(Db *db, const char *host, const char *id, GError **err)
 {
-    return push(db, host, "network.ensure", id, desired_network_load, err);
+    return push(db, host, "network.ensure", id, desired_network_load, false, err);
+}
+
+bool push_network_news(Db *db, const char *host, const char *id, GError **err)
+{
+    return push(db, host, "network.ensure", id, desired_network_load, true, err);
 }
 
 bool push_group(Db *db, const char *host, const char *id, GError **err)
 {
-    return push(db, host, "group.ensure", id, desired_group_load, err);
+    return push(db, host, "group.ensure", id, desired_group_load, false, err);
 }
 
 /* Only while it belongs on a host: its removal may have been decided since the caller looked. */
-static json_t *plugged_port_load(Db *db, const char *id, GError **err)
+static json_t *plugged_port_load(Db *db, const char *host, const char *id, GError **err)
 {
-    g_autofree char *host = NULL;
-    if (!db_query_str(db, err, &host, "port_host", "s", id))
+    g_autofree char *of = NULL;
+    if (!db_query_str(db, err, &of, "port_host", "s", id))
         return NULL;
-    return host ? desired_port_load(db, id, err) : (nv_fail(err, NV_ERR_NOT_FOUND, "port %s is not plugged", id), NULL);
+    return of ? desired_port_load(db, host, id, err) : (nv_fail(err, NV_ERR_NOT_FOUND, "port %s is not plugged", id), NULL);
 }
 
 bool push_port(Db *db, const char *host, const char *id, GError **err)
 {
-    return push(db, host, "port.ensure", id, plugged_port_load, err);
+    return push(db, host, "port.ensure", id, plugged_port_load, false, err);
 }
 
 bool push_each(Db *db, const char *host, const json_t *rows, Push *one, GError **err)

@@ -4,6 +4,10 @@
 
 typedef bool Push(Db *db, const char *host, const char *id, GError **err);
 Push push_network, push_group, push_port;
+/* Only if the rows say something else than at the last push to the host's present connection: a network is large, and most changes concern few hosts. */
+Push push_network_news;
+/* A new connection: nothing is known of what the agent has. */
+void push_forget(const char *host);
 /* rows: array of objects with "id". */
 bool push_each(Db *db, const char *host, const json_t *rows, Push *one, GError **err);
 bool push_absent(const char *host, const char *verb, const char *id, GError **err);

@@ -121,7 +121,10 @@ void network_sync(Db *db, const char *host)
 {
     g_autoptr(GError) err = NULL;
     Repair r = { db, host };
-    if (!compare(db, host, is_new_connection(host), true, repair, &r, &err))
+    bool told = segment_host_update(db, host, &err), fresh = told && is_new_connection(host);
+    if (fresh)
+        push_forget(host);
+    if (!told || !compare(db, host, fresh, true, repair, &r, &err))
         log_warn("network.sync_failed", "host", host, "error", err->message, NULL);
 }
 

@@ -25,7 +25,7 @@ static Verdict network_step(Op *op, GError **err)
     if (!n)
         return STEP_DONE;
     return on_hosts(op, network_is_host_gateway(n) ? agents_status() : db_query(op->db, err, "network_hosts", "s", op->resource_id),
-                    push_network, err);
+                    push_network_news, err);
 }
 
 /* A rule may name a remote group that this host has not seen. */
@@ -100,6 +100,14 @@ bool sync_network(Db *db, const Ctx *ctx, const char *network_id, GError **err)
     if (!db_query_int(db, err, &live, "network_is_live", "s", network_id))
         return false;
     return !live || op_start(db, ctx, &network_sync_kind, network_id, NULL, NULL, err);
+}
+
+bool sync_network_elsewhere(Db *db, const char *network_id, const char *host, GError **err)
+{
+    gint64 others = 0;
+    if (!db_query_int(db, err, &others, "network_elsewhere", "ss", network_id, host))
+        return false;
+    return !others || op_start(db, NULL, &network_sync_kind, network_id, NULL, NULL, err);
 }
 
 bool sync_network_gone(Db *db, const Ctx *ctx, const char *network_id, GError **err)

@@ -1,6 +1,6 @@
 -- 004-network.sql: networks, subnets, ports, addresses, security groups, and what says who may use them.
 
--- vni: a small number of its own for each network: the conntrack zone on every host, and the VXLAN id between hosts.
+-- vni: a small number of its own for each network: the conntrack zone on every host.  segmentation_id: VLAN or VXLAN id.
 CREATE TABLE network (
     id TEXT PRIMARY KEY,
     project_id TEXT NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE network (
     is_default INTEGER NOT NULL DEFAULT 0 CHECK (is_default IN (0, 1)),
     port_security_enabled INTEGER NOT NULL DEFAULT 1 CHECK (port_security_enabled IN (0, 1)),
     mtu INTEGER NOT NULL CHECK (mtu BETWEEN 68 AND 65535),
-    network_type TEXT NOT NULL CHECK (network_type IN ('flat', 'vxlan', 'local')),
+    network_type TEXT NOT NULL CHECK (network_type IN ('flat', 'vlan', 'vxlan', 'local')),
     physical_network TEXT,
     segmentation_id INTEGER,
     vni INTEGER NOT NULL UNIQUE CHECK (vni BETWEEN 1 AND 65535),
@@ -25,6 +25,7 @@ CREATE TABLE network (
 ) STRICT;
 CREATE INDEX network_project ON network (project_id);
 CREATE UNIQUE INDEX network_flat ON network (physical_network) WHERE network_type = 'flat';
+CREATE UNIQUE INDEX network_vlan ON network (physical_network, segmentation_id) WHERE network_type = 'vlan';
 CREATE UNIQUE INDEX network_segment ON network (segmentation_id) WHERE network_type = 'vxlan';
 CREATE UNIQUE INDEX network_default_external ON network (is_default) WHERE is_default = 1;
 

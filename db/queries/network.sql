@@ -81,11 +81,19 @@ SELECT count(*) FROM rbac_policy WHERE project_id = ?1;
 SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM network WHERE vni = 1) THEN 1
     ELSE (SELECT n.vni + 1 FROM network n WHERE NOT EXISTS (SELECT 1 FROM network m WHERE m.vni = n.vni + 1) ORDER BY n.vni LIMIT 1) END;
 
--- ?1 unless a network has it; then the lowest free one above.
+-- VXLAN ids: ?1 unless a network has it; then the lowest free one above.
 -- :name network_next_segment
-SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM network WHERE segmentation_id = ?1) THEN ?1
-    ELSE (SELECT n.segmentation_id + 1 FROM network n WHERE n.segmentation_id >= ?1
-        AND NOT EXISTS (SELECT 1 FROM network m WHERE m.segmentation_id = n.segmentation_id + 1) ORDER BY n.segmentation_id LIMIT 1) END;
+SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM network WHERE network_type = 'vxlan' AND segmentation_id = ?1) THEN ?1
+    ELSE (SELECT n.segmentation_id + 1 FROM network n WHERE n.network_type = 'vxlan' AND n.segmentation_id >= ?1
+        AND NOT EXISTS (SELECT 1 FROM network m WHERE m.network_type = 'vxlan' AND m.segmentation_id = n.segmentation_id + 1)
+        ORDER BY n.segmentation_id LIMIT 1) END;
+
+-- Segments of that type that are taken; ?2: a physical network, or NULL.
+-- :name network_segments
+SELECT segmentation_id FROM network WHERE network_type = ?1 AND physical_network IS ?2 ORDER BY segmentation_id;
+
+-- :name network_segment_taken
+SELECT count(*) FROM network WHERE network_type = ?1 AND physical_network IS ?2 AND segmentation_id IS CAST(?3 AS INTEGER);
 
 -- :name network_shared_with
 SELECT count(*) FROM rbac_policy WHERE object_id = ?1 AND action = 'access_as_shared' AND target_tenant IN (?2, '*');
@@ -123,7 +131,7 @@ SELECT id FROM network n WHERE (n.shared = 1
 -- On some host, so that a change of it matters there.
 -- :name network_is_live
 SELECT EXISTS (SELECT 1 FROM port WHERE network_id = ?1 AND plugged = 1)
-    OR EXISTS (SELECT 1 FROM network WHERE id = ?1 AND external = 1 AND network_type = 'flat');
+    OR EXISTS (SELECT 1 FROM network WHERE id = ?1 AND external = 1 AND network_type = 'flat' AND physical_network = 'public');
 
 -- :name network_hosts
 SELECT DISTINCT host FROM port WHERE network_id = ?1 AND plugged = 1 ORDER BY host;
@@ -391,7 +399,7 @@ FROM port p WHERE p.network_id = ?1 ORDER BY p.id;
 -- What should be on a host.
 -- :name host_networks
 SELECT DISTINCT network_id AS id FROM port WHERE host = ?1 AND plugged = 1
-UNION SELECT id FROM network WHERE external = 1 AND network_type = 'flat' ORDER BY 1;
+UNION SELECT id FROM network WHERE external = 1 AND network_type = 'flat' AND physical_network = 'public' ORDER BY 1;
 
 -- :name host_groups
 SELECT id FROM (
@@ -414,7 +422,7 @@ SELECT id FROM security_group WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2
 -- What a live operation of its server is about, or may be about, counts as known.
 -- As above, of what is used on host ?2: a server's ports are bound to it before they are plugged.  The rest is idle and may go.
 -- :name network_used_by_prefix
-SELECT n.id FROM network n WHERE substr(n.id, 1, 13) = substr(?1, 1, 13) AND ((n.external = 1 AND n.network_type = 'flat')
+SELECT n.id FROM network n WHERE substr(n.id, 1, 13) = substr(?1, 1, 13) AND ((n.external = 1 AND n.network_type = 'flat' AND n.physical_network = 'public')
     OR EXISTS (SELECT 1 FROM port p WHERE p.network_id = n.id AND p.host = ?2 AND p.server_id IS NOT NULL))
 UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
 

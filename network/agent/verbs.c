@@ -147,7 +147,7 @@ static json_t *net_list(const json_t *args, GError **err)
 static const VerbArg id_only[] = { ID, { NULL, 0, false } };
 static const VerbArg network_args[] = {
     ID, { "mtu", ARG_INT, false }, { "zone", ARG_INT, false }, { "host_addresses", ARG_ARRAY, false }, { "nat", ARG_ARRAY, false },
-    { "external_interface", ARG_STR, true }, { "dhcp", ARG_OBJECT, true }, { NULL, 0, false },
+    { "segment", ARG_OBJECT, true }, { "dhcp", ARG_OBJECT, true }, { NULL, 0, false },
 };
 static const VerbArg group_args[] = {
     ID, { "stateful", ARG_BOOL, false }, { "rules", ARG_ARRAY, false }, { "members4", ARG_ARRAY, false }, { "members6", ARG_ARRAY, false },

@@ -1,6 +1,6 @@
 /* tests/fake/agent.c -- an agent without a host: the real verb names and arguments over a world of small files; for tests.
  *
- * fake-agent SOCKET WORLD [--name N] [--vcpus N] [--memory-mb N] [--disk-gb N] [--delay-ms N]
+ * fake-agent SOCKET WORLD [--name N] [--vcpus N] [--memory-mb N] [--disk-gb N] [--delay-ms N] [--tunnel ADDRESS] [--physical NAME]
  * WORLD is a folder with one file an object: domains/ID, disks/ID, bases/ID, seeds/ID, networks/ID, groups/ID, ports/ID.  It survives a kill, and
  * tests look into it.  Faults come from NUVOLET_FAULT (core/fault.h) and from the verbs fake.*, which no real agent has. */
 #include "core/clock.h"
@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *world = "", *host_name = "fake";      /* options; read-only once verbs are served */
+static const char *world = "", *host_name = "fake", *tunnel, *physical;      /* options; read-only once verbs are served */
 static gint64 vcpus = 64, memory_mb = 262144, disk_gb = 4000, delay_ms;
 
 static const char *const FOLDERS[] = { "domains", "disks", "bases", "seeds", "networks", "groups", "ports", NULL };
@@ -299,6 +299,15 @@ static json_t *net_list(const json_t *args, GError **err)
                      "namespaces", namespaces);
 }
 
+static json_t *net_facts(const json_t *args, GError **err)
+{
+    (void) args, (void) err;
+    json_t *list = json_array();
+    if (physical)
+        json_array_append_new(list, json_make("ss", "name", physical, "interface", "eth1"));
+    return json_make("so", "tunnel_address", tunnel, "physical", list);
+}
+
 /* ---- what tests ask ---- */
 
 /* {"spec"}: fault rules, as in NUVOLET_FAULT; empty: none. */
@@ -360,7 +369,7 @@ static const VerbArg disk_args[]    = { { "id", ARG_ID, false }, { "image", ARG_
 static const VerbArg base_args[]    = { { "image_id", ARG_ID, false }, END };
 static const VerbArg network_args[] = {
     { "id", ARG_ID, false }, { "mtu", ARG_INT, false }, { "zone", ARG_INT, false }, { "host_addresses", ARG_ARRAY, false },
-    { "nat", ARG_ARRAY, false }, { "external_interface", ARG_STR, true }, { "dhcp", ARG_OBJECT, true }, END };
+    { "nat", ARG_ARRAY, false }, { "segment", ARG_OBJECT, true }, { "dhcp", ARG_OBJECT, true }, END };
 static const VerbArg group_args[]   = {
     { "id", ARG_ID, false }, { "stateful", ARG_BOOL, false }, { "rules", ARG_ARRAY, false }, { "members4", ARG_ARRAY, false },
     { "members6", ARG_ARRAY, false }, END };
@@ -392,6 +401,7 @@ static const Verb verbs[] = {
     { "port.ensure", port_ensure, port_args },
     { "port.absent", port_absent, id_args },
     { "net.list", net_list, no_args },
+    { "net.facts", net_facts, no_args },
     { "fake.fault", fake_fault, fault_args },
     { "fake.guest", fake_guest, guest_args },
     { "fake.reboot", fake_reboot, no_args },
@@ -405,10 +415,14 @@ static void set_option(const char *name, const char *value)
     static const struct { const char *name; gint64 *value; } numbers[] = {
         { "--vcpus", &vcpus }, { "--memory-mb", &memory_mb }, { "--disk-gb", &disk_gb }, { "--delay-ms", &delay_ms },
     };
-    if (g_str_equal(name, "--name")) {
-        host_name = value;
-        return;
-    }
+    static const struct { const char *name, **value; } texts[] = {
+        { "--name", &host_name }, { "--tunnel", &tunnel }, { "--physical", &physical },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
+        if (g_str_equal(name, texts[i].name)) {
+            *texts[i].value = value;
+            return;
+        }
     for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
         if (g_str_equal(name, numbers[i].name)) {
             *numbers[i].value = g_ascii_strtoll(value, NULL, 10);
@@ -422,7 +436,7 @@ int main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
     LogLevel level;
     if (argc < 3 || argc % 2 == 0)
-        g_error("usage: fake-agent SOCKET WORLD [--name N] [--vcpus N] [--memory-mb N] [--disk-gb N] [--delay-ms N]");
+        g_error("usage: fake-agent SOCKET WORLD [--name N] [--vcpus N] [--memory-mb N] [--disk-gb N] [--delay-ms N] [--tunnel A] [--physical N]");
     world = argv[2];
     for (int i = 3; i < argc; i += 2)
         set_option(argv[i], argv[i + 1]);

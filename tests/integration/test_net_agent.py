@@ -75,7 +75,7 @@ class Network:
         if self.six:
             more = [{"id": uid(self.n + 500), "cidr": self.six, "version": 6, "gateway": None, "dns": [], "routes": [], "mode": "slaac"}]
         return dict(id=self.id, mtu=1450, zone=0 if self.host else self.n, host_addresses=[p + ".1/24"] if self.host else [],
-                    nat=[p + ".0/24"] if self.host else [], external_interface=None, dhcp={
+                    nat=[p + ".0/24"] if self.host else [], segment=None, dhcp={
                         "mac": "fa:16:3e:ff:00:%02x" % (self.n & 255), "addresses": [p + ".2/24"] + ([self.six.replace("::/64", "::2/64")] if self.six else []), "domain": "openstacklocal",
                         "ports": [{"id": q.id, "mac": q.mac, "hostname": q.name, "ips": q.ips} for q in self.ports],
                         "subnets": [{"id": self.id, "cidr": p + ".0/24", "version": 4, "gateway": p + ".1", "dns": [],

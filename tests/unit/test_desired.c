@@ -59,13 +59,14 @@ static void networks(void **state)
         "\"extra_dhcp_opts\": \"[]\", \"addresses\": \"2001:db8::5\"},"
         "{\"id\": \"88888888-8888-4888-8888-888888888888\", \"mac_address\": \"fa:16:3e:00:00:04\", \"dns_name\": \"none\", \"device_owner\": \"\", "
         "\"extra_dhcp_opts\": \"[]\", \"addresses\": null}]");
-    golden("network", desired_network(n, subnets, ports));
+    golden("network", desired_network(n, subnets, ports, json_null()));
     n->external = true;
     row_set_str(&n->row, &n->network_type, "flat");
-    golden("public", desired_network(n, subnets, ports));
+    row_set_str(&n->row, &n->physical_network, "public");
+    golden("public", desired_network(n, subnets, ports, json_null()));
     g_autoptr(json_t) none = json_array();
     g_ptr_array_set_size(subnets, 0);
-    golden("bare", desired_network(n, subnets, none));
+    golden("bare", desired_network(n, subnets, none, json_null()));
 }
 
 static void add_rule(GPtrArray *rules, const char *id, const char *rest)

@@ -1,0 +1,8 @@
+-- 007-segment.sql: what the agents' hosts say of themselves: how other hosts reach them, and which physical networks they are on.
+
+-- physical: JSON array of {"name", "interface"}.
+CREATE TABLE network_host (
+    host TEXT PRIMARY KEY,
+    tunnel_address TEXT,
+    physical TEXT NOT NULL DEFAULT '[]'
+) STRICT;

@@ -1,0 +1,33 @@
+-- segment.sql -- networks that span hosts: tunnel addresses, physical networks, peers.
+
+-- :name network_host_get
+SELECT tunnel_address, physical FROM network_host WHERE host = ?1;
+
+-- :name network_host_put
+INSERT INTO network_host (host, tunnel_address, physical) VALUES (?1, ?2, ?3)
+ON CONFLICT (host) DO UPDATE SET tunnel_address = excluded.tunnel_address, physical = excluded.physical;
+
+-- :name network_tunnels
+SELECT count(*) FROM network_host WHERE tunnel_address IS NOT NULL;
+
+-- Networks that are on a host with others, or on its own physical networks: its segments change with what the host says.
+-- :name network_segments_on
+SELECT DISTINCT n.id FROM network n JOIN port p ON p.network_id = n.id
+WHERE p.plugged = 1 AND n.network_type <> 'local' AND EXISTS (SELECT 1 FROM port q WHERE q.network_id = n.id AND q.host = ?1 AND q.plugged = 1) ORDER BY 1;
+
+-- Some host but ?2 has the VXLAN network ?1 too.
+-- :name network_elsewhere
+SELECT EXISTS (SELECT 1 FROM network n JOIN port p ON p.network_id = n.id
+    WHERE n.id = ?1 AND n.network_type = 'vxlan' AND p.plugged = 1 AND p.host <> ?2);
+
+-- Hosts but ?2 that have the VXLAN network ?1.
+-- :name network_other_hosts
+SELECT DISTINCT p.host FROM network n JOIN port p ON p.network_id = n.id
+WHERE n.id = ?1 AND n.network_type = 'vxlan' AND p.plugged = 1 AND p.host <> ?2 ORDER BY 1;
+
+-- Ports of network ?1 on other hosts than ?2 that VXLAN reaches.
+-- :name network_peers
+SELECT h.tunnel_address AS remote, p.mac_address AS mac, p.device_owner, p.port_security_enabled, p.allowed_address_pairs AS pairs,
+    (SELECT group_concat(address, ',') FROM (SELECT a.address FROM ip_allocation a WHERE a.port_id = p.id ORDER BY length(a.key), a.key)) AS ips
+FROM port p JOIN network_host h ON h.host = p.host
+WHERE p.network_id = ?1 AND p.plugged = 1 AND p.host <> ?2 AND h.tunnel_address IS NOT NULL ORDER BY p.id;
