@@ -2,6 +2,7 @@
 #include "core/conf.h"
 #include "core/id.h"
 #include "core/log.h"
+#include "core/physnet.h"
 #include "network/internal.h"
 
 static Row *make(Db *db, const Ctx *ctx, const Resource *res, json_t *body, GError **err)
@@ -42,8 +43,9 @@ static bool public_make(Db *db, const char *project_id, GError **err)
 bool network_bootstrap(Db *db, GError **err)
 {
     g_autofree char *project = NULL;
+    g_autoptr(GArray) physical = physnets_parse(conf_str("network.physical"), err);
     gint64 done = 0;
-    if (!db_query_int(db, err, &done, "public_network_made", "") || !db_query_str(db, err, &project, "admin_project", ""))
+    if (!physical || !db_query_int(db, err, &done, "public_network_made", "") || !db_query_str(db, err, &project, "admin_project", ""))
         return false;
     if (done || !*conf_str("network.public_cidr") || !project)
         return true;

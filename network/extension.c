@@ -97,7 +97,22 @@ static char *agent_id(const char *host)
     return g_strdup_printf("%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
-static json_t *agent_entry(const json_t *host)
+/* As Neutron's agents say it. */
+static json_t *configurations(Db *db, const char *name)
+{
+    g_autoptr(json_t) host = segment_host(db, name, NULL);
+    const char *tunnel = json_get_str(host, "tunnel_address");
+    json_t *mappings = json_object(), *types = json_array(), *one;
+    size_t i;
+    json_array_foreach(json_object_get(host, "physical"), i, one)
+        json_object_set_new(mappings, json_get_str(one, "name"), json_string(json_get_str(one, "interface")));
+    if (tunnel)
+        json_array_append_new(types, json_string("vxlan"));
+    return json_make("sbooo", "tunneling_ip", tunnel, "l2_population", (int) (tunnel != NULL), "tunnel_types", types, "interface_mappings", mappings,
+                     "bridge_mappings", json_object());
+}
+
+static json_t *agent_entry(Db *db, const json_t *host)
 {
     const char *name = json_get_str(host, "host");
     g_autofree char *id = agent_id(name);
@@ -106,7 +121,7 @@ static json_t *agent_entry(const json_t *host)
     clock_format(up ? clock_wall_us() : json_get_int(host, "since", 0), CLOCK_SECONDS_Z, when);
     json_t *entry = json_make("ssssssbbss", "id", id, "agent_type", "Linux bridge agent", "binary", "nuvolet-agent", "host", name, "topic", "N/A",
                               "description", NULL, "alive", (int) up, "admin_state_up", 1, "heartbeat_timestamp", when, "availability_zone", "nova");
-    json_object_set_new(entry, "configurations", json_object());
+    json_object_set_new(entry, "configurations", configurations(db, name));
     return entry;
 }
 
@@ -129,7 +144,7 @@ bool net_agents_list(Call *c, GError **err)
     json_t *host;
     (void) err;
     json_array_foreach(hosts, i, host) {
-        g_autoptr(json_t) agent = agent_entry(host);
+        g_autoptr(json_t) agent = agent_entry(c->db, host);
         if (c->ctx->admin && matches(c, agent))
             json_array_append(list, agent);
     }
@@ -142,7 +157,7 @@ bool net_agent_show(Call *c, GError **err)
     size_t i;
     json_t *host;
     json_array_foreach(hosts, i, host) {
-        g_autoptr(json_t) agent = agent_entry(host);
+        g_autoptr(json_t) agent = agent_entry(c->db, host);
         if (c->ctx->admin && strcmp(json_get_str(agent, "id"), c->params[0]) == 0)
             return call_reply(c, 200, json_make("o", "agent", json_incref(agent)));
     }

@@ -25,7 +25,8 @@ static bool flat_check(const Network *n, GError **err)
     if (!n->physical_network)
         return refuse(err, "physical_network required for flat provider network");
     if (strcmp(n->physical_network, "public") != 0 && !physnet_find(known, n->physical_network))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: physical_network '%s' unknown for flat provider network.", n->physical_network);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: physical_network '%s' unknown for flat provider network.",
+                       n->physical_network);
     return !n->segmentation_id || refuse(err, "provider:segmentation_id specified for flat network");
 }
 
@@ -37,7 +38,8 @@ static bool vlan_check(const Network *n, GError **err)
     if (n->segmentation_id && !n->physical_network)
         return refuse(err, "segmentation_id requires physical_network for VLAN provider network");
     if (n->physical_network && !physnet_find(known, n->physical_network))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: physical_network '%s' unknown for VLAN provider network.", n->physical_network);
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: physical_network '%s' unknown for VLAN provider network.",
+                       n->physical_network);
     if (n->segmentation_id > VLAN_LAST)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: segmentation_id out of range (%d through %d).", VLAN_FIRST, VLAN_LAST);
     return true;
@@ -135,7 +137,8 @@ bool segment_mtu_check(Db *db, const Network *n, GError **err)
         if (!tunnels)
             return true;
     }
-    return n->mtu <= most || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Requested MTU is too big, maximum is %" G_GINT64_FORMAT ".", most);
+    return n->mtu <= most ||
+           nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Requested MTU is too big, maximum is %" G_GINT64_FORMAT ".", most);
 }
 
 /* --- hosts --- */
@@ -229,6 +232,7 @@ json_t *desired_segment_load(Db *db, const Network *n, const char *host, GError 
 {
     g_autoptr(json_t) rows = db_query(db, err, "network_host_get", "s", host);
     const char *local = json_get_str(json_array_get(rows, 0), "tunnel_address");
-    g_autoptr(json_t) peers = rows && local && is_type(n, "vxlan") ? db_query(db, err, "network_peers", "ss", n->id, host) : rows ? json_array() : NULL;
+    bool ask = rows && local && is_type(n, "vxlan");
+    g_autoptr(json_t) peers = ask ? db_query(db, err, "network_peers", "ss", n->id, host) : rows ? json_array() : NULL;
     return peers ? desired_segment(n, local, peers) : NULL;
 }

@@ -8,6 +8,7 @@
 #include "network/agent/link.h"
 #include "network/agent/metadata.h"
 #include "network/agent/netns.h"
+#include "network/agent/segment.h"
 #include "network/agent/wanted.h"
 #include "network/agent/watch.h"
 #include "network/agent/wiring.h"
@@ -143,6 +144,12 @@ static json_t *net_list(const json_t *args, GError **err)
     return json_make("oooo", "networks", sorted(networks), "ports", sorted(ports), "groups", sorted(groups), "namespaces", sorted(spaces));
 }
 
+static json_t *net_facts(const json_t *args, GError **err)
+{
+    (void) args, (void) err;
+    return segment_facts();
+}
+
 #define ID { "id", ARG_ID, false }
 static const VerbArg id_only[] = { ID, { NULL, 0, false } };
 static const VerbArg network_args[] = {
@@ -164,13 +171,14 @@ const Verb network_verbs[] = {
     { "network.ensure", network_ensure, network_args }, { "network.absent", network_absent, id_only },
     { "group.ensure", group_ensure, group_args },       { "group.absent", group_absent, id_only },
     { "port.ensure", port_ensure, port_args },          { "port.absent", port_absent, id_only },
-    { "net.list", net_list, no_args },                  VERBS_END,
+    { "net.list", net_list, no_args },                  { "net.facts", net_facts, no_args },
+    VERBS_END,
 };
 
 bool network_agent_start(GError **err)
 {
     wanted_start();
-    return driver()->start(err) && dhcp_start(err) && metadata_start(err) && watch_start(err);
+    return segment_start(err) && driver()->start(err) && dhcp_start(err) && metadata_start(err) && watch_start(err);
 }
 
 bool network_agent_clear(GError **err)

@@ -90,7 +90,7 @@ class Networks(Base):
         for bad in ({"name": 1}, {"name": "x" * 256}, {"mtu": 10}, {"mtu": "x"}, {"admin_state_up": "maybe"}, {"dns_domain": "no dot"}, {"name": "a\nb"}):
             self.refuse(400, "POST", "networks", {"network": bad})
         self.refuse(400, "POST", "networks", {"network": {"provider:network_type": "flat"}}, self.admin)
-        self.refuse(400, "POST", "networks", {"network": {"provider:network_type": "vlan"}}, self.admin)
+        self.refuse(400, "POST", "networks", {"network": {"provider:network_type": "vlan"}}, self.admin)   # no physical network is configured
 
     def test_tags(self):
         n = self.network(name="tagged")

@@ -5,6 +5,7 @@
 #include "core/id.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "core/physnet.h"
 #include "core/row.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -203,12 +204,35 @@ static void validators(void **state)
     }
 }
 
+static void physical_networks_are_parsed(void **state)
+{
+    (void) state;
+    static const char *const bad[] = { "lab", "lab:eth1:0-5", "lab:eth1:5-4", "lab:eth1:1-4095", "lab:eth1:1-x", ":eth1", "a b:eth1", "lab:interface-too-long", "lab:eth1:1:2",
+                                       "public:eth1", "lab:nvb0", "lab:eth1:7-" };
+    g_autoptr(GArray) list = physnets_parse(" lab:eth1:100-199; lab:eth1:300 ;wan:: ", NULL);
+    assert_null(list);
+    g_autoptr(GArray) good = physnets_parse(" lab:eth1:100-199; lab:eth1:300 ;wan: ", NULL);
+    assert_non_null(good);
+    assert_int_equal(good->len, 3);
+    assert_int_equal(g_array_index(good, Physnet, 0).last, 199);
+    assert_int_equal(g_array_index(good, Physnet, 1).first, 300);
+    assert_int_equal(g_array_index(good, Physnet, 1).last, 300);
+    assert_string_equal(g_array_index(good, Physnet, 2).interface, "");
+    assert_ptr_equal(physnet_find(good, "lab"), good->data);
+    assert_null(physnet_find(good, "none"));
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) err = NULL;
+        assert_null(physnets_parse(bad[i], &err));
+        assert_int_equal(nv_error_code(err), NV_ERR_INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_have_names_and_permanence), cmocka_unit_test(a_value_cannot_forge_a_line), cmocka_unit_test(times_round_trip),
         cmocka_unit_test(names_derive_from_ids), cmocka_unit_test(hostile_json_is_refused), cmocka_unit_test(writer_puts_commas_and_escapes),
-        cmocka_unit_test(configuration_names_what_is_wrong), cmocka_unit_test(shipped_file_is_the_table), cmocka_unit_test(validators),
+        cmocka_unit_test(configuration_names_what_is_wrong), cmocka_unit_test(shipped_file_is_the_table), cmocka_unit_test(validators), cmocka_unit_test(physical_networks_are_parsed),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

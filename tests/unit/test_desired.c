@@ -69,6 +69,32 @@ static void networks(void **state)
     golden("bare", desired_network(n, subnets, none, json_null()));
 }
 
+static void segments(void **state)
+{
+    (void) state;
+    g_autoptr(Network) n = row_of(&network_resource, NET, "{\"mtu\": 1450, \"provider:network_type\": \"vxlan\", \"provider:segmentation_id\": 77}");
+    g_autoptr(json_t) none = json_array(), peers = json_parse_trusted("["
+        "{\"remote\": \"10.66.0.2\", \"mac\": \"fa:16:3e:00:00:01\", \"device_owner\": \"compute:nova\", \"port_security_enabled\": 1, "
+        "\"pairs\": \"[{\\\"ip_address\\\": \\\"10.0.0.200\\\", \\\"mac_address\\\": \\\"fa:16:3e:00:00:01\\\"}]\", \"ips\": \"10.0.0.5,2001:db8::5\"},"
+        "{\"remote\": \"10.66.0.3\", \"mac\": \"fa:16:3e:00:00:02\", \"device_owner\": \"network:router_interface\", \"port_security_enabled\": 1, "
+        "\"pairs\": \"[]\", \"ips\": \"10.0.0.1\"},"
+        "{\"remote\": \"10.66.0.3\", \"mac\": \"fa:16:3e:00:00:03\", \"device_owner\": \"compute:nova\", \"port_security_enabled\": 0, "
+        "\"pairs\": \"[]\", \"ips\": null}]");
+    golden("segment-vxlan", desired_segment(n, "10.66.0.1", peers));
+    json_t *without = desired_segment(n, NULL, none);
+    assert_true(json_is_null(without));
+    row_set_str(&n->row, &n->network_type, "vlan");
+    row_set_str(&n->row, &n->physical_network, "lab");
+    golden("segment-vlan", desired_segment(n, "10.66.0.1", none));
+    row_set_str(&n->row, &n->network_type, "flat");
+    n->segmentation_id = 0;
+    n->external = true;
+    golden("segment-flat", desired_segment(n, NULL, none));
+    row_set_str(&n->row, &n->physical_network, "public");
+    json_t *host = desired_segment(n, "10.66.0.1", none);
+    assert_true(json_is_null(host));
+}
+
 static void add_rule(GPtrArray *rules, const char *id, const char *rest)
 {
     g_autofree char *body = g_strdup_printf("{\"security_group_id\": \"" NET "\", %s}", rest);
@@ -138,7 +164,7 @@ static void default_pools(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(networks), cmocka_unit_test(groups), cmocka_unit_test(ports_of_guests), cmocka_unit_test(protocols), cmocka_unit_test(default_pools),
+        cmocka_unit_test(networks), cmocka_unit_test(segments), cmocka_unit_test(groups), cmocka_unit_test(ports_of_guests), cmocka_unit_test(protocols), cmocka_unit_test(default_pools),
     };
     g_assert_true(conf_load(NULL, NULL));
     return cmocka_run_group_tests(tests, NULL, NULL);

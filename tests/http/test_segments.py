@@ -1,0 +1,237 @@
+"""tests/http/test_segments.py -- provider attributes, and what each of two hosts is told of a network that is on both."""
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import cloud as cloudlib
+
+N = "/network/v2.0/"
+
+
+class Provider(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cloud = cloudlib.Cloud(options={"network.physical": "lab:eth1:100-101;wan:;lab:eth1:110"})
+        cls.addClassCleanup(cls.cloud.stop)
+        cls.admin, cls.demo = cls.cloud.login("admin"), cls.cloud.login("demo")
+
+    def make(self, kind=None, physical=None, number=None, status=201, client=None, **more):
+        body = dict(more)
+        for key, value in (("network_type", kind), ("physical_network", physical), ("segmentation_id", number)):
+            if value is not None:
+                body["provider:" + key] = value
+        r = (client or self.admin).post(N + "networks", {"network": body})
+        self.assertEqual(r.status, status, r)
+        if status != 201:
+            return r.message
+        n = r.json["network"]
+        self.addCleanup(lambda: self.admin.delete(N + "networks/" + n["id"]))
+        return n
+
+    def segment(self, n):
+        return n["provider:network_type"], n["provider:physical_network"], n["provider:segmentation_id"]
+
+    def test_vlan_ids_are_given_out_and_taken(self):
+        self.assertEqual(self.segment(self.make("vlan", "lab", 4000)), ("vlan", "lab", 4000))
+        self.assertEqual(self.segment(self.make("vlan", "lab", 100)), ("vlan", "lab", 100))
+        self.assertEqual(self.segment(self.make("vlan", "wan", 100)), ("vlan", "wan", 100))
+        self.assertIn("The VLAN 100 on physical network lab is in use", self.make("vlan", "lab", 100, status=409))
+        self.assertEqual(self.segment(self.make("vlan", "lab")), ("vlan", "lab", 101))
+        last = self.make("vlan")
+        self.assertEqual(self.segment(last), ("vlan", "lab", 110))
+        self.assertIn("No available network", self.make("vlan", status=409))
+        self.assertIn("No available network", self.make("vlan", "wan", status=409))
+        self.assertEqual(self.admin.delete(N + "networks/" + last["id"]).status, 204)
+        self.assertEqual(self.segment(self.make("vlan", "lab")), ("vlan", "lab", 110))
+
+    def test_flat_has_its_physical_network_alone(self):
+        n = self.make("flat", "lab")
+        self.assertEqual(self.segment(n), ("flat", "lab", None))
+        self.assertEqual(n["mtu"], 1500)
+        self.assertIn("Physical network lab is in use", self.make("flat", "lab", status=409))
+        self.make("flat", "wan", **{"router:external": True})
+        self.assertIn("Physical network public is in use", self.make("flat", "public", status=409))
+
+    def test_tunnel_ids(self):
+        self.assertEqual(self.segment(self.make("vxlan", number=70000)), ("vxlan", None, 70000))
+        self.assertIn("The tunnel ID 70000 is in use", self.make("vxlan", number=70000, status=409))
+        mine = self.make("vlan", "wan", 7)
+        self.assertEqual(self.segment(self.make("vxlan", number=7)), ("vxlan", None, 7))
+        self.assertEqual(self.segment(mine), ("vlan", "wan", 7))
+        self.assertEqual(self.segment(self.make("local")), ("local", None, None))
+
+    def test_refused(self):
+        for kind, physical, number in (("vlan", None, 5), ("vlan", "none", 5), ("vlan", "public", 5), ("vlan", "lab", 4095), ("vlan", "lab", 0), ("flat", None, None),
+                                       ("flat", "none", None), ("flat", "lab", 5), ("vxlan", "lab", None), ("vxlan", None, 16777216), ("local", "lab", None),
+                                       ("local", None, 5), ("gre", None, 5), (None, "lab", 5), (None, None, 5), ("vlan", "", 5)):
+            with self.subTest(kind=kind, physical=physical, number=number):
+                self.make(kind, physical, number, status=400)
+        for attribute in ("provider:network_type", "provider:physical_network", "provider:segmentation_id"):
+            n = self.make("vlan", "wan", 9)
+            self.assertEqual(self.admin.put(N + "networks/" + n["id"], {"network": {attribute: n[attribute]}}).status, 400)
+            self.admin.delete(N + "networks/" + n["id"])
+        self.assertEqual(self.demo.post(N + "networks", {"network": {"provider:network_type": "vlan"}}).status, 403)
+
+    def test_mtu_fits_into_what_carries_it(self):
+        self.assertIn("maximum is 1500", self.make("vlan", "lab", 55, mtu=1501, status=400))
+        n = self.make("vlan", "lab", 55, mtu=1500)
+        self.assertEqual(self.admin.put(N + "networks/" + n["id"], {"network": {"mtu": 1501}}).status, 400)
+        self.assertEqual(self.admin.put(N + "networks/" + n["id"], {"network": {"mtu": 1400}}).status, 200)
+        self.make("local", mtu=9000)
+        self.make(mtu=9000)             # no host has a tunnel: it ends at the host
+
+
+class TwoHosts(unittest.TestCase):
+    """The stand-in agents note what they are asked for."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = tempfile.mkdtemp(prefix="nuvolet-segments-")
+        os.chmod(cls.dir, 0o711)
+        cls.addClassCleanup(shutil.rmtree, cls.dir, True)
+        cls.agents = {}
+        agents = ";".join("%s=unix:%s/%s.sock" % (h, cls.dir, h) for h in ("h1", "h2"))
+        cls.cloud = cloudlib.Cloud(agent=False, options={"hosts.agents": agents, "hosts.sync_s": "2", "network.physical": "lab:"})
+        cls.addClassCleanup(cls.end)
+        cls.start("h1", "--tunnel", "10.66.0.1")
+        cls.start("h2", "--tunnel", "10.66.0.2", "--physical", "lab")
+        cls.admin = cls.cloud.login("admin")
+        cls.cloud.wait(lambda: sum(a["alive"] and bool(a["configurations"].get("tunneling_ip")) for a in cls.net_agents()) == 2, 10, "both hosts")
+        cls.image = cls.admin.post("/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"}).json["id"]
+        cls.admin.put("/image/v2/images/%s/file" % cls.image, raw=b"\0" * 4096, headers={"Content-Type": "application/octet-stream"})
+        cls.flavor = cls.admin.post("/compute/v2.1/flavors", {"flavor": {"name": "f", "ram": 64, "vcpus": 1, "disk": 1}}).json["flavor"]["id"]
+
+    @classmethod
+    def net_agents(cls):
+        return cls.admin.get(N + "agents").json["agents"]
+
+    @classmethod
+    def start(cls, name, *options):
+        path = "%s/%s.sock" % (cls.dir, name)
+        if os.path.exists(path):
+            os.unlink(path)
+        cls.agents[name] = subprocess.Popen([cloudlib.FAKE_AGENT, path, cls.dir + "/" + name, "--name", name, *options], stderr=subprocess.DEVNULL)
+
+    @classmethod
+    def end(cls):
+        for p in cls.agents.values():
+            p.kill()
+            p.wait()
+        cls.cloud.stop()
+
+    def network(self, **more):
+        n = self.admin.post(N + "networks", {"network": more}).json["network"]
+        s = self.admin.post(N + "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, "cidr": "10.0.0.0/24"}})
+        self.assertEqual(s.status, 201, s)
+        return n
+
+    def port(self, n, **more):
+        r = self.admin.post(N + "ports", {"port": dict(network_id=n["id"], **more)})
+        self.assertEqual(r.status, 201, r)
+        return r.json["port"]
+
+    def boot(self, host, port):
+        r = self.admin.post("/compute/v2.1/servers", {"server": {"name": "s", "flavorRef": self.flavor, "imageRef": self.image, "availability_zone": "nova:" + host,
+                                                                  "networks": [{"port": port["id"]}]}})
+        self.assertEqual(r.status, 202, r)
+        server = r.json["server"]["id"]
+        self.cloud.wait(lambda: self.admin.get("/compute/v2.1/servers/" + server).json["server"]["status"] == "ACTIVE", 10, "the server")
+        return server
+
+    def delete(self, server):
+        self.admin.delete("/compute/v2.1/servers/" + server)
+        self.cloud.wait(lambda: self.admin.get("/compute/v2.1/servers/" + server).status == 404, 10, "its end")
+
+    def told(self, host, n):
+        try:
+            with open("%s/%s/networks/%s" % (self.dir, host, n["id"])) as f:
+                return json.load(f)["segment"]
+        except FileNotFoundError:
+            return None
+
+    def peers(self, host, n):
+        segment = self.told(host, n)
+        return sorted((p["remote"], p["mac"], *p["ips"]) for p in segment["peers"]) if segment else None
+
+    @staticmethod
+    def peer(remote, port):
+        return (remote, port["mac_address"], port["fixed_ips"][0]["ip_address"])
+
+    def test_hosts_learn_of_each_others_ports(self):
+        n = self.network()
+        a, b, c = self.port(n), self.port(n), self.port(n)
+        sa = self.boot("h1", a)
+        self.assertEqual(self.told("h1", n)["vni"], n["provider:segmentation_id"])
+        self.assertEqual(self.told("h1", n)["local"], "10.66.0.1")
+        self.assertEqual(self.peers("h1", n), [])
+        self.assertIsNone(self.told("h2", n))
+        sb = self.boot("h2", b)
+        # Both know when the server is ACTIVE.
+        self.assertEqual(self.peers("h1", n), [self.peer("10.66.0.2", b)])
+        self.assertEqual(self.peers("h2", n), [self.peer("10.66.0.1", a)])
+        sc = self.boot("h2", c)
+        self.assertEqual(self.peers("h1", n), sorted([self.peer("10.66.0.2", b), self.peer("10.66.0.2", c)]))
+        # An address changes.
+        r = self.admin.put(N + "ports/" + b["id"], {"port": {"fixed_ips": [{"ip_address": "10.0.0.77"}], "allowed_address_pairs": [{"ip_address": "10.9.0.0/16"}]}})
+        b2 = r.json["port"]
+        self.cloud.wait(lambda: self.peer("10.66.0.2", b2) in self.peers("h1", n), 5, "the new address")
+        self.assertIn([{"ip": "10.9.0.0/16", "mac": b["mac_address"]}], [p.get("pairs") for p in self.told("h1", n)["peers"]])
+        # A port moves.
+        self.delete(sc)
+        self.cloud.wait(lambda: self.peers("h1", n) == [self.peer("10.66.0.2", b2)], 5, "its end on h1")
+        sc = self.boot("h1", c)
+        self.assertEqual(self.peers("h2", n), sorted([self.peer("10.66.0.1", a), self.peer("10.66.0.1", c)]))
+        self.assertEqual(self.peers("h1", n), [self.peer("10.66.0.2", b2)])
+        for s in (sa, sb, sc):
+            self.delete(s)
+        self.cloud.wait(lambda: self.told("h1", n) is None and self.told("h2", n) is None, 15, "nothing left")
+        self.cloud.wait(lambda: self.cloud.ctl("doctor").returncode == 0, 10, "a clean doctor")
+
+    def test_an_agent_that_comes_back_is_told_everything(self):
+        n = self.network()
+        a, b, c = self.port(n), self.port(n), self.port(n)
+        sa, sb = self.boot("h1", a), self.boot("h2", b)
+        self.agents["h1"].kill()
+        self.agents["h1"].wait()
+        self.cloud.wait(lambda: not all(x["alive"] for x in self.net_agents()), 10, "h1 being away")
+        sc = self.boot("h2", c)
+        self.assertEqual(len(self.peers("h1", n)), 1)
+        self.start("h1", "--tunnel", "10.66.0.9")
+        self.cloud.wait(lambda: len(self.peers("h1", n)) == 2, 10, "h1 being told")
+        self.cloud.wait(lambda: self.peers("h2", n) == [self.peer("10.66.0.9", a)], 10, "the new address of h1")
+        self.assertEqual(self.told("h1", n)["local"], "10.66.0.9")
+        self.agents["h1"].kill()
+        self.agents["h1"].wait()
+        self.start("h1", "--tunnel", "10.66.0.1")
+        self.cloud.wait(lambda: self.peers("h2", n) == [self.peer("10.66.0.1", a)], 10, "the old address of h1")
+        for s in (sa, sb, sc):
+            self.delete(s)
+
+    def test_provider_networks_and_those_without_tunnel(self):
+        local, flat = self.network(**{"provider:network_type": "local"}), self.network(**{"provider:network_type": "flat", "provider:physical_network": "lab"})
+        p, q = self.port(local), self.port(flat)
+        servers = [self.boot("h2", p), self.boot("h2", q)]
+        self.assertIsNone(self.told("h2", local))
+        self.assertEqual(self.told("h2", flat), {"type": "flat", "physical": "lab", "vlan": 0})
+        for s in servers:
+            self.delete(s)
+
+    def test_mtu_leaves_room_for_vxlan(self):
+        self.assertEqual(self.network()["mtu"], 1450)
+        r = self.admin.post(N + "networks", {"network": {"mtu": 1451}})
+        self.assertEqual((r.status, "maximum is 1450" in r.message), (400, True), r)
+
+    def test_agents_and_zones_show_both(self):
+        agents = {a["host"]: a for a in self.net_agents()}
+        self.assertEqual(set(agents), {"h1", "h2"})
+        self.assertEqual(agents["h2"]["configurations"]["tunneling_ip"], "10.66.0.2")
+        self.assertEqual(agents["h2"]["configurations"]["interface_mappings"], {"lab": "eth1"})
+        zones = self.admin.get("/compute/v2.1/os-availability-zone/detail").json["availabilityZoneInfo"]
+        self.assertEqual(set(next(z for z in zones if z["zoneName"] == "nova")["hosts"]), {"h1", "h2"})
+
+
+if __name__ == "__main__":
+    unittest.main()
