@@ -196,7 +196,8 @@ bool network_ports_plug(Db *db, const char *host, const char *server_id, GError 
 static bool mark_unplugged(Db *db, const char *host, const char *server_id, GError **err)
 {
     g_auto(Txn) txn = txn_begin(db, err);
-    g_autoptr(json_t) networks = txn.db && db_exec(db, err, "ports_unplug", "s", server_id) ? db_query(db, err, "server_networks", "s", server_id) : NULL;
+    bool done = txn.db && db_exec(db, err, "ports_unplug", "s", server_id);
+    g_autoptr(json_t) networks = done ? db_query(db, err, "server_networks", "s", server_id) : NULL;
     size_t i;
     json_t *network;
     json_array_foreach(networks, i, network)

@@ -4,7 +4,8 @@
 
 typedef bool Push(Db *db, const char *host, const char *id, GError **err);
 Push push_network, push_group, push_port;
-/* Only if the rows say something else than at the last push to the host's present connection: a network is large, and most changes concern few hosts. */
+/* Only if the rows say something else than at the last push to the host's present connection: a network is large, and most changes
+ * concern few hosts. */
 Push push_network_news;
 /* A new connection: nothing is known of what the agent has. */
 void push_forget(const char *host);
