@@ -92,7 +92,13 @@ key_and_rules() { # a key pair in ~/.ssh of whoever called sudo, and ssh and pin
 first_server() {
     login demo
     key_and_rules
-    local id=  n img flavor status
+    local id n img flavor status
+    # One that an earlier `up` could not start is made again: its cause may be mended.
+    id=$(api GET 'compute/v2.1/servers?name=first&status=ERROR' | jq -r '.servers[0].id // empty')
+    if [ -n "$id" ]; then
+        api DELETE "compute/v2.1/servers/$id"
+        for _ in $(seq 300); do [ "$(api GET 'compute/v2.1/servers?name=first' | jq '.servers | length')" = 0 ] && break; sleep 0.1; done
+    fi
     n=$(api GET 'compute/v2.1/servers' | jq '.servers | length')
     if [ "$n" = 0 ]; then
         img=$(api GET 'image/v2/images?name=tiny' | jq -r '.images[0].id')
@@ -109,7 +115,7 @@ first_server() {
         [ "$status" = BUILD ] || break
         sleep 0.1
     done
-    address=$(api GET "compute/v2.1/servers/$id" | jq -r '[.server.addresses[][].addr][0]')
+    address=$(api GET "compute/v2.1/servers/$id" | jq -r '[.server.addresses[][].addr][0] // empty')
     [ "$n" = 0 ] || return 0
     [ "$status" = ACTIVE ] || { api GET "compute/v2.1/servers/$id" | jq -r '.server.fault.message // empty' >&2; die "The first server is $status."; }
     say SERVER "first is ACTIVE at $address; its console:"
