@@ -31,7 +31,7 @@ CMDOBJ := $(CMD:%.c=$(B)/%.o)
 EMBED := $(sort $(wildcard db/migrations/*.sql db/queries/*.sql db/invariants.sql dashboard/dist/* dashboard/*.html dashboard/*.js dashboard/*.css dashboard/*.svg))
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all up down purge deps check check-crash check-unit check-http check-integration lint golden bench conformance sanitize install clean
+.PHONY: all up down purge deps check check-crash check-unit check-http check-integration check-fresh lint golden bench conformance sanitize install clean
 all: deps-build $(B)/nuvolet
 
 # --- the two commands -------------------------------------------------------------------------------------------
@@ -103,6 +103,9 @@ golden: $(UNIT)
 check-unit check-http check-integration check-crash conformance sanitize: all
 	$(Q)etc/packages.sh build run test image
 	$(Q)tests/run $(@:check-%=%)
+# A new user's first hour on a Debian with nothing installed, in a folder of its own; fetches some 500 MB of packages.
+check-fresh:
+	$(Q)tests/fresh
 lint:
 	$(Q)tests/lint/lint.sh
 bench: all test-bins
