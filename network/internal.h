@@ -5,7 +5,7 @@
 
 typedef struct Network {
     Row row;
-    char *id, *project_id, *name, *description, *status, *network_type, *physical_network, *dns_domain;
+    char *id, *project_id, *name, *description, *status, *network_type, *physical_network, *dns_domain, *qos_policy_id;
     bool admin_state_up, shared, external, is_default, port_security_enabled;
     gint64 mtu, segmentation_id, vni, revision_number, created_at, updated_at;
     json_t *availability_zone_hints, *subnets, *tags;
@@ -23,10 +23,10 @@ typedef struct Subnet {
 typedef struct Port {
     Row row;
     char *id, *project_id, *network_id, *name, *description, *mac_address, *status, *device_id, *device_owner, *server_id, *host,
-        *vnic_type, *dns_name, *nic_tag;
+        *vnic_type, *dns_name, *nic_tag, *qos_policy_id;
     bool admin_state_up, port_security_enabled, owned, plugged;
     gint64 nic_index, revision_number, created_at, updated_at;
-    json_t *fixed_ips, *security_groups, *allowed_address_pairs, *extra_dhcp_opts, *binding_profile, *tags;
+    json_t *fixed_ips, *security_groups, *allowed_address_pairs, *extra_dhcp_opts, *binding_profile, *tags, *network_qos;
 } Port;
 
 typedef struct Group {
@@ -129,7 +129,8 @@ bool group_rules_insert(Db *db, const char *group_id, const char *project_id, bo
 /* --- desired.c: rows → arguments of the agent's verbs; the first three are pure --- */
 json_t *desired_network(const Network *n, const GPtrArray *subnets, const json_t *ports, json_t *segment_stolen);
 json_t *desired_group(const Group *g, const GPtrArray *rules, const json_t *members, const json_t *addresses);
-json_t *desired_port(const Port *p, gint64 mtu);
+/* qos: what is in force for it (stolen), or NULL. */
+json_t *desired_port(const Port *p, gint64 mtu, json_t *qos);
 /* For that host. */
 json_t *desired_network_load(Db *db, const char *host, const char *network_id, GError **err);
 json_t *desired_group_load(Db *db, const char *host, const char *group_id, GError **err);

@@ -1,7 +1,7 @@
 /* network/net.c -- networks: who sees and uses them, provider attributes, and what may not be deleted yet. */
 #include "core/dialect.h"
 #include "identity/identity.h"
-#include "network/internal.h"
+#include "network/qos.h"
 #include <string.h>
 
 static const Range mtu_range = { 68, 9216 };
@@ -80,6 +80,7 @@ static const Field fields[] = {
     INT (Network, vni,         "vni",         HIDDEN),
     STR (Network, dns_domain,  "dns_domain",  CREATE | UPDATE | FILTER, .check = check_domain, .dflt = "\"\""),
     JSON(Network, availability_zone_hints, "availability_zone_hints", CREATE, .check = check_hints, .dflt = "[]"),
+    STR (Network, qos_policy_id, "qos_policy_id", CREATE | UPDATE | FILTER | NULLABLE, .check = check_uuid),
     COMPUTED("availability_zones", render_zones),
     COMPUTED("ipv4_address_scope", render_null),
     COMPUTED("ipv6_address_scope", render_null),
@@ -122,6 +123,18 @@ bool network_usable(Db *db, const Ctx *ctx, const Network *n, GError **err)
     return shared || nv_fail(err, NV_ERR_FORBIDDEN, "It is not allowed to create an interface on external network %s", n->id);
 }
 
+/* A network that names no policy gets the default one of its project. */
+static bool qos_new(Db *db, const Ctx *ctx, Network *n, GError **err)
+{
+    g_autofree char *id = NULL;
+    if (row_knows(&n->row, &n->qos_policy_id) && n->qos_policy_id)
+        return qos_check(db, ctx, n->qos_policy_id, NULL, err);
+    if (!qos_default(db, n->project_id, &id, err))
+        return false;
+    ROW_SET_STR(n, qos_policy_id, id);
+    return true;
+}
+
 /* Flags and policies say the same. */
 static bool everybody(Db *db, const Network *n, const Network *old, GError **err)
 {
@@ -153,7 +166,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
         return false;
     if (n->is_default && !n->external)
         ROW_SET_BOOL(n, is_default, false);
-    return group_default(db, n->project_id, NULL, err) && everybody(db, n, NULL, err);
+    return qos_new(db, ctx, n, err) && group_default(db, n->project_id, NULL, err) && everybody(db, n, NULL, err);
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
@@ -170,6 +183,10 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     if (n->mtu != old->mtu && !segment_mtu_check(db, n, err))
         return false;
     BUMP(n, old);
+    if (!qos_check(db, ctx, n->qos_policy_id, old->qos_policy_id, err))
+        return false;
+    if (g_strcmp0(n->qos_policy_id, old->qos_policy_id) != 0 && !sync_qos(db, ctx, n->id, err))
+        return false;
     return everybody(db, n, old, err) && sync_network(db, ctx, n->id, err);
 }
 

@@ -3,7 +3,7 @@
 #include "core/dialect.h"
 #include "core/id.h"
 #include "identity/identity.h"
-#include "network/internal.h"
+#include "network/qos.h"
 #include <sodium.h>
 #include <string.h>
 
@@ -78,6 +78,8 @@ static const Field fields[] = {
     BOOL(Port, port_security_enabled, "port_security_enabled", CREATE | UPDATE | FILTER),
     STR (Port, dns_name,       "dns_name",       CREATE | UPDATE | FILTER, .check = check_dns_name, .dflt = "\"\""),
     COMPUTED("dns_assignment", render_dns),
+    STR (Port, qos_policy_id,  "qos_policy_id",  CREATE | UPDATE | FILTER | NULLABLE, .check = check_uuid, .dflt = "null"),
+    { .json = "qos_network_policy_id", .type = T_JSON, .off = MEMBER(Port, network_qos, json_t *) },
     STR (Port, host,           "binding:host_id", CREATE | UPDATE | ADMIN | ADMIN_VIEW | FILTER, .check = check_name, .dflt = "\"\""),
     STR (Port, vnic_type,      "binding:vnic_type", CREATE | UPDATE | FILTER, .check = check_enum, .arg = vnic_types, .dflt = "\"normal\""),
     JSON(Port, binding_profile, "binding:profile", CREATE | UPDATE | ADMIN | ADMIN_VIEW, .check = check_object, .dflt = "{}"),
@@ -163,7 +165,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     Port *p = AS(Port, row);
     g_autoptr(Network) n = network_find(db, ctx, p->network_id, err);
     if (!n || !network_usable(db, ctx, n, err) || !port_policy(ctx, n, p, NULL, err) || !project_known(p->project_id, err)
-        || !quota_check(db, p->project_id, "port", 1, err))
+        || !qos_check(db, ctx, p->qos_policy_id, NULL, err) || !quota_check(db, p->project_id, "port", 1, err))
         return false;
     if (!row_knows(row, &p->port_security_enabled))
         ROW_SET_BOOL(p, port_security_enabled, n->port_security_enabled);
@@ -217,7 +219,8 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     /* The network's owner sees and removes the ports of others on it, and changes nothing about them. */
     if (!ctx->admin && g_strcmp0(ctx->project_id, p->project_id) != 0)
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:update_port is disallowed by policy");
-    if (!n || !port_policy(ctx, n, p, old, err) || !mac_check(p, old, err) || !binding_check(p, old, err))
+    if (!n || !port_policy(ctx, n, p, old, err) || !mac_check(p, old, err) || !binding_check(p, old, err)
+        || !qos_check(db, ctx, p->qos_policy_id, old->qos_policy_id, err))
         return false;
     if (row_is_dirty(row, &p->security_groups) && !port_groups_check(db, ctx, p->security_groups, err))
         return false;
@@ -256,17 +259,24 @@ static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
         json_array_append_new(ids, json_string(p->id));
         g_hash_table_insert(by_id, p->id, p);
         ROW_SET_JSON(p, fixed_ips, json_array());
+        ROW_SET_JSON(p, network_qos, json_null());
         p->row.dirty = 0;
     }
     g_autofree char *text = json_text(ids);
     g_autoptr(json_t) found = db_query(db, err, "port_addresses", "s", text);
+    g_autoptr(json_t) qos = found ? db_query(db, err, "qos_of_networks", "s", text) : NULL;
     size_t i;
     json_t *one;
     json_array_foreach(found, i, one) {
         Port *p = g_hash_table_lookup(by_id, json_get_str(one, "port_id"));
         json_array_append_new(p->fixed_ips, json_make("ss", "subnet_id", json_get_str(one, "subnet_id"), "ip_address", json_get_str(one, "address")));
     }
-    return found != NULL;
+    json_array_foreach(qos, i, one) {
+        Port *p = g_hash_table_lookup(by_id, json_get_str(one, "id"));
+        json_decref(p->network_qos);
+        p->network_qos = json_incref(json_object_get(one, "qos_policy_id"));
+    }
+    return qos != NULL;
 }
 
 const Resource port_resource = {

@@ -19,6 +19,7 @@ static const struct Sharable { const char *type; const Resource *res; const char
     { "address_scope",  &address_scope_resource,  "scope_set_shared",      NULL,                   NULL },
     { "subnetpool",     &subnetpool_resource,     "subnetpool_set_shared", NULL,                   "rbac_subnetpool_users" },
     { "address_group",  &address_group_resource,  NULL,                    NULL,                   "rbac_address_group_users" },
+    { "qos_policy",     &qos_policy_resource,     "qos_set_shared",        NULL,                   "rbac_qos_users" },
 };
 
 static const struct Sharable *sharable(const char *type)

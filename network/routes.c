@@ -1,5 +1,5 @@
 /* network/routes.c -- the routes of the networking API, under /network. */
-#include "network/internal.h"
+#include "network/qos.h"
 
 #define TAGS(path_, res_) \
     ROUTE("GET",    path_ "/tags",       PROJECT_READER, net_tags_show,    .res = res_), \
@@ -8,6 +8,17 @@
     ROUTE("GET",    path_ "/tags/{tag}", PROJECT_READER, net_tag_check,    .res = res_), \
     ROUTE("PUT",    path_ "/tags/{tag}", PROJECT_MEMBER, net_tag_put,      .res = res_), \
     ROUTE("DELETE", path_ "/tags/{tag}", PROJECT_MEMBER, net_tag_delete,   .res = res_)
+
+/* A kind of rules under its policy, and by itself. */
+#define QOS_RULES(name_, res_) \
+    ROUTE("GET",    "/v2.0/qos/policies/{policy}/" name_ "s",      PROJECT_READER, qos_rule_list,   .res = res_), \
+    ROUTE("POST",   "/v2.0/qos/policies/{policy}/" name_ "s",      PROJECT_MEMBER, qos_rule_create, .res = res_), \
+    ROUTE("GET",    "/v2.0/qos/policies/{policy}/" name_ "s/{id}", PROJECT_READER, qos_rule_one,    .res = res_), \
+    ROUTE("PUT",    "/v2.0/qos/policies/{policy}/" name_ "s/{id}", PROJECT_MEMBER, qos_rule_one,    .res = res_), \
+    ROUTE("DELETE", "/v2.0/qos/policies/{policy}/" name_ "s/{id}", PROJECT_MEMBER, qos_rule_one,    .res = res_), \
+    ROUTE("GET",    "/v2.0/qos/alias_" name_ "s/{id}",             PROJECT_READER, qos_alias_one,   .res = res_), \
+    ROUTE("PUT",    "/v2.0/qos/alias_" name_ "s/{id}",             PROJECT_MEMBER, qos_alias_one,   .res = res_), \
+    ROUTE("DELETE", "/v2.0/qos/alias_" name_ "s/{id}",             PROJECT_MEMBER, qos_alias_one,   .res = res_)
 
 /* clang-format off */
 const Route network_routes[] = {
@@ -29,6 +40,13 @@ const Route network_routes[] = {
     CRUD("/v2.0/rbac-policies",  &rbac_resource,          PROJECT_READER, PROJECT_MEMBER, "PUT"),
     ROUTE("PUT", "/v2.0/address-groups/{id}/add_addresses",    PROJECT_MEMBER, address_group_add),
     ROUTE("PUT", "/v2.0/address-groups/{id}/remove_addresses", PROJECT_MEMBER, address_group_remove),
+    CRUD("/v2.0/qos/policies",   &qos_policy_resource,    PROJECT_READER, PROJECT_MEMBER, "PUT"),
+    QOS_RULES("bandwidth_limit_rule",   &qos_bandwidth_resource),
+    QOS_RULES("packet_rate_limit_rule", &qos_packet_resource),
+    QOS_RULES("dscp_marking_rule",      &qos_dscp_resource),
+    ROUTE("GET",    "/v2.0/qos/rule-types",            AUTHENTICATED,  qos_types_list),
+    ROUTE("GET",    "/v2.0/qos/rule-types/{type}",     ADMIN_ONLY,     qos_type_show),
+    TAGS("/v2.0/qos/policies/{id}", &qos_policy_resource),
     TAGS("/v2.0/subnetpools/{id}", &subnetpool_resource),
     TAGS("/v2.0/networks/{id}", &network_resource),
     TAGS("/v2.0/subnets/{id}", &subnet_resource),

@@ -1,5 +1,6 @@
 /* network/sync.c -- operations that carry a change of rows to the hosts where it matters. */
 #include "network/push.h"
+#include "network/qos.h"
 #include <string.h>
 
 /* Runs one(id) on each of the hosts that are up; one that comes back is compared as a whole. */
@@ -52,6 +53,22 @@ static Verdict port_step(Op *op, GError **err)
     return on_hosts(op, hosts, push_port, err);
 }
 
+/* Ports by host: a host that is down is compared as a whole when it is back. */
+static Verdict qos_step(Op *op, GError **err)
+{
+    g_autoptr(json_t) ports = db_query(op->db, err, "qos_ports", "s", op->resource_id);
+    size_t i;
+    json_t *port;
+    if (!ports)
+        return op_verdict(false, err);
+    json_array_foreach(ports, i, port) {
+        const char *host = json_get_str(port, "host");
+        if (agent_is_up(host) && !push_port(op->db, host, json_get_str(port, "id"), err))
+            return op_verdict(false, err);
+    }
+    return STEP_DONE;
+}
+
 static bool network_absent(Db *db, const char *host, const char *id, GError **err)
 {
     (void) db;
@@ -79,6 +96,7 @@ static const Step network_remove_steps[] = { { "absent", .run = network_absent_s
 static const Step group_sync_steps[] = { { "ensure", .run = group_step } };
 static const Step group_remove_steps[] = { { "absent", .run = group_absent_step } };
 static const Step port_sync_steps[] = { { "ensure", .run = port_step } };
+static const Step qos_sync_steps[] = { { "ensure", .run = qos_step } };
 static const Step port_remove_steps[] = { { "absent", .verb = "port.absent" } };
 
 /* A removal overtakes a change that does not get through. */
@@ -90,8 +108,9 @@ static const OpKind group_sync_kind = { .name = "group.sync", STEPS(group_sync_s
 static const OpKind group_remove_kind = { .name = "group.remove", STEPS(group_remove_steps), .preempts = true, .never_gives_up = true };
 static const OpKind port_sync_kind = { .name = "port.sync", STEPS(port_sync_steps), .queues = true, .coalesces = true, .never_gives_up = true };
 static const OpKind port_remove_kind = { .name = "port.remove", STEPS(port_remove_steps), .preempts = true, .never_gives_up = true };
+static const OpKind qos_sync_kind = { .name = "qos.sync", STEPS(qos_sync_steps), .queues = true, .coalesces = true, .never_gives_up = true };
 const OpKind *const network_op_kinds[] = {
-    &network_sync_kind, &network_remove_kind, &group_sync_kind, &group_remove_kind, &port_sync_kind, &port_remove_kind, NULL,
+    &network_sync_kind, &network_remove_kind, &group_sync_kind, &group_remove_kind, &port_sync_kind, &port_remove_kind, &qos_sync_kind, NULL,
 };
 
 bool sync_network(Db *db, const Ctx *ctx, const char *network_id, GError **err)
@@ -154,4 +173,11 @@ bool sync_port(Db *db, const Ctx *ctx, const char *port_id, GError **err)
 bool sync_port_gone(Db *db, const Ctx *ctx, const char *port_id, const char *host, GError **err)
 {
     return op_start(db, ctx, &port_remove_kind, port_id, host, NULL, err);
+}
+
+bool sync_qos(Db *db, const Ctx *ctx, const char *policy_or_network_id, GError **err)
+{
+    gint64 live = 0;
+    return db_query_int(db, err, &live, "qos_is_live", "s", policy_or_network_id)
+        && (!live || op_start(db, ctx, &qos_sync_kind, policy_or_network_id, NULL, NULL, err));
 }

@@ -19,11 +19,13 @@ CREATE TABLE network (
     vni INTEGER NOT NULL UNIQUE CHECK (vni BETWEEN 1 AND 65535),
     dns_domain TEXT NOT NULL DEFAULT '',
     availability_zone_hints TEXT NOT NULL DEFAULT '[]',
+    qos_policy_id TEXT REFERENCES qos_policy (id),
     revision_number INTEGER NOT NULL DEFAULT 1,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX network_project ON network (project_id);
+CREATE INDEX network_qos ON network (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
 CREATE UNIQUE INDEX network_flat ON network (physical_network) WHERE network_type = 'flat';
 CREATE UNIQUE INDEX network_vlan ON network (physical_network, segmentation_id) WHERE network_type = 'vlan';
 CREATE UNIQUE INDEX network_segment ON network (segmentation_id) WHERE network_type = 'vxlan';
@@ -113,12 +115,14 @@ CREATE TABLE port (
     nic_tag TEXT,
     owned INTEGER NOT NULL DEFAULT 0 CHECK (owned IN (0, 1)),
     plugged INTEGER NOT NULL DEFAULT 0 CHECK (plugged IN (0, 1)),
+    qos_policy_id TEXT REFERENCES qos_policy (id),
     revision_number INTEGER NOT NULL DEFAULT 1,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     UNIQUE (network_id, mac_address)
 ) STRICT;
 CREATE INDEX port_project ON port (project_id);
+CREATE INDEX port_qos ON port (qos_policy_id) WHERE qos_policy_id IS NOT NULL;
 CREATE INDEX port_server ON port (server_id) WHERE server_id IS NOT NULL;
 CREATE INDEX port_device ON port (device_id) WHERE device_id <> '';
 CREATE INDEX port_host ON port (host) WHERE host <> '';
@@ -203,7 +207,7 @@ CREATE INDEX port_security_group_group ON port_security_group (security_group_id
 CREATE TABLE rbac_policy (
     id TEXT PRIMARY KEY,
     project_id TEXT NOT NULL,
-    object_type TEXT NOT NULL CHECK (object_type IN ('network', 'security_group', 'address_scope', 'subnetpool', 'address_group')),
+    object_type TEXT NOT NULL CHECK (object_type IN ('network', 'security_group', 'address_scope', 'subnetpool', 'address_group', 'qos_policy')),
     object_id TEXT NOT NULL,
     action TEXT NOT NULL CHECK (action IN ('access_as_shared', 'access_as_external')),
     target_tenant TEXT NOT NULL,

@@ -12,7 +12,8 @@ SELECT kind, n FROM (
     UNION ALL SELECT 6, 'security group', (SELECT count(*) FROM security_group WHERE project_id IN mine AND is_default = 0)
     UNION ALL SELECT 7, 'subnet pool', (SELECT count(*) FROM subnetpool WHERE project_id IN mine)
     UNION ALL SELECT 8, 'address scope', (SELECT count(*) FROM address_scope WHERE project_id IN mine)
-    UNION ALL SELECT 9, 'address group', (SELECT count(*) FROM address_group WHERE project_id IN mine))
+    UNION ALL SELECT 9, 'address group', (SELECT count(*) FROM address_group WHERE project_id IN mine)
+    UNION ALL SELECT 10, 'QoS policy', (SELECT count(*) FROM qos_policy WHERE project_id IN mine))
 WHERE n > 0 ORDER BY place;
 
 -- :name owned_by_user
@@ -48,6 +49,7 @@ SELECT kind, id, name, path || id AS path FROM (
     UNION ALL SELECT 6, 'subnet pool', id, name, '/network/v2.0/subnetpools/' FROM subnetpool WHERE project_id = ?1
     UNION ALL SELECT 7, 'address scope', id, name, '/network/v2.0/address-scopes/' FROM address_scope WHERE project_id = ?1
     UNION ALL SELECT 8, 'address group', id, name, '/network/v2.0/address-groups/' FROM address_group WHERE project_id = ?1
+    UNION ALL SELECT 9, 'QoS policy', id, name, '/network/v2.0/qos/policies/' FROM qos_policy WHERE project_id = ?1
     UNION ALL SELECT 9, 'image', id, name, '/image/v2/images/' FROM image WHERE project_id = ?1
     UNION ALL SELECT 10, 'project', id, name, '/identity/v3/projects/' FROM project WHERE id = ?1)
 ORDER BY place, name, id;

@@ -376,7 +376,7 @@ static const VerbArg group_args[]   = {
 static const VerbArg port_args[]    = {
     { "id", ARG_ID, false }, { "network_id", ARG_ID, false }, { "mac", ARG_STR, false }, { "mtu", ARG_INT, false },
     { "addresses", ARG_ARRAY, false }, { "pairs", ARG_ARRAY, false }, { "groups", ARG_ARRAY, false }, { "port_security", ARG_BOOL, false },
-    { "up", ARG_BOOL, false }, END };
+    { "up", ARG_BOOL, false }, { "qos", ARG_OBJECT, true }, END };
 static const VerbArg fault_args[]   = { { "spec", ARG_STR, false }, END };
 static const VerbArg guest_args[]   = { { "id", ARG_ID, false }, { "state", ARG_STR, false }, { "reason", ARG_STR, false }, END };
 

@@ -1,0 +1,82 @@
+-- qos.sql -- QoS policies, their rules, and who uses them.
+
+-- Rules are seen with their policy; only administrators change either.
+-- :fragment qos_rule_visible
+EXISTS (SELECT 1 FROM qos_policy q WHERE q.id = t.qos_policy_id AND (q.project_id = :project OR q.shared = 1
+    OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = q.id AND r.target_tenant IN (:project, '*'))))
+
+-- :fragment qos_writable
+0
+
+-- ?1: JSON array of policy ids.  One object a rule, with the policy's id.
+-- :name qos_rules
+SELECT id, qos_policy_id, 'bandwidth_limit' AS type, json_object('max_kbps', max_kbps, 'max_burst_kbps', max_burst_kbps, 'direction', direction) AS body
+FROM qos_bandwidth_limit_rule WHERE qos_policy_id IN (SELECT value FROM json_each(?1))
+UNION ALL SELECT id, qos_policy_id, 'packet_rate_limit',
+    json_object('max_kpps', max_kpps, 'max_burst_kpps', max_burst_kpps, 'direction', direction)
+FROM qos_packet_rate_limit_rule WHERE qos_policy_id IN (SELECT value FROM json_each(?1))
+UNION ALL SELECT id, qos_policy_id, 'dscp_marking', json_object('dscp_mark', dscp_mark)
+FROM qos_dscp_marking_rule WHERE qos_policy_id IN (SELECT value FROM json_each(?1)) ORDER BY qos_policy_id, type, id;
+
+-- The rule of the policy ?1 and direction ?2 other than ?3.
+-- :name qos_bandwidth_twin
+SELECT id FROM qos_bandwidth_limit_rule WHERE qos_policy_id = ?1 AND direction = ?2 AND id <> ?3;
+-- :name qos_packet_rate_twin
+SELECT id FROM qos_packet_rate_limit_rule WHERE qos_policy_id = ?1 AND direction = ?2 AND id <> ?3;
+-- :name qos_dscp_twin
+SELECT id FROM qos_dscp_marking_rule WHERE qos_policy_id = ?1 AND ?2 IS NULL AND id <> ?3;
+
+-- :name qos_default_of
+SELECT id FROM qos_policy WHERE project_id = ?1 AND is_default = 1;
+
+-- Who uses the policy.
+-- :name qos_users
+SELECT 'network' AS kind, id FROM network WHERE qos_policy_id = ?1 UNION ALL SELECT 'port', id FROM port WHERE qos_policy_id = ?1 LIMIT 1;
+
+-- May project ?2 use it.
+-- :name qos_usable
+SELECT count(*) FROM qos_policy q WHERE q.id = ?1 AND (q.project_id = ?2 OR q.shared = 1
+    OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = q.id AND r.target_tenant IN (?2, '*')));
+
+-- :name qos_bump
+UPDATE qos_policy SET revision_number = revision_number + 1, updated_at = now_us() WHERE id = ?1;
+-- :name qos_set_shared
+UPDATE qos_policy SET shared = ?2 WHERE id = ?1 AND ?3 IS NOT NULL;
+
+-- Users of a policy who have it by an RBAC policy for ?2 (a project, or '*') and by no other than ?3; the owner's own count too, as in Neutron.
+-- :name rbac_qos_users
+SELECT count(*) FROM (SELECT project_id FROM network WHERE qos_policy_id = ?1 UNION ALL SELECT project_id FROM port WHERE qos_policy_id = ?1) x
+WHERE ?2 IN ('*', x.project_id)
+    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id));
+
+-- As above, where the flag is taken back: no RBAC policy but the one for everybody counts.
+-- :name qos_foreign_users
+SELECT count(*) FROM (SELECT project_id FROM network WHERE qos_policy_id = ?1 UNION ALL SELECT project_id FROM port WHERE qos_policy_id = ?1) x
+WHERE NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.target_tenant = x.project_id);
+
+-- Policies that an RBAC policy shares with the project.
+-- :name qos_by_policy
+SELECT object_id AS id FROM rbac_policy WHERE target_tenant = ?1 AND object_type = 'qos_policy';
+
+-- Of the ports ?1 (JSON array of ids), those whose network has a policy.
+-- :name qos_of_networks
+SELECT p.id, n.qos_policy_id FROM port p JOIN network n ON n.id = p.network_id
+WHERE n.qos_policy_id IS NOT NULL AND p.id IN (SELECT value FROM json_each(?1));
+
+-- Ports on hosts that ?1, a policy or a network, is in force for.
+-- :name qos_ports
+SELECT p.id, p.host FROM port p WHERE p.plugged = 1 AND p.qos_policy_id = ?1
+UNION SELECT p.id, p.host FROM network n JOIN port p ON p.network_id = n.id WHERE n.qos_policy_id = ?1 AND p.plugged = 1 AND p.qos_policy_id IS NULL
+UNION SELECT p.id, p.host FROM port p WHERE p.network_id = ?1 AND p.plugged = 1 AND p.qos_policy_id IS NULL ORDER BY 2, 1;
+
+-- :name qos_is_live
+SELECT EXISTS (SELECT 1 FROM port p JOIN network n ON n.id = p.network_id WHERE p.plugged = 1 AND ?1 IN (p.qos_policy_id, n.qos_policy_id, n.id));
+
+-- What is in force for a port, its own policy before its network's.
+-- :name qos_of_port
+SELECT b.direction AS direction, b.max_kbps AS kbps, b.max_burst_kbps AS burst, NULL AS kpps, NULL AS kpps_burst, NULL AS dscp
+FROM port p JOIN network n ON n.id = p.network_id JOIN qos_bandwidth_limit_rule b ON b.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id) WHERE p.id = ?1
+UNION ALL SELECT b.direction, NULL, NULL, b.max_kpps, b.max_burst_kpps, NULL
+FROM port p JOIN network n ON n.id = p.network_id JOIN qos_packet_rate_limit_rule b ON b.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id) WHERE p.id = ?1
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, b.dscp_mark
+FROM port p JOIN network n ON n.id = p.network_id JOIN qos_dscp_marking_rule b ON b.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id) WHERE p.id = ?1;

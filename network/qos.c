@@ -1,0 +1,134 @@
+/* network/qos.c -- QoS policies: who sees and uses them, and what may not be deleted or taken back yet. */
+#include "network/qos.h"
+#include "core/dialect.h"
+#include <string.h>
+
+typedef struct QosPolicy {
+    Row row;
+    char *id, *project_id, *name, *description;
+    bool shared, is_default;
+    gint64 revision_number, created_at, updated_at;
+    json_t *rules, *tags;
+} QosPolicy;
+
+/* clang-format off */
+static const Field fields[] = {
+    STR (QosPolicy, id,          "id",          FILTER | SORT),
+    STR (QosPolicy, project_id,  "project_id",  CREATE | FILTER | SORT, .check = check_text),
+    STR (QosPolicy, name,        "name",        CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
+    COMPUTED("tenant_id", render_tenant),
+    STR (QosPolicy, description, "description", CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    BOOL(QosPolicy, shared,      "shared",      CREATE | UPDATE | FILTER, .dflt = "false"),
+    BOOL(QosPolicy, is_default,  "is_default",  CREATE | UPDATE | FILTER, .dflt = "false"),
+    { .json = "rules", .type = T_JSON, .off = MEMBER(QosPolicy, rules, json_t *) },
+    CHILD(QosPolicy, tags,       "tags",        0, &network_tags),
+    INT (QosPolicy, revision_number, "revision_number", FILTER | SORT, .dflt = "1"),
+    TIME(QosPolicy, created_at,  "created_at",  FILTER | SORT),
+    TIME(QosPolicy, updated_at,  "updated_at",  FILTER | SORT),
+};
+/* clang-format on */
+
+bool qos_check(Db *db, const Ctx *ctx, const char *wanted, const char *had, GError **err)
+{
+    if (g_strcmp0(wanted, had) == 0)
+        return true;
+    g_autoptr(Row) before = had ? row_get_for(db, &qos_policy_resource, ctx, had, false, NULL) : NULL;
+    if (had && !before)
+        return nv_fail(err, NV_ERR_FORBIDDEN, "Failed to remove provided policy %s because you are not authorized.", had);
+    g_autoptr(Row) row = wanted ? row_get_for(db, &qos_policy_resource, ctx, wanted, false, err) : NULL;
+    return !wanted || row;
+}
+
+bool qos_default(Db *db, const char *project_id, char **ret_id, GError **err)
+{
+    return db_query_str(db, err, ret_id, "qos_default_of", "s", project_id);
+}
+
+static bool default_check(Db *db, const QosPolicy *p, GError **err)
+{
+    g_autofree char *other = NULL;
+    if (!p->is_default)
+        return true;
+    if (!qos_default(db, p->project_id, &other, err))
+        return false;
+    return !other || strcmp(other, p->id) == 0 || nv_fail(err, NV_ERR_CONFLICT, "A default QoS policy exists for project %s.", p->project_id);
+}
+
+static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    QosPolicy *p = AS(QosPolicy, row);
+    if (!ctx->admin)
+        return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_policy is disallowed by policy");
+    return project_known(p->project_id, err) && default_check(db, p, err)
+        && (!p->shared || rbac_everybody(db, "qos_policy", p->id, p->project_id, "access_as_shared", true, err));
+}
+
+static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
+{
+    QosPolicy *p = AS(QosPolicy, row);
+    const QosPolicy *old = AS(const QosPolicy, old_row);
+    gint64 users = 0;
+    (void) ctx;
+    BUMP(p, old);
+    if (!default_check(db, p, err))
+        return false;
+    if (p->shared == old->shared)
+        return true;
+    if (!p->shared && !db_query_int(db, err, &users, "qos_foreign_users", "s", p->id))
+        return false;
+    if (users)
+        return nv_fail(err, NV_ERR_CONFLICT, "RBAC policy on object %s cannot be removed because other objects depend on it.", p->id);
+    return rbac_everybody(db, "qos_policy", p->id, p->project_id, "access_as_shared", p->shared, err);
+}
+
+static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    const QosPolicy *p = AS(const QosPolicy, row);
+    g_autoptr(json_t) users = db_query(db, err, "qos_users", "s", p->id);
+    (void) ctx;
+    if (!users)
+        return false;
+    if (json_array_size(users)) {
+        const json_t *user = json_array_get(users, 0);
+        return nv_fail(err, NV_ERR_CONFLICT, "QoS Policy %s is used by %s %s.", p->id, json_get_str(user, "kind"), json_get_str(user, "id"));
+    }
+    return true;
+}
+
+/* Rules of a whole page, and who has a policy by an RBAC policy of his own. */
+static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
+{
+    g_autoptr(json_t) ids = json_array(), mine = ctx && ctx->project_id ? db_query(db, err, "qos_by_policy", "s", ctx->project_id) : json_array();
+    g_autoptr(json_t) rules = NULL;
+    for (guint i = 0; i < rows->len; i++)
+        json_array_append_new(ids, json_string(AS(QosPolicy, rows->pdata[i])->id));
+    if (!mine || !(rules = qos_rules_of(db, ids, err)))
+        return false;
+    for (guint i = 0; i < rows->len; i++) {
+        QosPolicy *p = rows->pdata[i];
+        json_t *own = json_object_get(rules, p->id);
+        ROW_SET_JSON(p, rules, own ? json_incref(own) : json_array());
+        for (size_t k = 0; k < json_array_size(mine); k++)
+            p->shared |= strcmp(json_get_str(json_array_get(mine, k), "id"), p->id) == 0;
+        p->row.dirty = 0;
+    }
+    return true;
+}
+
+const Resource qos_policy_resource = {
+    .one = "policy",
+    .many = "policies",
+    .table = "qos_policy",
+    .dialect = &dialect_neutron,
+    .scope = SCOPE_NAMED,
+    .visible = "shared_visible",
+    .writable = "qos_writable",
+    .size = sizeof(QosPolicy),
+    FIELDS(fields),
+    .label = "QoS policy",
+    .filters = tag_filters,
+    .before_create = before_create,
+    .before_update = before_update,
+    .before_delete = before_delete,
+    .after_load = after_load,
+};

@@ -1,0 +1,286 @@
+/* network/qos_rule.c -- rules of QoS policies: bandwidth and packet rate by direction, DSCP marks; one of a kind and direction in a policy. */
+#include "core/dialect.h"
+#include "network/qos.h"
+#include <string.h>
+
+typedef struct BandwidthRule { Row row; char *id, *qos_policy_id, *direction; gint64 max_kbps, max_burst_kbps; } BandwidthRule;
+typedef struct PacketRule { Row row; char *id, *qos_policy_id, *direction; gint64 max_kpps, max_burst_kpps; } PacketRule;
+typedef struct DscpRule { Row row; char *id, *qos_policy_id; gint64 dscp_mark; } DscpRule;
+
+static const Range any_int = { 0, 2147483647 };
+static const char *const directions[] = { "ingress", "egress", NULL };
+static const gint64 dscp_marks[] = { 0, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 46, 48, 56 };
+
+static bool check_mark(const Field *f, const json_t *v, GError **err)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(dscp_marks); i++)
+        if (json_integer_value(v) == dscp_marks[i])
+            return true;
+    return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: %" JSON_INTEGER_FORMAT " is not a valid DSCP mark.", f->json,
+                   json_integer_value(v));
+}
+
+/* clang-format off */
+#define RATE(T, m, ...) INT(T, m, #m, CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &any_int, ##__VA_ARGS__)
+#define COMMON(T) STR(T, id, "id", FILTER | SORT), STR(T, qos_policy_id, "qos_policy_id", CREATE | REQUIRED | FILTER | HIDDEN)
+#define DIRECTION(T) \
+    STR(T, direction, "direction", CREATE | UPDATE | FILTER | SORT, .check = check_enum, .arg = directions, .dflt = "\"egress\"")
+static const Field bandwidth_fields[] = {
+    COMMON(BandwidthRule),
+    INT(BandwidthRule, max_kbps, "max_kbps", CREATE | UPDATE | REQUIRED | FILTER | SORT, .check = check_range, .arg = &any_int),
+    RATE(BandwidthRule, max_burst_kbps, .dflt = "0"),
+    DIRECTION(BandwidthRule),
+};
+static const Field packet_fields[] = {
+    COMMON(PacketRule),
+    INT(PacketRule, max_kpps, "max_kpps", CREATE | UPDATE | REQUIRED | FILTER | SORT, .check = check_range, .arg = &any_int),
+    RATE(PacketRule, max_burst_kpps, .dflt = "0"),
+    DIRECTION(PacketRule),
+};
+static const Field dscp_fields[] = {
+    COMMON(DscpRule),
+    INT(DscpRule, dscp_mark, "dscp_mark", CREATE | UPDATE | REQUIRED | FILTER | SORT, .check = check_mark),
+};
+
+/* One kind of rule: what a driver says of it, and the statement that finds its twin. */
+static const struct RuleKind { const Resource *res; const char *type, *twin; const Field *direction; } kinds[] = {
+    { &qos_bandwidth_resource, "bandwidth_limit",   "qos_bandwidth_twin",   &bandwidth_fields[4] },
+    { &qos_packet_resource,    "packet_rate_limit", "qos_packet_rate_twin", &packet_fields[4] },
+    { &qos_dscp_resource,      "dscp_marking",      "qos_dscp_twin",        NULL },
+};
+/* clang-format on */
+
+static const struct RuleKind *kind_of(const Resource *res)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
+        if (kinds[i].res == res)
+            return &kinds[i];
+    g_assert_not_reached();
+}
+
+/* Each kind begins with these members. */
+static const char *rule_id(const Row *row)
+{
+    return *FIELD_PTR(row, &row->res->fields[0], char *);
+}
+
+static const char *rule_policy(const Row *row)
+{
+    return *FIELD_PTR(row, &row->res->fields[1], char *);
+}
+
+static bool twin_check(Db *db, const Row *row, GError **err)
+{
+    const struct RuleKind *kind = kind_of(row->res);
+    g_autofree char *twin = NULL;
+    const char *direction = kind->direction ? *FIELD_PTR(row, kind->direction, char *) : NULL;
+    if (!db_query_str(db, err, &twin, kind->twin, "sss", rule_policy(row), direction, rule_id(row)))
+        return false;
+    return !twin || nv_fail(err, NV_ERR_CONFLICT, "Rule %s conflicts with rule %s which already exists in QoS Policy %s.", kind->type, twin,
+                            rule_policy(row));
+}
+
+static bool changed(Db *db, const Ctx *ctx, const Row *row, GError **err)
+{
+    return db_exec(db, err, "qos_bump", "s", rule_policy(row)) && sync_qos(db, ctx, rule_policy(row), err);
+}
+
+static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    if (!ctx->admin)
+        return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_policy_%s is disallowed by policy", row->res->one);
+    g_autoptr(Row) policy = row_get_for(db, &qos_policy_resource, ctx, rule_policy(row), false, err);
+    return policy && twin_check(db, row, err) && changed(db, ctx, row, err);
+}
+
+static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GError **err)
+{
+    (void) old;
+    return twin_check(db, row, err) && changed(db, ctx, row, err);
+}
+
+static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
+{
+    return changed(db, ctx, row, err);
+}
+
+#define RULE_RESOURCE(symbol, T, one_, table_, fields_) \
+    const Resource symbol = { \
+        .one = one_, .many = one_ "s", .table = table_, .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "qos_rule_visible", \
+        .writable = "qos_writable", .size = sizeof(T), FIELDS(fields_), .label = "QoS rule", .before_create = before_create, \
+        .before_update = before_update, .before_delete = before_delete, \
+    }
+RULE_RESOURCE(qos_bandwidth_resource, BandwidthRule, "bandwidth_limit_rule", "qos_bandwidth_limit_rule", bandwidth_fields);
+RULE_RESOURCE(qos_packet_resource, PacketRule, "packet_rate_limit_rule", "qos_packet_rate_limit_rule", packet_fields);
+RULE_RESOURCE(qos_dscp_resource, DscpRule, "dscp_marking_rule", "qos_dscp_marking_rule", dscp_fields);
+
+json_t *qos_rules_of(Db *db, const json_t *ids, GError **err)
+{
+    g_autofree char *text = json_text(ids);
+    g_autoptr(json_t) rows = db_query(db, err, "qos_rules", "s", text);
+    json_t *all = rows ? json_object() : NULL, *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        const char *policy = json_get_str(row, "qos_policy_id");
+        json_t *list = json_object_get(all, policy), *rule = json_parse_trusted(json_get_str(row, "body"));
+        if (!list)
+            json_object_set_new(all, policy, list = json_array());
+        json_object_set(rule, "id", json_object_get(row, "id"));
+        json_object_set(rule, "qos_policy_id", json_object_get(row, "qos_policy_id"));
+        json_object_set(rule, "type", json_object_get(row, "type"));
+        json_array_append_new(list, rule);
+    }
+    return all;
+}
+
+/* --- rules under their policy, by the generic engine --- */
+
+static bool policy_seen(Call *c, GError **err)
+{
+    g_autoptr(Row) policy = row_get_for(c->db, &qos_policy_resource, c->ctx, c->params[0], false, err);
+    return policy != NULL;
+}
+
+bool qos_rule_list(Call *c, GError **err)
+{
+    if (!policy_seen(c, err))
+        return false;
+    g_autofree Param *query = g_new(Param, c->n_query + 1);
+    const Param *given = c->query;
+    if (c->n_query)
+        memcpy(query, c->query, c->n_query * sizeof *query);
+    query[c->n_query] = (Param){ (char *) "qos_policy_id", c->params[0] };
+    c->query = query;
+    c->n_query++;
+    bool ok = resource_handle(c, err);
+    c->query = given;
+    c->n_query--;
+    return ok;
+}
+
+bool qos_rule_create(Call *c, GError **err)
+{
+    json_t *body = call_body_object(c, c->route->res->one, err);
+    if (!body)
+        return false;
+    json_object_del(body, "tenant_id");
+    json_object_del(body, "project_id");
+    json_object_set_new(body, "qos_policy_id", json_string(c->params[0]));
+    return resource_handle(c, err);
+}
+
+/* A rule is addressed through its own policy. */
+bool qos_rule_one(Call *c, GError **err)
+{
+    char *policy = c->params[0];
+    if (!policy_seen(c, err))
+        return false;
+    g_autoptr(Row) row = row_get_for(c->db, c->route->res, c->ctx, c->params[1], false, NULL);
+    if (!row || strcmp(rule_policy(row), policy) != 0)
+        return nv_fail(err, NV_ERR_NOT_FOUND, "QoS rule %.64s for policy %s could not be found.", c->params[1], policy);
+    c->params[0] = c->params[1];
+    c->params[1] = policy;
+    return resource_handle(c, err);
+}
+
+/* GET of an alias names the object after its path, as Neutron does. */
+bool qos_alias_one(Call *c, GError **err)
+{
+    g_autofree char *alias = g_strconcat("alias_", c->route->res->one, NULL);
+    json_t *given = json_object_get(c->body, alias);
+    if (given)
+        json_object_set(c->body, c->route->res->one, given);
+    if (strcmp(c->route->method, "DELETE") == 0)
+        return resource_handle(c, err);
+    if (strcmp(c->route->method, "PUT") == 0 && !resource_handle(c, err))
+        return false;
+    g_autoptr(Row) row = row_get_for(c->db, c->route->res, c->ctx, c->params[0], false, err);
+    if (!row)
+        return false;
+    if (c->out)
+        g_string_truncate(c->out, 0);
+    JsonW w = call_begin(c, 200);
+    jw_object(&w);
+    jw_key(&w, alias);
+    row_render(row, c->ctx, &w, false);
+    jw_end_object(&w);
+    return true;
+}
+
+/* --- what kinds of rules there are --- */
+
+bool qos_types_list(Call *c, GError **err)
+{
+    json_t *list = json_array();
+    (void) err;
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
+        json_array_append_new(list, json_make("s", "type", kinds[i].type));
+    return call_reply(c, 200, json_make("o", "rule_types", list));
+}
+
+static json_t *choices(const char *name, json_t *values)
+{
+    return json_make("sso", "parameter_name", name, "parameter_type", "choices", "parameter_values", values);
+}
+
+static json_t *parameter(const Field *f)
+{
+    json_t *values = json_array();
+    if (f->check == check_range) {
+        json_decref(values);
+        return json_make("sso", "parameter_name", f->json, "parameter_type", "range", "parameter_values",
+                         json_make("ii", "start", any_int.min, "end", any_int.max));
+    }
+    for (gsize i = 0; f->check == check_mark && i < G_N_ELEMENTS(dscp_marks); i++)
+        json_array_append_new(values, json_integer(dscp_marks[i]));
+    for (gsize i = 0; f->check == check_enum && directions[i]; i++)
+        json_array_append_new(values, json_string(directions[i]));
+    return choices(f->json, values);
+}
+
+bool qos_type_show(Call *c, GError **err)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        json_t *parameters = json_array(), *drivers = json_array();
+        if (strcmp(kinds[i].type, c->params[0]) != 0) {
+            json_decref(parameters);
+            json_decref(drivers);
+            continue;
+        }
+        for (size_t k = 2; k < kinds[i].res->n_fields; k++)
+            json_array_append_new(parameters, parameter(&kinds[i].res->fields[k]));
+        json_array_append_new(drivers, json_make("so", "name", "nuvolet", "supported_parameters", parameters));
+        return call_reply(c, 200, json_make("o", "rule_type", json_make("so", "type", kinds[i].type, "drivers", drivers)));
+    }
+    return nv_fail(err, NV_ERR_NOT_FOUND, "Rule type %.64s could not be found.", c->params[0]);
+}
+
+/* --- what a host makes of it --- */
+
+json_t *desired_qos(const json_t *rows)
+{
+    json_t *qos = json_array_size(rows) ? json_object() : NULL, *row;
+    size_t i;
+    json_array_foreach((json_t *) rows, i, row) {
+        const char *direction = json_get_str(row, "direction");
+        static const struct { const char *column, *member; } members[] = {
+            { "kbps", "kbps" }, { "burst", "burst_kb" }, { "kpps", "pps" }, { "kpps_burst", "pps_burst" },
+        };
+        for (gsize m = 0; direction && m < G_N_ELEMENTS(members); m++) {
+            g_autofree char *name = g_strdup_printf("%s_%s", direction, members[m].member);
+            gint64 value = json_get_int(row, members[m].column, 0);
+            if (value)
+                json_object_set_new(qos, name, json_integer(m < 2 ? value : value * 1000));
+        }
+        if (!direction)
+            json_object_set_new(qos, "dscp", json_integer(json_get_int(row, "dscp", 0)));
+    }
+    return qos;
+}
+
+json_t *desired_qos_load(Db *db, const char *port_id, GError **err)
+{
+    g_autoptr(json_t) rows = db_query(db, err, "qos_of_port", "s", port_id);
+    json_t *qos = rows ? desired_qos(rows) : NULL;
+    return qos || !rows ? qos : json_null();
+}
