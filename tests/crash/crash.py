@@ -247,6 +247,8 @@ class Site:
         for g in self.get("network", "/security-groups")["security_groups"]:
             if g["name"].startswith(self.prefix):
                 self.must("DELETE", "network", "/security-groups/" + g["id"])
+        for p in self.get("network", "/qos/policies", self.admin)["policies"]:
+            self.must("DELETE", "network", "/qos/policies/" + p["id"], client=self.admin)
         self.settle()
         self.compare()
         for folder in ("domains", "disks", "seeds", "ports"):
@@ -428,6 +430,31 @@ class GroupRule(Scenario):
             raise Wrong("lost", "the host's rules are not the rows': row %s, host %s" % (wanted, on_host))
 
 
+class QosRule(Scenario):
+    """A running guest's policy gets a rule."""
+
+    def prepare(self, site):
+        p = site.post("network", "/qos/policies", {"policy": {"name": site.name(), "shared": True}}, site.admin)["policy"]["id"]
+        s = site.post("compute", "/servers", site.server_body(site.name()))["server"]["id"]
+        site.wait_server(s, "ACTIVE")
+        port = site.get("network", "/ports?device_id=" + s)["ports"][0]["id"]
+        site.must("PUT", "network", "/ports/" + port, {"port": {"qos_policy_id": p}})
+        return {"policy": p, "port": port, "id": s}
+
+    def request(self, site, st):
+        return site.call("POST", "network", "/qos/policies/%s/bandwidth_limit_rules" % st["policy"], {"bandwidth_limit_rule": {"max_kbps": 5000}},
+                         client=site.admin)
+
+    def check(self, site, st, accepted, mode):
+        wanted = bool(site.get("network", "/qos/policies/" + st["policy"])["policy"]["rules"])
+        if accepted and not wanted:
+            raise Wrong("lost", "the rule was accepted and is not there")
+        with open(os.path.join(site.cloud.world, "ports", st["port"])) as f:
+            on_host = (json.load(f).get("qos") or {}).get("egress_kbps") == 5000
+        if on_host != wanted:
+            raise Wrong("lost", "the host's limit is not the rows': row %s, host %s" % (wanted, on_host))
+
+
 class PortCreate(Scenario):
     def prepare(self, site): return {"name": site.name()}
     def request(self, site, st): return site.call("POST", "network", "/ports", {"port": {"network_id": site.network, "name": st["name"]}})
@@ -496,6 +523,7 @@ SCENARIOS = {
     "subnet.create": SubnetCreate(),
     "port.create": PortCreate(),
     "security-group.rule": GroupRule(),
+    "qos.rule": QosRule(),
     "image.upload": ImageUpload(),
     "image.delete": ImageDelete(),
     "host.reboot": HostReboot(),

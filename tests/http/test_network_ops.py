@@ -5,34 +5,10 @@ import unittest
 
 from test_compute import Base as ComputeBase
 from test_network import N
+from world import World
 
 
-class Base(ComputeBase):
-    def ok(self, reply, status):
-        self.assertEqual(reply.status, status, reply)
-        return reply.json
-
-    def world(self, folder):
-        path = self.cloud.world + "/" + folder
-        return {name: json.load(open(os.path.join(path, name))) for name in os.listdir(path) if "part" not in name}
-
-    def becomes(self, test, what):
-        """Something of the world, once it is so; a file may be away for the moment of its replacement."""
-        def look():
-            try:
-                return test()
-            except (OSError, LookupError, ValueError):
-                return None
-        return self.cloud.wait(look, what=what)
-
-    def boot(self, **extra):
-        sid = self.create(**extra)
-        self.settled(sid)
-        port = self.ok(self.demo.get(N + "ports?device_id=" + sid), 200)["ports"][0]
-        return sid, port
-
-
-class Operations(Base):
+class Operations(World, ComputeBase):
     def test_server_to_world(self):
         sid, port = self.boot(name="Web 1")
         there = self.world("ports")[port["id"]]
@@ -137,7 +113,7 @@ class Operations(Base):
             self.assertIn(r.status, (400, 404), (extra, r))
 
 
-class Repairs(Base):
+class Repairs(World, ComputeBase):
     def test_missing_and_stray(self):
         sid, port = self.boot()
         for folder, name in (("ports", port["id"]), ("groups", port["security_groups"][0]), ("networks", port["network_id"])):
@@ -166,7 +142,7 @@ class Repairs(Base):
         self.becomes(lambda: port["id"] not in self.world("ports"), "the tap gone")
 
 
-del Base, ComputeBase
+del ComputeBase
 
 if __name__ == "__main__":
     unittest.main()

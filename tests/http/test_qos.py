@@ -1,0 +1,179 @@
+"""tests/http/test_qos.py -- QoS policies and rules over HTTP: who sees, changes and uses them; what reaches the host."""
+import unittest
+
+from test_compute import Base as ComputeBase
+from test_network import Base as NetworkBase, N
+from world import World
+
+POLICIES = N + "qos/policies"
+
+
+class Help:
+    def policy(self, **attrs):
+        return self.ok(self.admin.post(POLICIES, {"policy": {"name": "p", **attrs}}), 201)["policy"]
+
+    def rule(self, policy, kind, status=201, who=None, **attrs):
+        reply = (who or self.admin).post("%s/%s/%s_rules" % (POLICIES, policy["id"], kind), {kind + "_rule": attrs})
+        self.assertEqual(reply.status, status, reply)
+        return reply.json.get(kind + "_rule")
+
+
+class Policies(Help, NetworkBase):
+    def test_life(self):
+        p = self.policy(description="d")
+        self.assertEqual((p["name"], p["shared"], p["is_default"], p["rules"], p["tags"], p["revision_number"]), ("p", False, False, [], [], 1))
+        self.assertEqual(p["tenant_id"], p["project_id"])
+        path = "qos/policies/" + p["id"]
+        q = self.ok(self.admin.put(N + path, {"policy": {"name": "q", "shared": True}}), 200)["policy"]
+        self.assertEqual((q["name"], q["shared"], q["revision_number"]), ("q", True, 2))
+        self.assertEqual([x["id"] for x in self.ok(self.demo.get(POLICIES + "?name=q"), 200)["policies"]], [p["id"]])
+        self.assertEqual(self.admin.put(N + path + "/tags/blue").status, 201)
+        self.assertEqual([x["id"] for x in self.ok(self.demo.get(POLICIES + "?tags=blue"), 200)["policies"]], [p["id"]])
+        self.assertEqual(self.admin.delete(N + path).status, 204)
+        self.refuse(404, "GET", path)
+
+    def test_only_administrators_change(self):
+        mine = self.policy(project_id=self.demo.project_id)
+        foreign = self.policy()
+        rule = self.rule(mine, "bandwidth_limit", max_kbps=1000)
+        self.refuse(403, "POST", "qos/policies", {"policy": {"name": "x"}})
+        self.refuse(400, "POST", "qos/policies", {"policy": {"name": "x" * 256}})
+        self.refuse(403, "PUT", "qos/policies/" + mine["id"], {"policy": {"name": "x"}})
+        self.refuse(404, "PUT", "qos/policies/" + foreign["id"], {"policy": {"name": "x"}})
+        self.refuse(403, "DELETE", "qos/policies/" + mine["id"])
+        path = "qos/policies/%s/bandwidth_limit_rules" % mine["id"]
+        self.refuse(403, "POST", path, {"bandwidth_limit_rule": {"max_kbps": 1}})
+        self.refuse(403, "PUT", path + "/" + rule["id"], {"bandwidth_limit_rule": {"max_kbps": 1}})
+        self.refuse(403, "DELETE", path + "/" + rule["id"])
+        self.refuse(404, "PUT", path + "/" + rule["id"], {"bandwidth_limit_rule": {"max_kbps": 1}}, self.other)
+        self.refuse(404, "GET", path, who=self.other)
+        self.refuse(404, "GET", "qos/alias_bandwidth_limit_rules/" + rule["id"], who=self.other)
+        self.assertEqual(self.ok(self.demo.get(N + path), 200)["bandwidth_limit_rules"][0]["id"], rule["id"])
+        self.refuse(404, "POST", "networks", {"network": {"qos_policy_id": foreign["id"]}})
+        self.refuse(400, "POST", "networks", {"network": {"qos_policy_id": "x"}})
+
+    def test_rules(self):
+        p, q = self.policy(), self.policy()
+        out = self.rule(p, "bandwidth_limit", max_kbps=1000)
+        self.assertEqual({k: out[k] for k in out if k != "id"}, {"max_kbps": 1000, "max_burst_kbps": 0, "direction": "egress"})
+        self.rule(p, "bandwidth_limit", max_kbps="2000", max_burst_kbps=300, direction="ingress")
+        self.rule(p, "bandwidth_limit", 409, max_kbps=5)
+        self.rule(p, "bandwidth_limit", 409, max_kbps=5, direction="ingress")
+        pps = self.rule(p, "packet_rate_limit", max_kpps=3)
+        self.assertEqual({k: pps[k] for k in pps if k != "id"}, {"max_kpps": 3, "max_burst_kpps": 0, "direction": "egress"})
+        self.rule(p, "packet_rate_limit", 409, max_kpps=3)
+        mark = self.rule(p, "dscp_marking", dscp_mark=46)
+        self.rule(p, "dscp_marking", 409, dscp_mark=8)
+        for kind, bad in (("bandwidth_limit", {}), ("bandwidth_limit", {"max_kbps": -1}), ("bandwidth_limit", {"max_kbps": 2 ** 31}),
+                          ("bandwidth_limit", {"max_kbps": 1, "direction": "up"}), ("bandwidth_limit", {"max_kbps": 1, "dscp_mark": 8}),
+                          ("dscp_marking", {"dscp_mark": 1}), ("dscp_marking", {"dscp_mark": 64}), ("dscp_marking", {}), ("packet_rate_limit", {"max_kpps": "x"})):
+            self.rule(q, kind, 400, **bad)
+        self.refuse(404, "POST", "qos/policies/nowhere/dscp_marking_rules", {"dscp_marking_rule": {"dscp_mark": 8}}, self.admin)
+        rules = self.ok(self.admin.get(POLICIES + "/" + p["id"]), 200)["policy"]["rules"]
+        self.assertEqual(sorted(r["type"] for r in rules), ["bandwidth_limit", "bandwidth_limit", "dscp_marking", "packet_rate_limit"])
+        self.assertEqual({r["qos_policy_id"] for r in rules}, {p["id"]})
+        path = "qos/policies/%s/bandwidth_limit_rules" % p["id"]
+        found = self.ok(self.admin.get(N + path + "?max_kbps=2000"), 200)["bandwidth_limit_rules"]
+        self.assertEqual([r["direction"] for r in found], ["ingress"])
+        self.refuse(409, "PUT", path + "/" + found[0]["id"], {"bandwidth_limit_rule": {"direction": "egress"}}, self.admin)
+        changed = self.ok(self.admin.put(N + path + "/" + out["id"], {"bandwidth_limit_rule": {"max_kbps": 7}}), 200)["bandwidth_limit_rule"]
+        self.assertEqual((changed["max_kbps"], changed["direction"]), (7, "egress"))
+        self.refuse(404, "GET", "qos/policies/%s/bandwidth_limit_rules/%s" % (q["id"], out["id"]), who=self.admin)
+        self.refuse(404, "PUT", "qos/policies/%s/dscp_marking_rules/%s" % (p["id"], out["id"]), {"dscp_marking_rule": {"dscp_mark": 8}}, self.admin)
+        alias = "qos/alias_dscp_marking_rules/" + mark["id"]
+        self.assertEqual(self.ok(self.admin.put(N + alias, {"alias_dscp_marking_rule": {"dscp_mark": 8}}), 200)["alias_dscp_marking_rule"]["dscp_mark"], 8)
+        self.assertEqual(self.ok(self.admin.get(N + alias), 200)["alias_dscp_marking_rule"]["dscp_mark"], 8)
+        self.assertEqual(self.admin.delete(N + alias).status, 204)
+        self.refuse(404, "GET", alias, who=self.admin)
+        self.assertEqual(self.admin.delete(N + path + "/" + out["id"]).status, 204)
+        self.assertEqual(len(self.ok(self.admin.get(N + path), 200)["bandwidth_limit_rules"]), 1)
+        self.assertGreater(self.ok(self.admin.get(POLICIES + "/" + p["id"]), 200)["policy"]["revision_number"], 4)
+        self.assertEqual(self.admin.delete(POLICIES + "/" + p["id"]).status, 204)
+
+    def test_use(self):
+        p = self.policy(shared=True)
+        n = self.network(qos_policy_id=p["id"])
+        port = self.port(n)
+        self.assertEqual((n["qos_policy_id"], port["qos_policy_id"], port["qos_network_policy_id"]), (p["id"], None, p["id"]))
+        self.assertIn("is used by network " + n["id"], self.refuse(409, "DELETE", "qos/policies/" + p["id"], who=self.admin))
+        self.refuse(409, "PUT", "qos/policies/" + p["id"], {"policy": {"shared": False}}, self.admin)
+        own = self.policy(shared=True)
+        port = self.ok(self.demo.put(N + "ports/" + port["id"], {"port": {"qos_policy_id": own["id"]}}), 200)["port"]
+        self.assertEqual((port["qos_policy_id"], port["qos_network_policy_id"]), (own["id"], p["id"]))
+        self.assertEqual([x["id"] for x in self.ok(self.demo.get(N + "ports?qos_policy_id=" + own["id"]), 200)["ports"]], [port["id"]])
+        self.assertIn("is used by port " + port["id"], self.refuse(409, "DELETE", "qos/policies/" + own["id"], who=self.admin))
+        self.ok(self.demo.put(N + "networks/" + n["id"], {"network": {"qos_policy_id": None}}), 200)
+        self.assertIsNone(self.ok(self.demo.get(N + "ports/" + port["id"]), 200)["port"]["qos_network_policy_id"])
+        self.ok(self.admin.put(POLICIES + "/" + p["id"], {"policy": {"shared": False}}), 200)
+        self.assertEqual(self.admin.delete(POLICIES + "/" + p["id"]).status, 204)
+
+    def test_what_an_administrator_set_stays(self):
+        p = self.policy()
+        n = self.network()
+        self.ok(self.admin.put(N + "networks/" + n["id"], {"network": {"qos_policy_id": p["id"]}}), 200)
+        self.refuse(403, "PUT", "networks/" + n["id"], {"network": {"qos_policy_id": None}})
+        self.ok(self.demo.put(N + "networks/" + n["id"], {"network": {"name": "x"}}), 200)
+        self.assertEqual(self.port(n)["qos_network_policy_id"], p["id"])
+
+    def test_default(self):
+        project = self.other.project_id
+        p = self.policy(project_id=project, is_default=True)
+        self.refuse(409, "POST", "qos/policies", {"policy": {"project_id": project, "is_default": True, "name": "x"}}, self.admin)
+        self.assertEqual(self.network(self.other)["qos_policy_id"], p["id"])
+        self.assertIsNone(self.network()["qos_policy_id"])
+        q = self.policy(project_id=project)
+        self.assertEqual(self.network(self.other, qos_policy_id=q["id"])["qos_policy_id"], q["id"])
+        self.ok(self.admin.put(POLICIES + "/" + p["id"], {"policy": {"is_default": False}}), 200)
+        self.assertIsNone(self.network(self.other)["qos_policy_id"])
+
+    def test_shared_with_a_project(self):
+        p = self.policy()
+        body = {"rbac_policy": {"object_type": "qos_policy", "object_id": p["id"], "action": "access_as_shared", "target_tenant": self.demo.project_id}}
+        self.refuse(404, "GET", "qos/policies/" + p["id"])
+        r = self.ok(self.admin.post(N + "rbac-policies", body), 201)["rbac_policy"]
+        self.assertTrue(self.ok(self.demo.get(POLICIES + "/" + p["id"]), 200)["policy"]["shared"])
+        self.refuse(404, "GET", "qos/policies/" + p["id"], who=self.other)
+        n = self.network(qos_policy_id=p["id"])
+        self.refuse(409, "DELETE", "rbac-policies/" + r["id"], who=self.admin)
+        self.assertEqual(self.demo.delete(N + "networks/" + n["id"]).status, 204)
+        self.assertEqual(self.admin.delete(N + "rbac-policies/" + r["id"]).status, 204)
+
+    def test_types(self):
+        types = [t["type"] for t in self.ok(self.demo.get(N + "qos/rule-types"), 200)["rule_types"]]
+        self.assertEqual(sorted(types), ["bandwidth_limit", "dscp_marking", "packet_rate_limit"])
+        self.refuse(403, "GET", "qos/rule-types/dscp_marking")
+        self.refuse(404, "GET", "qos/rule-types/minimum_bandwidth", who=self.admin)
+        shown = self.ok(self.admin.get(N + "qos/rule-types/dscp_marking"), 200)["rule_type"]
+        self.assertIn(46, shown["drivers"][0]["supported_parameters"][0]["parameter_values"])
+        shown = self.ok(self.admin.get(N + "qos/rule-types/bandwidth_limit"), 200)["rule_type"]
+        self.assertEqual([p["parameter_name"] for p in shown["drivers"][0]["supported_parameters"]], ["max_kbps", "max_burst_kbps", "direction"])
+
+
+class OnTheHost(Help, World, ComputeBase):
+    def qos(self, port):
+        return self.world("ports")[port["id"]].get("qos")
+
+    def test_what_reaches_the_port(self):
+        p = self.policy(shared=True)
+        self.rule(p, "bandwidth_limit", max_kbps=5000, max_burst_kbps=400)
+        _, port = self.boot()
+        self.assertIsNone(self.qos(port))
+        self.ok(self.admin.put(N + "networks/" + port["network_id"], {"network": {"qos_policy_id": p["id"]}}), 200)
+        self.becomes(lambda: self.qos(port) == {"egress_kbps": 5000, "egress_burst_kb": 400}, "the network's policy on the port")
+        mark = self.rule(p, "dscp_marking", dscp_mark=10)
+        self.becomes(lambda: self.qos(port)["dscp"] == 10, "the new rule on the port")
+        own = self.policy(shared=True)
+        self.rule(own, "packet_rate_limit", max_kpps=2, direction="ingress")
+        self.ok(self.demo.put(N + "ports/" + port["id"], {"port": {"qos_policy_id": own["id"]}}), 200)
+        self.becomes(lambda: self.qos(port) == {"ingress_pps": 2000}, "the port's own policy")
+        self.assertEqual(self.admin.delete("%s/%s/dscp_marking_rules/%s" % (POLICIES, p["id"], mark["id"])).status, 204)
+        self.ok(self.demo.put(N + "ports/" + port["id"], {"port": {"qos_policy_id": None}}), 200)
+        self.becomes(lambda: self.qos(port) == {"egress_kbps": 5000, "egress_burst_kb": 400}, "the network's again")
+        self.ok(self.admin.put(N + "networks/" + port["network_id"], {"network": {"qos_policy_id": None}}), 200)
+        self.becomes(lambda: self.qos(port) is None, "no limit")
+
+
+del ComputeBase, NetworkBase
+
+if __name__ == "__main__":
+    unittest.main()
