@@ -74,6 +74,11 @@ IfName id_dhcp_veth(const char *network_id)
     return interface_name('d', network_id);
 }
 
+IfName id_shaper(const char *port_id)
+{
+    return interface_name('q', port_id);
+}
+
 NsName id_netns(const char *network_id)
 {
     NsName out;

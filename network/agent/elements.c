@@ -121,12 +121,19 @@ static char *key_text(NftMap map, const json_t *v)
 
 static char *value_text(NftMap map, const json_t *v)
 {
-    const char *target = json_get_str(json_object_get(v, "goto"), "target");
+    const char *target = json_get_str(json_object_get(v, "goto"), "target"), *sub = json_get_str(json_object_get(v, "jump"), "target");
+    if (sub)
+        return g_strdup_printf("jump %s", sub);
     if (target)
         return g_strdup_printf("goto %s", target);
     if (json_is_object(v))
         return g_strdup("accept");
     return g_strdup_printf(map == MAP_ZONES ? "%d" : "0x%x", (int) json_integer_value(v));
+}
+
+static char *limit_text(const json_t *limit)
+{
+    return nft_limit(json_get_int(limit, "rate", 0), json_get_int(limit, "burst", 0));
 }
 
 /* Whose it is: told by the tap or bridge in the key, or by the mark, which MAP_MARKS (read first) gives to a tap. */
@@ -148,8 +155,9 @@ static void take(NftMap map, const json_t *elements, GHashTable *marks)
     json_array_foreach((json_t *) elements, i, e) {
         bool pair = !nft_map_is_set(map) && json_is_array(e);
         char owner[16];
-        g_autofree char *key = key_text(map, pair ? json_array_get(e, 0) : e);
-        g_autofree char *value = pair ? value_text(map, json_array_get(e, 1)) : NULL;
+        const json_t *limited = json_object_get(e, "elem");
+        g_autofree char *key = key_text(map, pair ? json_array_get(e, 0) : limited ? json_object_get(limited, "val") : e);
+        g_autofree char *value = pair ? value_text(map, json_array_get(e, 1)) : limited ? limit_text(json_object_get(limited, "limit")) : NULL;
         if (map == MAP_MARKS)
             g_hash_table_insert(marks, g_strdup(value), g_strdup(key));
         owner_of(map, key, value, marks, owner);

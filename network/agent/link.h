@@ -4,7 +4,10 @@
 #include "core/ip.h"
 
 /* All act in the network namespace of the calling thread, and asking twice is asking once. */
-typedef struct LinkInfo { int index, master, mtu; bool up; char name[16]; guint8 mac[6]; } LinkInfo;
+/* A token bucket: bytes a second, bytes at once, bytes that may wait (bursts included); rate 0: none. */
+typedef struct Bucket { guint64 rate; guint32 burst, limit; } Bucket;
+/* bucket (its burst is not told) and diverts: only after link_shapers. */
+typedef struct LinkInfo { int index, master, mtu; bool up; char name[16]; guint8 mac[6]; Bucket bucket; bool diverts; } LinkInfo;
 
 /* False without err set: there is no such interface. */
 bool link_get(const char *name, LinkInfo *ret_info, GError **err);
@@ -31,3 +34,15 @@ bool link_fdb(const char *name, const GArray *macs, GError **err);
 bool link_addresses(const char *name, const GArray *cidrs, GError **err);
 /* The default route of that IP version goes through gateway; NULL: there is none. */
 bool link_default_route(const char *name, int version, const Ip *gateway, GError **err);
+
+/* --- link_tc.c: what holds packets back --- */
+/* The bucket that everything which leaves the interface goes through; rate 0: it goes. */
+bool link_bucket(const char *name, const Bucket *b, GError **err);
+/* An interface that only serves to hold back what comes in elsewhere: made up, with the bucket. */
+bool link_shaper_ensure(const char *name, const Bucket *b, GError **err);
+/* What comes in on the interface goes through the shaper first; shaper NULL: nothing is in the way. */
+bool link_divert(const char *name, const char *shaper, GError **err);
+/* Index of the interface that what comes in is sent through, 0: none. */
+int link_diverted_to(int index);
+/* Adds to each LinkInfo of the table (by name) what holds its packets back. */
+bool link_shapers(GHashTable *links, GError **err);

@@ -24,6 +24,10 @@ static const struct { const char *name, *kind, *type; } maps[MAP_LAST] = {
     [SET_GATEWAYS] = { "inet nuvolet gateways",   "set", "type ifname;" },
     [SET_NAT4]     = { "inet nuvolet nat4",       "set", "type ipv4_addr; flags interval;" },
     [SET_NAT6]     = { "inet nuvolet nat6",       "set", "type ipv6_addr; flags interval;" },
+    /* Each entry has a limit of its own, and matches while it is exceeded. */
+    [SET_PPS_OUT]  = { "bridge nuvolet pps_out",  "set", "typeof iifname; flags dynamic; limit rate over 1000000/second;" },
+    [SET_PPS_IN]   = { "bridge nuvolet pps_in",   "set", "typeof oifname; flags dynamic; limit rate over 1000000/second;" },
+    [MAP_DSCP]     = { "bridge nuvolet dscp",     "map", "type ifname : verdict;" },
 };
 
 /* A chain's rules; "$T" stands for the mark's flag. */
@@ -37,6 +41,8 @@ static const BaseChain base[] = {
     /* The frame carries its sender's mark from here; a tap that nobody declared sends nothing. */
     { "bridge", "from_tap", NULL, RULES(
         "meta mark set iifname map @marks",
+        "iifname @pps_out counter drop",
+        "iifname vmap @dscp",
         "iifname vmap @ports",
         "counter drop") },
     /* A port with port security. */
@@ -102,6 +108,8 @@ static const BaseChain base[] = {
     { "bridge", "to_tap", NULL, RULES(
         "meta mark set oifname map @marks accept",
         "counter drop") },
+    { "bridge", "postrouting", "type filter hook postrouting priority 0; policy accept;", RULES(
+        "oifname @pps_in counter drop") },
 
     /* Frames to bridge-group addresses reach the host on the port itself, past every bridge chain. */
     { "inet", "raw", "type filter hook prerouting priority raw; policy accept;", RULES(
@@ -179,7 +187,7 @@ void nft_element_build(GString *out, const NftElement *e, bool add)
 {
     g_string_append_printf(out, "%s element %s { %s", add ? "add" : "delete", maps[e->map].name, e->key);
     if (add && e->value)
-        g_string_append_printf(out, " : %s", e->value);
+        g_string_append_printf(out, "%s%s", nft_map_is_set(e->map) ? " " : " : ", e->value);
     g_string_append(out, " }\n");
 }
 

@@ -13,16 +13,20 @@
 typedef enum {
     MAP_MARKS, MAP_PORTS, MAP_EGRESS, MAP_INGRESS, MAP_ROUTED4, MAP_ROUTED6, MAP_ZONES,
     SET_MACS, SET_CHADDR, SET_ARP, SET_ARPNETS, SET_IP4, SET_IP4NETS, SET_IP6, SET_IP6NETS, SET_ND, SET_NDNETS,
-    SET_GATEWAYS, SET_NAT4, SET_NAT6, MAP_LAST
+    SET_GATEWAYS, SET_NAT4, SET_NAT6, SET_PPS_OUT, SET_PPS_IN, MAP_DSCP, MAP_LAST
 } NftMap;
 /* Family and name, "bridge nuvolet marks". */
 const char *nft_map_name(NftMap map);
 bool nft_map_is_set(NftMap map);
-/* An entry of a map or set; value NULL for sets. */
+/* An entry of a map or set; value NULL for sets, but for those whose entries limit a rate: the limit. */
 typedef struct NftElement { NftMap map; char *key, *value; } NftElement;
+/* The limit of so many packets a second, as an entry has it. */
+char *nft_limit(gint64 rate, gint64 burst);
 void nft_element_clear(gpointer element);
 void nft_element_build(GString *out, const NftElement *e, bool add);
 
+/* Chains dscp_N mark a packet; one for each mark that a port may have is there when a port is given it. */
+void nft_dscp_build(GString *out, int mark);
 /* Tables, sets and base chains.  Repeating it replaces the base chains only; fresh: everything that is there goes first. */
 void nft_base_build(GString *out, bool fresh);
 

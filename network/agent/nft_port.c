@@ -127,6 +127,33 @@ NftCombo nft_combo(const PortSpec *p, bool stateful)
     return combo;
 }
 
+char *nft_limit(gint64 rate, gint64 burst)
+{
+    return g_strdup_printf("limit rate over %" G_GINT64_FORMAT "/second burst %" G_GINT64_FORMAT " packets", rate, burst);
+}
+
+/* Without a burst of its own, a tenth of a second's packets may come at once. */
+static void add_limit(GArray *list, NftMap set, const char *tap, const Limits *l)
+{
+    gint64 burst = l->pps_burst ? l->pps_burst : MAX(l->pps / 10, 10);
+    if (l->pps)
+        add(list, set, g_strdup_printf("\"%s\"", tap), nft_limit(l->pps, MIN(burst, G_MAXUINT32)));
+}
+
+static void add_limits(GArray *list, const PortSpec *p)
+{
+    add_limit(list, SET_PPS_OUT, p->tap.s, &p->qos.egress);
+    add_limit(list, SET_PPS_IN, p->tap.s, &p->qos.ingress);
+    if (p->qos.dscp >= 0)
+        add(list, MAP_DSCP, g_strdup_printf("\"%s\"", p->tap.s), g_strdup_printf("jump dscp_%d", p->qos.dscp));
+}
+
+void nft_dscp_build(GString *out, int mark)
+{
+    g_string_append_printf(out, "add chain bridge nuvolet dscp_%d\nflush chain bridge nuvolet dscp_%d\ntable bridge nuvolet {\n\tchain dscp_%d {\n"
+                           "\t\tip dscp set %d\n\t\tip6 dscp set %d\n\t}\n}\n", mark, mark, mark, mark, mark);
+}
+
 GArray *nft_port_elements(const PortSpec *p, guint32 mark, bool stateful)
 {
     GArray *list = elements_new();
@@ -136,6 +163,7 @@ GArray *nft_port_elements(const PortSpec *p, guint32 mark, bool stateful)
     g_auto(GStrv) octets = g_strsplit(p->mac, ":", 6);
     g_autofree char *chaddr = g_strjoinv("", octets);
     bool safe = p->port_security;
+    add_limits(list, p);
     add(list, MAP_MARKS, g_strdup_printf("\"%s\"", tap), g_strdup_printf("0x%x", m));
     add(list, MAP_PORTS, g_strdup_printf("\"%s\"", tap), g_strdup(safe ? "goto secure" : "accept"));
     add(list, MAP_EGRESS, g_strdup_printf("0x%x", m), safe ? g_strdup_printf("goto eg_%s", combo.name) : g_strdup("accept"));

@@ -126,6 +126,12 @@ static void sweep_combos(void)
     }
 }
 
+static bool needs_mark(const PortSpec *p)
+{
+    g_autofree char *tap = g_strdup_printf("\"%s\"", p->tap.s), *value = g_strdup_printf("jump dscp_%d", p->qos.dscp);
+    return p->qos.dscp >= 0 && g_strcmp0(elements_value(MAP_DSCP, tap), value) != 0;
+}
+
 static bool port_apply(const PortSpec *spec, guint32 mark, bool *ret_changed, GError **err)
 {
     bool stateful = is_stateful(spec);
@@ -135,13 +141,27 @@ static bool port_apply(const PortSpec *spec, guint32 mark, bool *ret_changed, GE
     g_autoptr(GString) chains = g_string_new(NULL);
     if (spec->port_security && !g_hash_table_contains(combos, combo.name))
         nft_combo_build(chains, spec, stateful);
+    if (needs_mark(spec))
+        nft_dscp_build(chains, spec->qos.dscp);
     if (!elements_commit(owner, elements, chains->str, "", ret_changed, err))
         return false;
-    if (chains->len)
+    if (spec->port_security)
         g_hash_table_add(combos, g_strdup(combo.name));
     if (*ret_changed)
         sweep_combos();
     return true;
+}
+
+static bool same_bytes(const GArray *a, const GArray *b)
+{
+    return a->len == b->len && memcmp(a->data, b->data, (gsize) a->len * g_array_get_element_size((GArray *) a)) == 0;
+}
+
+/* Flows that were allowed are allowed as before. */
+static bool differ_in_limits_only(const PortSpec *a, const PortSpec *b)
+{
+    return memcmp(&a->qos, &b->qos, sizeof a->qos) != 0 && a->port_security == b->port_security && strcmp(a->mac, b->mac) == 0 &&
+           same_bytes(a->addresses, b->addresses) && same_bytes(a->pairs, b->pairs) && same_bytes(a->groups, b->groups);
 }
 
 bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
@@ -154,7 +174,7 @@ bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
     bool changed = false;
     if (!port_apply(spec, mark, &changed, err))
         return false;
-    if (old && changed)
+    if (old && changed && !differ_in_limits_only(old->spec, spec))
         forget_port_flows(old->spec);
     PortState *state = g_new0(PortState, 1);
     *state = (PortState){ g_steal_pointer(&spec), mark };
@@ -393,6 +413,8 @@ static void build_ports(GString *out)
         g_autoptr(GArray) elements = nft_port_elements(s->spec, s->mark, stateful);
         if (s->spec->port_security && g_hash_table_add(combos, g_strdup(combo.name)))
             nft_combo_build(out, s->spec, stateful);
+        if (s->spec->qos.dscp >= 0)
+            nft_dscp_build(out, s->spec->qos.dscp);
         for (guint i = 0; i < elements->len; i++) {
             const NftElement *e = &g_array_index(elements, NftElement, i);
             if (g_hash_table_add(seen, g_strdup_printf("%d %s", e->map, e->key)))

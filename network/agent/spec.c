@@ -113,7 +113,7 @@ static bool port_lists(const json_t *args, PortSpec *p, GError **err)
     size_t i;
     json_t *v;
     json_array_foreach(json_object_get(args, "pairs"), i, v) {
-        Pair pair;
+        Pair pair = { 0 };
         const json_t *mac = json_object_get(v, "mac");
         g_strlcpy(pair.mac, p->mac, sizeof pair.mac);
         if (!spec_get_cidr(json_object_get(v, "ip"), false, "pairs", &pair.cidr, err) ||
@@ -131,6 +131,33 @@ static bool port_lists(const json_t *args, PortSpec *p, GError **err)
     return spec_get_ips(json_object_get(args, "addresses"), "addresses", p->addresses, err);
 }
 
+static bool limits_parse(const json_t *qos, const char *direction, Limits *l, GError **err)
+{
+    struct { const char *name; gint64 *value; gint64 max; } members[] = {
+        { "kbps", &l->kbps, G_MAXINT32 }, { "burst_kb", &l->burst_kb, G_MAXINT32 }, { "pps", &l->pps, G_MAXINT32 * 1000ll },
+        { "pps_burst", &l->pps_burst, G_MAXINT32 * 1000ll },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(members); i++) {
+        g_autofree char *name = g_strdup_printf("%s_%s", direction, members[i].name);
+        const json_t *v = json_object_get(qos, name);
+        if (!v || json_is_null(v))
+            continue;
+        *members[i].value = json_integer_value(v);
+        if (!json_is_integer(v) || *members[i].value < 0 || *members[i].value > members[i].max)
+            return nv_fail(err, NV_ERR_INVALID, "%s is out of range", name);
+    }
+    return true;
+}
+
+static bool qos_parse(const json_t *qos, QosSpec *q, GError **err)
+{
+    gint64 dscp = json_get_int(qos, "dscp", -1);
+    *q = (QosSpec){ .dscp = (int) dscp };
+    if (dscp < -1 || dscp > 63)
+        return nv_fail(err, NV_ERR_INVALID, "dscp is out of range");
+    return limits_parse(qos, "egress", &q->egress, err) && limits_parse(qos, "ingress", &q->ingress, err);
+}
+
 PortSpec *spec_port_parse(const json_t *args, GError **err)
 {
     g_autoptr(PortSpec) p = g_new0(PortSpec, 1);
@@ -144,7 +171,7 @@ PortSpec *spec_port_parse(const json_t *args, GError **err)
     p->port_security = json_get_bool(args, "port_security", true);
     p->up = json_get_bool(args, "up", true);
     if (!spec_get_id12(json_object_get(args, "network_id"), "network_id", &p->network, err) || !spec_get_mtu(args, &p->mtu, err) ||
-        !spec_get_mac(json_object_get(args, "mac"), "mac", p->mac, err) || !port_lists(args, p, err))
+        !spec_get_mac(json_object_get(args, "mac"), "mac", p->mac, err) || !port_lists(args, p, err) || !qos_parse(json_object_get(args, "qos"), &p->qos, err))
         return NULL;
     p->bridge = id_bridge(network);
     return g_steal_pointer(&p);

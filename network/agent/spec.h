@@ -6,6 +6,10 @@
 
 typedef struct Pair { Cidr cidr; char mac[18]; } Pair;   /* an allowed address pair */
 
+/* Limits of one direction; 0: none.  egress: what the guest sends. */
+typedef struct Limits { gint64 kbps, burst_kb, pps, pps_burst; } Limits;
+typedef struct QosSpec { Limits egress, ingress; int dscp; /* -1: unmarked */ } QosSpec;
+
 typedef struct PortSpec {
     char id[37];
     Id12 n, network;                 /* of the port, of its network */
@@ -15,6 +19,7 @@ typedef struct PortSpec {
     GArray *addresses;               /* Ip */
     GArray *pairs;                   /* Pair */
     GArray *groups;                  /* Id12 */
+    QosSpec qos;
     bool port_security, up;
 } PortSpec;
 

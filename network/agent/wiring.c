@@ -8,6 +8,7 @@
 #include "network/agent/link.h"
 #include "network/agent/metadata.h"
 #include "network/agent/netns.h"
+#include "network/agent/shape.h"
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -147,7 +148,7 @@ GHashTable *wiring_links(GError **err)
         LinkInfo *info = g_memdup2(&g_array_index(list, LinkInfo, i), sizeof *info);
         g_hash_table_replace(links, info->name, info);
     }
-    if (!links || driver()->masters(links, err))
+    if (!links || (link_shapers(links, err) && driver()->masters(links, err)))
         return links;
     g_hash_table_unref(links);
     return NULL;
@@ -173,19 +174,19 @@ bool wiring_port_ensure(const PortSpec *p, GError **err)
         return false;
     wiring_sysctl("ipv6", p->tap.s, "disable_ipv6", "1");
     wiring_sysctl("ipv4", p->tap.s, "arp_ignore", "8");
-    return driver()->port_join(p, err) && link_up(p->tap.s, p->up, err);
+    return shape_ensure(p, err) && driver()->port_join(p, err) && link_up(p->tap.s, p->up, err);
 }
 
 bool wiring_port_absent(const char *n, GError **err)
 {
     g_autofree char *tap = g_strdup_printf("nvt%s", n);
-    return driver()->link_leave(tap, err) && link_absent(tap, err);
+    return driver()->link_leave(tap, err) && link_absent(tap, err) && shape_absent(n, err);
 }
 
 bool wiring_port_complete(const PortSpec *p, GHashTable *links)
 {
     const LinkInfo *tap = g_hash_table_lookup(links, p->tap.s), *bridge = g_hash_table_lookup(links, p->bridge.s);
-    return tap && bridge && tap->master == bridge->index && tap->up == p->up;
+    return tap && bridge && tap->master == bridge->index && tap->up == p->up && shape_complete(p, links);
 }
 
 void wiring_close(void)

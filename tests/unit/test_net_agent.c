@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "network/agent/dnsmasq.h"
 #include "network/agent/nft.h"
+#include "network/agent/shape.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,6 +41,8 @@ static char *render(const json_t *args, GError **err)
         if (p) {
             nft_combo_build(out, p, true);
             put_elements(out, nft_port_elements(p, 0x123, true));
+            if (p->qos.dscp >= 0)
+                nft_dscp_build(out, p->qos.dscp);
             nft_combo_absent_build(out, nft_combo(p, true).name);
         }
     } else if (json_object_get(args, "zone")) {
@@ -149,12 +152,45 @@ static void odd_names_and_options_are_left_out(void **state)
     }
 }
 
+static void buckets(void **state)
+{
+    (void) state;
+    static const struct { Limits l; gint64 mtu; Bucket b; } rows[] = {
+        { { 0 }, 1450, { 0 } },
+        { { .kbps = 10000, .burst_kb = 800 }, 1450, { 1250000, 100000, 162500 } },
+        { { .kbps = 10000 }, 1450, { 1250000, 125000, 187500 } },
+        { { .kbps = 1 }, 1450, { 125, 32768, 65536 } },
+        { { .kbps = 10000, .burst_kb = 1 }, 9000, { 1250000, 18036, 80536 } },
+        { { .kbps = 2147483647, .burst_kb = 2147483647 }, 1450, { 268435455875, 1 << 30, 2147483648u } },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Bucket b = shape_bucket(&rows[i].l, rows[i].mtu);
+        assert_true(b.rate == rows[i].b.rate && b.burst == rows[i].b.burst && b.limit == rows[i].b.limit);
+    }
+}
+
+static void limits_out_of_range_are_refused(void **state)
+{
+    (void) state;
+    static const char *const bad[] = { "{\"dscp\": 64}", "{\"egress_kbps\": -1}", "{\"ingress_pps\": \"1\"}", "{\"egress_kbps\": 2147483648}" };
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(json_t) input = json_load_file(GOLDEN "/port.json", 0, NULL);
+        g_autoptr(GError) err = NULL;
+        json_object_set_new(input, "qos", json_parse_trusted(bad[i]));
+        g_autoptr(PortSpec) p = spec_port_parse(input, &err);
+        assert_null(p);
+        assert_int_equal(nv_error_code(err), NV_ERR_INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_files),
         cmocka_unit_test(hostile_text_is_refused),
         cmocka_unit_test(odd_names_and_options_are_left_out),
+        cmocka_unit_test(buckets),
+        cmocka_unit_test(limits_out_of_range_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,161 @@
+#!/usr/bin/python3
+"""tests/integration/test_qos.py -- limits of ports as transfers see them: bandwidth both ways, packets a second, DSCP marks; healed and gone."""
+import os
+import socket
+import subprocess
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+if os.environ.get("NUVOLET_MACHINE") != "1":
+    if os.geteuid() != 0:
+        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root")
+        sys.exit(0)
+    os.environ["NUVOLET_MACHINE"] = "1"
+    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
+sys.path.insert(0, ROOT + "/tests/lib")
+sys.path.insert(0, ROOT + "/tests/integration")
+from guest import ether, ip4, ip6, sh, udp  # noqa: E402
+from test_net_agent import Case, OUT, rule, until  # noqa: E402
+
+RECEIVE = """import socket, time
+s = socket.socket(); s.bind(("", 7000)); s.listen(1); print(1, flush=True)
+c = s.accept()[0]; n = 0; first = None
+while True:
+    d = c.recv(65536)
+    if not d: break
+    now = time.monotonic()
+    if first is None: first = now
+    if now - first > 0.5: n += len(d)
+    last = now
+print(n * 8 / 1e6 / max(last - first - 0.5, 0.1), flush=True)
+"""
+SEND = """import socket, sys, time
+s = socket.create_connection((sys.argv[1], 7000), 5); s.settimeout(5); end = time.monotonic() + 2.5
+while time.monotonic() < end: s.sendall(bytes(16384))
+s.close()
+"""
+
+
+class Limits(Case):
+    def two(self):
+        net = self.network(1)
+        group = self.group(50, OUT + [rule(), rule(version=6)])
+        p, g = self.port(1, net, "10.0.0.11", [group], ip6s=["2001:db8::11"])
+        q, h = self.port(2, net, "10.0.0.12", [group], ip6s=["2001:db8::12"])
+        self.assertTrue(g.pings("10.0.0.12", 2))
+        return p, g, q, h
+
+    def limit(self, p, **qos):
+        p.qos = qos or None
+        self.verb("port.ensure", **p.args())
+
+    def rate(self, g, h, address):
+        """Mbit/s of a TCP transfer, its first half second left out."""
+        receiver = h.start(sys.executable, "-c", RECEIVE, stdout=subprocess.PIPE, text=True)
+        try:
+            receiver.stdout.readline()
+            g.start(sys.executable, "-c", SEND, address).wait(30)
+            return float(receiver.stdout.readline())
+        finally:
+            receiver.kill()
+            receiver.wait()
+            receiver.stdout.close()
+
+    def test_bandwidth_both_ways(self):
+        p, g, q, h = self.two()
+        self.limit(p, egress_kbps=6000, egress_burst_kb=400)
+        self.assertTrue(4.2 < self.rate(g, h, q.ip) < 6.6)
+        self.limit(p, ingress_kbps=3000, ingress_burst_kb=400)
+        self.assertTrue(2.0 < self.rate(h, g, p.ip) < 3.4)
+        self.limit(p)
+        self.assertGreater(self.rate(g, h, q.ip), 8)
+        self.assertEqual(sh("tc qdisc show dev %s | grep -E \"tbf|ingress\"; ip -br link | grep nvq; true" % p.tap).stdout, "")
+
+    def test_rules_hold_behind_the_diversion(self):
+        p, g, q, h = self.two()
+        self.limit(p, egress_kbps=6000)
+        self.assertTrue(g.pings("10.0.0.12"))
+        h.seen.clear()
+        for source in ("10.0.0.99", "10.0.0.12"):
+            g.send(ether(p.mac, q.mac, 0x800, ip4(source, "10.0.0.12", 17, udp(9, 9, b"spoofed"))))
+        time.sleep(0.3)
+        self.assertFalse([f for f in h.seen if b"spoofed" in f])
+
+    def arrived(self, g, h, p, q, n, address):
+        h.seen.clear()
+        for i in range(n):
+            g.send(ether(p.mac, q.mac, 0x800, ip4(p.ip, address, 17, udp(9, 9, b"counted"), ident=i + 1)))
+        time.sleep(0.3)
+        return len([f for f in h.seen if b"counted" in f])
+
+    def test_packets_a_second(self):
+        p, g, q, h = self.two()
+        self.assertGreater(self.arrived(g, h, p, q, 500, q.ip), 450)
+        for port, direction in ((p, "egress"), (q, "ingress")):
+            self.limit(port, **{direction + "_pps": 50, direction + "_pps_burst": 20})
+            start = time.monotonic()
+            n = self.arrived(g, h, p, q, 500, q.ip)
+            self.assertTrue(10 <= n <= 40 + 50 * (time.monotonic() - start), (direction, n))
+            self.limit(port)
+        self.assertGreater(self.arrived(g, h, p, q, 500, q.ip), 450)
+
+    def test_marks(self):
+        p, g, q, h = self.two()
+        self.limit(p, dscp=46)
+        g.send(ether(p.mac, q.mac, 0x800, ip4(p.ip, q.ip, 17, udp(9, 9, b"marked4"))))
+        g.send(ether(p.mac, q.mac, 0x86dd, ip6("2001:db8::11", "2001:db8::12", 17, udp(9, 9, b"marked6"))))
+        until("both arrive", 3, lambda: len([f for f in h.seen if b"marked" in f]) == 2)
+        four = [f for f in h.seen if b"marked4" in f][0]
+        six = [f for f in h.seen if b"marked6" in f][0]
+        self.assertEqual((four[15] >> 2, (six[14] & 15) << 2 | six[15] >> 6), (46, 46))
+        self.assertTrue(g.pings("10.0.0.12"))
+        self.limit(p, dscp=8)
+        h.seen.clear()
+        g.send(ether(p.mac, q.mac, 0x800, ip4(p.ip, q.ip, 17, udp(9, 9, b"marked4"))))
+        until("it arrives", 3, lambda: [f for f in h.seen if b"marked4" in f])
+        self.assertEqual([f for f in h.seen if b"marked4" in f][0][15] >> 2, 8)
+
+    def test_healed_within_ten_seconds(self):
+        p, _, q, _ = self.two()
+        self.limit(p, egress_kbps=6000, ingress_kbps=3000, egress_pps=1000, dscp=8)
+        shaper = p.tap.replace("nvt", "nvq")
+
+        def whole():
+            text = sh("tc qdisc show dev %s; tc qdisc show dev %s; tc filter show dev %s ingress; nft list table bridge nuvolet" %
+                      (p.tap, shaper, p.tap), check=False).stdout
+            return all(w in text for w in ("tbf 1: root", "rate 6Mbit", "rate 3Mbit", "ingress ffff:", "Redirect to device " + shaper,
+                                           "limit rate over 1000/second burst 100 packets", "jump dscp_8")) or None
+        self.assertTrue(whole())
+        for damage in ("tc qdisc del dev %s root" % p.tap, "tc qdisc del dev %s ingress" % p.tap, "ip link del " + shaper,
+                       "tc filter del dev %s ingress" % p.tap, "tc qdisc replace dev %s root tbf rate 900mbit burst 1m latency 1s" % p.tap,
+                       "nft flush ruleset", "ip link del " + p.tap):
+            sh(damage)
+            until("healed after: " + damage, 10, whole)
+        self.limit(p)
+        sh("tc qdisc add dev %s root tbf rate 1mbit burst 10k latency 50ms" % p.tap)
+        until("a limit that nobody asked for is gone", 10, lambda: "tbf" not in sh("tc qdisc show dev " + p.tap).stdout)
+
+    def test_a_killed_agent_leaves_and_finds_the_limits(self):
+        p, g, q, h = self.two()
+        self.limit(p, egress_kbps=6000, egress_pps=1000, dscp=8)
+        before = sh("tc qdisc show; nft list table bridge nuvolet | grep -vE \"counter|expires\"").stdout
+        self.agent.kill()
+        self.agent.wait()
+        type(self).start_agent()
+        self.ensure_network_of(p)
+        self.limit(p, egress_kbps=6000, egress_pps=1000, dscp=8)
+        self.assertEqual(sh("tc qdisc show; nft list table bridge nuvolet | grep -vE \"counter|expires\"").stdout, before)
+
+    def ensure_network_of(self, p):
+        """What a controller says to an agent that came back."""
+        from test_net_agent import Network
+        net = Network(1)
+        self.ensure_network(net)
+        self.group(50, OUT + [rule(), rule(version=6)])
+
+
+if __name__ == "__main__":
+    socket.setdefaulttimeout(30)
+    unittest.main()
