@@ -76,6 +76,7 @@ void clear_host(const Verb *const *tables)
     for (guint t = 0; t < threads->len; t++)
         g_thread_join(threads->pdata[t]);
     g_autoptr(json_t) net = ask(tables, "net.list", NULL);
+    clear_kernel(tables, net, "routers", "router.absent");
     clear_kernel(tables, net, "ports", "port.absent");
     clear_kernel(tables, net, "groups", "group.absent");
     clear_kernel(tables, net, "networks", "network.absent");

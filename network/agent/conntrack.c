@@ -45,30 +45,32 @@ static Ip ip_of(const Attr *a)
     return ip;
 }
 
-/* The addresses of a tuple: source and destination. */
-static int tuple_ips(const guint8 *p, gsize left, guint16 which, Ip ret[2])
+/* Source and destination, and for TCP and UDP their ports, of one direction. */
+static void tuple_parse(const guint8 *p, gsize left, guint16 which, Tuple *ret)
 {
-    Attr tuple, ips, a;
+    Attr tuple, part, a;
     int n = 0;
-    if (!find_attr(p, left, which, &tuple) || !find_attr(tuple.data, tuple.len, CTA_TUPLE_IP, &ips))
-        return 0;
-    const guint8 *q = ips.data;
-    gsize rest = ips.len;
+    if (!find_attr(p, left, which, &tuple))
+        return;
+    bool has_ips = find_attr(tuple.data, tuple.len, CTA_TUPLE_IP, &part);
+    const guint8 *q = has_ips ? part.data : NULL;
+    gsize rest = has_ips ? part.len : 0;
     while (n < 2 && next_attr(&q, &rest, &a))
         if (a.len == 4 || a.len == 16)
-            ret[n++] = ip_of(&a);
-    return n;
+            *(n++ ? &ret->destination : &ret->source) = ip_of(&a);
+    if (!find_attr(tuple.data, tuple.len, CTA_TUPLE_PROTO, &part))
+        return;
+    if (find_attr(part.data, part.len, CTA_PROTO_NUM, &a) && a.len == 1)
+        ret->protocol = *a.data;
+    if (find_attr(part.data, part.len, CTA_PROTO_SRC_PORT, &a) && a.len == 2)
+        ret->source_port = a.data[0] << 8 | a.data[1];
+    if (find_attr(part.data, part.len, CTA_PROTO_DST_PORT, &a) && a.len == 2)
+        ret->destination_port = a.data[0] << 8 | a.data[1];
 }
 
-static bool is_wanted(const GArray *flows, int zone, const Ip *ips, int n)
+static bool same(Ip a, Ip b)
 {
-    for (guint i = 0; i < flows->len; i++) {
-        const Flow *f = &g_array_index(flows, Flow, i);
-        for (int k = 0; f->zone == zone && k < n; k++)
-            if (ips[k].version == f->ip.version && ips[k].n == f->ip.n)
-                return true;
-    }
-    return false;
+    return a.version == b.version && a.n == b.n;
 }
 
 static void put_attr(GByteArray *msg, guint16 type, const void *data, guint16 len)
@@ -98,8 +100,10 @@ static bool send_message(int fd, GByteArray *msg)
     return ok;
 }
 
-/* If the connection is one to forget, its deletion is added to list. */
-static void consider(const struct nlmsghdr *nlh, const GArray *flows, GPtrArray *list)
+typedef struct Choice { ConntrackGone *is_gone; const void *data; GPtrArray *list; } Choice;
+
+/* If the connection is one to forget, its deletion is added to the list. */
+static void consider(const struct nlmsghdr *nlh, const Choice *choice)
 {
     const struct nfgenmsg *gen = NLMSG_DATA(nlh);
     const guint8 *p = (const guint8 *) gen + NLMSG_ALIGN(sizeof *gen);
@@ -107,23 +111,22 @@ static void consider(const struct nlmsghdr *nlh, const GArray *flows, GPtrArray 
         return;
     gsize left = nlh->nlmsg_len - NLMSG_HDRLEN - NLMSG_ALIGN(sizeof *gen);
     Attr tuple, zone;
-    guint16 z = 0;
-    Ip ips[4];
+    Tracked t = { 0 };
     if (find_attr(p, left, CTA_ZONE, &zone) && zone.len == 2)
-        z = (guint16) (zone.data[0] << 8 | zone.data[1]);
-    int n = tuple_ips(p, left, CTA_TUPLE_ORIG, ips);
-    n += tuple_ips(p, left, CTA_TUPLE_REPLY, ips + n);
-    if (!is_wanted(flows, z, ips, n) || !find_attr(p, left, CTA_TUPLE_ORIG, &tuple))
+        t.zone = zone.data[0] << 8 | zone.data[1];
+    tuple_parse(p, left, CTA_TUPLE_ORIG, &t.there);
+    tuple_parse(p, left, CTA_TUPLE_REPLY, &t.back);
+    if (!choice->is_gone(&t, choice->data) || !find_attr(p, left, CTA_TUPLE_ORIG, &tuple))
         return;
     GByteArray *msg = message(IPCTNL_MSG_CT_DELETE, 0, gen->nfgen_family);
-    guint16 net_zone = htons(z);
+    guint16 net_zone = htons((guint16) t.zone);
     put_attr(msg, CTA_TUPLE_ORIG | NLA_F_NESTED, tuple.data, tuple.len);
     put_attr(msg, CTA_ZONE, &net_zone, sizeof net_zone);
-    g_ptr_array_add(list, msg);
+    g_ptr_array_add(choice->list, msg);
 }
 
 /* Reads the answer to a dump up to its end. */
-static bool read_dump(int fd, const GArray *flows, GPtrArray *list, GError **err)
+static bool read_dump(int fd, const Choice *choice, GError **err)
 {
     g_autofree char *buf = g_malloc(BUFFER);
     for (;;) {
@@ -138,24 +141,41 @@ static bool read_dump(int fd, const GArray *flows, GPtrArray *list, GError **err
                 return true;
             if (h->nlmsg_type == NLMSG_ERROR)
                 return nv_fail(err, NV_ERR_AGENT, "connection tracking: the kernel refused the list");
-            consider(h, flows, list);
+            consider(h, choice);
         }
     }
 }
 
-bool conntrack_flush(const GArray *flows, GError **err)
+bool conntrack_purge(ConntrackGone *is_gone, const void *data, GError **err)
 {
-    if (!flows->len)
-        return true;
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
     if (fd < 0)
         return nv_fail_errno(err, NV_ERR_AGENT, "connection tracking");
     g_autoptr(GPtrArray) list = g_ptr_array_new();
-    bool ok = send_message(fd, message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC)) && read_dump(fd, flows, list, err);
+    Choice choice = { is_gone, data, list };
+    bool ok = send_message(fd, message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC)) && read_dump(fd, &choice, err);
     for (guint i = 0; i < list->len; i++)
         send_message(fd, list->pdata[i]);
     close(fd);
     if (!ok && err && !*err)
         nv_fail(err, NV_ERR_AGENT, "connection tracking: cannot ask the kernel");
     return ok;
+}
+
+static bool is_flow(const Tracked *t, const void *data)
+{
+    const GArray *flows = data;
+    const Ip ips[] = { t->there.source, t->there.destination, t->back.source, t->back.destination };
+    for (guint i = 0; i < flows->len; i++) {
+        const Flow *f = &g_array_index(flows, Flow, i);
+        for (gsize k = 0; f->zone == t->zone && k < G_N_ELEMENTS(ips); k++)
+            if (same(ips[k], f->ip))
+                return true;
+    }
+    return false;
+}
+
+bool conntrack_flush(const GArray *flows, GError **err)
+{
+    return !flows->len || conntrack_purge(is_flow, flows, err);
 }

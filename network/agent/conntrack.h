@@ -5,3 +5,11 @@
 
 typedef struct Flow { int zone; Ip ip; } Flow;       /* every connection of ip in that zone */
 bool conntrack_flush(const GArray *flows, GError **err);
+
+/* One direction of a connection; ports 0 where there are none. */
+typedef struct Tuple { Ip source, destination; int protocol, source_port, destination_port; } Tuple;
+/* there: as the first packet came; back: as an answer is expected, which tells how it was translated. */
+typedef struct Tracked { int zone; Tuple there, back; } Tracked;
+typedef bool ConntrackGone(const Tracked *t, const void *data);
+/* Forgets every connection of the calling thread's namespace for which is_gone says so. */
+bool conntrack_purge(ConntrackGone *is_gone, const void *data, GError **err);

@@ -21,11 +21,15 @@ static bool start(GError **err)
     return need_br_netfilter(err) && rules_start(err);
 }
 
+/* A MAC that is known is where the bridge says, whoever sends from it. */
 static bool link_join(const char *link, const char *bridge, const char *mac, GError **err)
 {
-    static const BridgePort flags = { .learning = true, .flood = true };
-    (void) mac;
-    return link_enslave(link, bridge, err) && link_bridge_port(link, &flags, err);
+    BridgePort flags = { .learning = !mac, .flood = !mac };
+    g_autoptr(GArray) macs = g_array_new(FALSE, FALSE, 6);
+    guint8 raw[6];
+    if (mac && mac_parse(mac, raw))
+        g_array_append_vals(macs, raw, 1);
+    return link_enslave(link, bridge, err) && link_bridge_port(link, &flags, err) && link_fdb(link, macs, err);
 }
 
 static bool link_leave(const char *link, GError **err)

@@ -299,7 +299,9 @@ static void fdb_one(struct nlmsghdr *nlh, void *data)
 static bool fdb_change(const char *name, int index, const guint8 *mac, bool add, GError **err)
 {
     static const int gone[] = { NLE_OBJ_NOTFOUND, 0 };
-    struct ndmsg head = { .ndm_family = AF_BRIDGE, .ndm_ifindex = index, .ndm_state = NUD_NOARP, .ndm_flags = NTF_MASTER };
+    /* Sticky: a port that may learn does not take the address over by sending from it. */
+    struct ndmsg head = { .ndm_family = AF_BRIDGE, .ndm_ifindex = index, .ndm_state = NUD_NOARP,
+                          .ndm_flags = NTF_MASTER | (add ? NTF_STICKY : 0) };
     Msg *msg = nlmsg_alloc_simple(add ? RTM_NEWNEIGH : RTM_DELNEIGH,
                                   NLM_F_REQUEST | NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_REPLACE : 0));
     nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
@@ -404,6 +406,11 @@ static bool has_cidr(const GArray *list, Cidr c)
 
 bool link_addresses(const char *name, const GArray *cidrs, GError **err)
 {
+    return link_addresses_tell(name, cidrs, NULL, err);
+}
+
+bool link_addresses_tell(const char *name, const GArray *cidrs, GArray *ret_added, GError **err)
+{
     LinkInfo info;
     g_autoptr(GArray) present = g_array_new(FALSE, FALSE, sizeof(Cidr));
     if (!link_need(name, &info, err))
@@ -416,9 +423,14 @@ bool link_addresses(const char *name, const GArray *cidrs, GError **err)
     for (guint i = 0; ok && i < present->len; i++)
         if (!has_cidr(cidrs, g_array_index(present, Cidr, i)))
             ok = addr_change(name, info.index, g_array_index(present, Cidr, i), false, err);
-    for (guint i = 0; ok && i < cidrs->len; i++)
-        if (!has_cidr(present, g_array_index(cidrs, Cidr, i)))
-            ok = addr_change(name, info.index, g_array_index(cidrs, Cidr, i), true, err);
+    for (guint i = 0; ok && i < cidrs->len; i++) {
+        Cidr c = g_array_index(cidrs, Cidr, i);
+        if (has_cidr(present, c))
+            continue;
+        ok = addr_change(name, info.index, c, true, err);
+        if (ok && ret_added)
+            g_array_append_val(ret_added, c);
+    }
     return ok;
 }
 

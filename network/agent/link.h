@@ -32,6 +32,8 @@ bool link_bridge_port(const char *name, const BridgePort *flags, GError **err);
 bool link_fdb(const char *name, const GArray *macs, GError **err);
 /* The addresses of an interface are exactly these (array of Cidr with host bits), but for link-local IPv6 ones. */
 bool link_addresses(const char *name, const GArray *cidrs, GError **err);
+/* The same; ret_added (of Cidr) gets those that were not there. */
+bool link_addresses_tell(const char *name, const GArray *cidrs, GArray *ret_added, GError **err);
 /* The default route of that IP version goes through gateway; NULL: there is none. */
 bool link_default_route(const char *name, int version, const Ip *gateway, GError **err);
 

@@ -23,6 +23,13 @@ bool netns_exists(const char *name)
     return statfs(path, &fs) == 0 && fs.f_type == NSFS_MAGIC;
 }
 
+guint64 netns_inode(const char *name)
+{
+    g_autofree char *path = path_of(name);
+    struct stat st;
+    return netns_exists(name) && stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
 /* As `ip netns add` does: mounts made below are seen in the other mount namespaces of the host. */
 static bool make_dir(GError **err)
 {
@@ -100,13 +107,13 @@ bool netns_run(const char *name, bool (*fn)(void *data, GError **err), void *dat
     return v.ok;
 }
 
-GPtrArray *netns_list(void)
+GPtrArray *netns_list(const char *prefix)
 {
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GDir) d = g_dir_open(dir, 0, NULL);
     const char *name;
     while (d && (name = g_dir_read_name(d)))
-        if (g_str_has_prefix(name, "nuvolet-"))
+        if (g_str_has_prefix(name, prefix))
             g_ptr_array_add(names, g_strdup(name));
     return names;
 }

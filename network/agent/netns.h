@@ -10,5 +10,7 @@ bool netns_exists(const char *name);
 int netns_open(const char *name, GError **err);
 /* Runs fn(data, err) on a thread of its own inside the namespace and waits for it. */
 bool netns_run(const char *name, bool (*fn)(void *data, GError **err), void *data, GError **err);
-/* Names that start with "nuvolet-". */
-GPtrArray *netns_list(void);
+/* Names that start with prefix. */
+GPtrArray *netns_list(const char *prefix);
+/* Tells one namespace of that name from another that took its place; 0: there is none. */
+guint64 netns_inode(const char *name);

@@ -30,7 +30,7 @@ static const struct { const char *name, *kind, *type; } maps[MAP_LAST] = {
     [MAP_DSCP]     = { "bridge nuvolet dscp",     "map", "type ifname : verdict;" },
 };
 
-/* A chain's rules; "$T" stands for the mark's flag. */
+/* A chain's rules; "$T" stands for the mark's flag, "$H" for the mark of what the host sends to an address of no port. */
 typedef struct BaseChain { const char *family, *name, *hook; const char *const *rules; } BaseChain;
 #define RULES(...) (const char *const[]){ __VA_ARGS__, NULL }
 
@@ -110,10 +110,13 @@ static const BaseChain base[] = {
         "counter drop") },
     { "bridge", "postrouting", "type filter hook postrouting priority 0; policy accept;", RULES(
         "oifname @pps_in counter drop") },
+    /* What the host sends to an address of no port may be for a router's link, and for no tap. */
+    { "bridge", "output", "type filter hook output priority 0; policy accept;", RULES(
+        "oifname \"nvt*\" meta mark $H counter drop") },
 
     /* Frames to bridge-group addresses reach the host on the port itself, past every bridge chain. */
     { "inet", "raw", "type filter hook prerouting priority raw; policy accept;", RULES(
-        "iifname { \"nvt*\", \"nvd*\" } counter drop",
+        "iifname { \"nvt*\", \"nvd*\", \"nvr*\" } counter drop",
         "ct zone set iifname map @zones") },
     { "inet", "prerouting", "type filter hook prerouting priority mangle; policy accept;", RULES(
         "iifname \"nvb*\" meta mark & $T != 0 goto from_guest") },
@@ -151,7 +154,7 @@ static const BaseChain base[] = {
         "meta mark set oifname . ip6 daddr map @routed6",
         "meta mark vmap @ingress",
         "meta pkttype { broadcast, multicast } accept",
-        "counter drop") },
+        "meta mark set $H") },
     /* A guest reaches the host itself only on a network whose gateway it is, and there only to see that it is up. */
     { "inet", "input", "type filter hook input priority filter; policy accept;", RULES(
         "iifname \"nvb*\" goto to_host") },
@@ -193,10 +196,14 @@ void nft_element_build(GString *out, const NftElement *e, bool add)
 
 static void put_rule(GString *out, const char *rule)
 {
-    g_auto(GStrv) parts = g_strsplit(rule, "$T", -1);
-    g_autofree char *mark = g_strdup_printf("0x%x", NFT_MARK);
-    g_autofree char *text = g_strjoinv(mark, parts);
-    g_string_append_printf(out, "\t\t%s\n", text);
+    g_string_append(out, "\t\t");
+    for (const char *p = rule; *p; p++) {
+        if (*p == '$')
+            g_string_append_printf(out, "0x%x", *++p == 'T' ? NFT_MARK : NFT_MARK_HOST);
+        else
+            g_string_append_c(out, *p);
+    }
+    g_string_append_c(out, '\n');
 }
 
 static void declare(GString *out, const char *family, bool fresh)

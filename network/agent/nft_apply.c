@@ -1,6 +1,7 @@
-/* network/agent/nft_apply.c -- the only user of libnftables: one context, one transaction at a time. */
+/* network/agent/nft_apply.c -- the only user of libnftables: one transaction at a time. */
 #include "network/agent/nft_apply.h"
 #include "core/error.h"
+#include "network/agent/netns.h"
 #include <nftables/libnftables.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -8,14 +9,19 @@
 static GMutex lock;
 static struct nft_ctx *context;      /* made once; under lock */
 
+static struct nft_ctx *context_new(void)
+{
+    struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+    g_assert(ctx);
+    nft_ctx_buffer_output(ctx);
+    nft_ctx_buffer_error(ctx);
+    return ctx;
+}
+
 static struct nft_ctx *context_peek(unsigned flags)
 {
-    if (!context) {
-        context = nft_ctx_new(NFT_CTX_DEFAULT);
-        g_assert(context);
-        nft_ctx_buffer_output(context);
-        nft_ctx_buffer_error(context);
-    }
+    if (!context)
+        context = context_new();
     nft_ctx_output_set_flags(context, flags);
     return context;
 }
@@ -43,6 +49,22 @@ bool nft_apply(const char *text, GError **err)
     bool ok = run(ctx, text, err);
     nft_ctx_get_output_buffer(ctx);
     return ok;
+}
+
+/* A context talks to the namespace in which it was made. */
+static bool apply_here(void *text, GError **err)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+    (void) locker;
+    struct nft_ctx *ctx = context_new();
+    bool ok = run(ctx, text, err);
+    nft_ctx_free(ctx);
+    return ok;
+}
+
+bool nft_apply_in(const char *netns, const char *text, GError **err)
+{
+    return netns_run(netns, apply_here, (char *) text, err);
 }
 
 json_t *nft_list(const char *command, GError **err)

@@ -7,5 +7,7 @@
 
 /* One transaction: all of text, or nothing with NV_ERR_AGENT.  Any thread, one at a time, in the namespace of the first call. */
 bool nft_apply(const char *text, GError **err);
+/* The same in a named namespace. */
+bool nft_apply_in(const char *netns, const char *text, GError **err);
 /* The array "nftables" of a list command's JSON answer; NULL with err. */
 json_t *nft_list(const char *command, GError **err);

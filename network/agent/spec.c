@@ -352,7 +352,8 @@ static bool dhcp_subnet_parse(const json_t *v, GPtrArray *list, GError **err)
         if (g_strcmp0(json_get_str(v, "mode"), modes[i].name) == 0)
             s->mode = modes[i].mode;
     s->has_gateway = gateway && !json_is_null(gateway);
-    return spec_get_id12(json_object_get(v, "id"), "id of a subnet", &s->n, err) && spec_get_cidr(json_object_get(v, "cidr"), true, "cidr", &s->cidr, err) &&
+    return spec_get_id12(json_object_get(v, "id"), "id of a subnet", &s->n, err) &&
+           spec_get_cidr(json_object_get(v, "cidr"), true, "cidr", &s->cidr, err) &&
            (!s->has_gateway || spec_get_ip(gateway, "gateway", &s->gateway, err)) && spec_get_ips(json_object_get(v, "dns"), "dns", s->dns, err) &&
            subnet_routes(json_object_get(v, "routes"), s, err);
 }
@@ -397,7 +398,8 @@ NetworkSpec *spec_network_parse(const json_t *args, GError **err)
     if (zone < 0 || zone > ZONE_MAX)
         return nv_fail(err, NV_ERR_INVALID, "zone is out of range"), NULL;
     n->zone = (int) zone;
-    if (!spec_get_mtu(args, &n->mtu, err) || !spec_get_cidrs(json_object_get(args, "host_addresses"), false, "host_addresses", n->host_addresses, err) ||
+    if (!spec_get_mtu(args, &n->mtu, err) ||
+        !spec_get_cidrs(json_object_get(args, "host_addresses"), false, "host_addresses", n->host_addresses, err) ||
         !spec_get_cidrs(json_object_get(args, "nat"), false, "nat", n->nat, err) || !dhcp_parse(json_object_get(args, "dhcp"), n, err))
         return NULL;
     for (guint i = 0; i < n->nat->len; i++) {

@@ -8,6 +8,7 @@
 #include "network/agent/link.h"
 #include "network/agent/metadata.h"
 #include "network/agent/netns.h"
+#include "network/agent/routing.h"
 #include "network/agent/segment.h"
 #include "network/agent/wanted.h"
 #include "network/agent/watch.h"
@@ -98,6 +99,17 @@ static json_t *port_absent(const json_t *args, GError **err)
     return answer(wiring_port_absent(n.s, err) && driver()->port_rules_absent(n.s, err));
 }
 
+static json_t *router_ensure(const json_t *args, GError **err)
+{
+    g_autoptr(RouterSpec) spec = router_spec_parse(args, err);
+    return answer(spec && routing_ensure(g_steal_pointer(&spec), err));
+}
+
+static json_t *router_absent(const json_t *args, GError **err)
+{
+    return answer(routing_absent(name_of(args).s, err));
+}
+
 static GHashTable *names_new(void)
 {
     return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -134,15 +146,18 @@ static json_t *sorted(GHashTable *names)
 static json_t *net_list(const json_t *args, GError **err)
 {
     g_autoptr(GHashTable) networks = names_new(), ports = names_new(), groups = names_new(), spaces = names_new(), taps = names_new();
+    g_autoptr(GHashTable) routers = names_new();
     (void) args;
     if (!driver()->list(ports, groups, err) || !add_links(networks, "nvb", err) || !add_links(networks, "nvd", err) || !add_links(taps, "nvt", err) ||
         !add_links(taps, "nvq", err))
         return NULL;
     add_all(networks, dhcp_list(), 0);
-    add_all(networks, netns_list(), strlen("nuvolet-"));
-    add_all(spaces, netns_list(), strlen("nuvolet-"));
+    add_all(networks, netns_list("nuvolet-"), strlen("nuvolet-"));
+    add_all(spaces, netns_list("nuvolet-"), strlen("nuvolet-"));
     wanted_reduce(networks, ports, taps);
-    return json_make("oooo", "networks", sorted(networks), "ports", sorted(ports), "groups", sorted(groups), "namespaces", sorted(spaces));
+    routing_list(routers);
+    return json_make("ooooo", "networks", sorted(networks), "ports", sorted(ports), "groups", sorted(groups), "namespaces", sorted(spaces),
+                     "routers", sorted(routers));
 }
 
 static json_t *net_facts(const json_t *args, GError **err)
@@ -166,12 +181,17 @@ static const VerbArg port_args[] = {
     { "pairs", ARG_ARRAY, false }, { "groups", ARG_ARRAY, false }, { "port_security", ARG_BOOL, false },
     { "up", ARG_BOOL, false }, { "qos", ARG_OBJECT, true }, { NULL, 0, false },
 };
+static const VerbArg router_args[] = {
+    ID, { "interfaces", ARG_ARRAY, false }, { "gateway", ARG_OBJECT, true }, { "floating", ARG_ARRAY, false }, { "forwardings", ARG_ARRAY, false },
+    { "routes", ARG_ARRAY, false }, { "up", ARG_BOOL, false }, { NULL, 0, false },
+};
 static const VerbArg no_args[] = { { NULL, 0, false } };
 
 const Verb network_verbs[] = {
     { "network.ensure", network_ensure, network_args }, { "network.absent", network_absent, id_only },
     { "group.ensure", group_ensure, group_args },       { "group.absent", group_absent, id_only },
     { "port.ensure", port_ensure, port_args },          { "port.absent", port_absent, id_only },
+    { "router.ensure", router_ensure, router_args },    { "router.absent", router_absent, id_only },
     { "net.list", net_list, no_args },                  { "net.facts", net_facts, no_args },
     VERBS_END,
 };
@@ -179,7 +199,8 @@ const Verb network_verbs[] = {
 bool network_agent_start(GError **err)
 {
     wanted_start();
-    return segment_start(err) && driver()->start(err) && dhcp_start(err) && metadata_start(err) && watch_start(err);
+    return segment_start(err) && driver()->start(err) && dhcp_start(err) && metadata_start(err) && watch_start(err) &&
+           routing_start(err);
 }
 
 bool network_agent_clear(GError **err)

@@ -115,7 +115,7 @@ class Case(unittest.TestCase):
             self.verb(verb, id=id_)
         left = sh("ip -br link | grep nv[btdq]; ls /run/netns | grep nuvolet; ls %s/dhcp; nft list ruleset | grep -v expires | grep -E \"[gien][0-9nieg]_[0-9a-f]{12}|nv[btd][0-9a-f]{12}\"; true" % RUN).stdout
         self.assertEqual(left, "")
-        self.assertEqual(self.verb("net.list"), {"networks": [], "ports": [], "groups": [], "namespaces": []})
+        self.assertEqual(self.verb("net.list"), {"networks": [], "ports": [], "groups": [], "namespaces": [], "routers": []})
 
     def verb(self, name, **args):
         return call(RUN + "/agent.sock", name, **args)

@@ -2,8 +2,11 @@
  * NUVOLET_GOLDEN=write rewrites tests/golden/net/NAME.txt from NAME.json; a person reviews the difference. */
 #include "core/error.h"
 #include "network/agent/dnsmasq.h"
+#include "network/agent/announce.h"
 #include "network/agent/nft.h"
 #include "network/agent/shape.h"
+#include "network/agent/nft_router.h"
+#include "network/agent/ra.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,6 +28,30 @@ static void put_section(GString *out, const char *title, char *text_stolen)
     g_free(text_stolen);
 }
 
+static void put_bytes(GString *out, const char *title, GByteArray *bytes_stolen)
+{
+    g_autoptr(GByteArray) bytes = bytes_stolen;
+    g_string_append_printf(out, "== %s\n", title);
+    for (guint i = 0; i < bytes->len; i++)
+        g_string_append_printf(out, "%02x%s", bytes->data[i], i % 16 == 15 || i + 1 == bytes->len ? "\n" : " ");
+}
+
+static void put_router(GString *out, const RouterSpec *r)
+{
+    nft_router_build(out, r, false);
+    for (guint i = 0; i < r->ports->len; i++) {
+        const RouterPort *p = r->ports->pdata[i];
+        guint8 mac[6];
+        assert_true(mac_parse(p->mac, mac));
+        if (p->ra->len)
+            put_bytes(out, p->inner.s, ra_message(p, RA_LIFETIME_S));
+        for (guint k = 0; p == r->gateway && k < p->addresses->len; k++) {
+            put_bytes(out, "announced", announce_frame(mac, g_array_index(p->addresses, Cidr, k).base, 0));
+            put_bytes(out, "announced", announce_frame(mac, g_array_index(p->addresses, Cidr, k).base, 1));
+        }
+    }
+}
+
 /* The verb that the arguments are for is told by their members. */
 static char *render(const json_t *args, GError **err)
 {
@@ -36,6 +63,10 @@ static char *render(const json_t *args, GError **err)
             nft_group_chains_absent_build(out, g->n.s);
             nft_group_sets_absent_build(out, g->n.s);
         }
+    } else if (json_object_get(args, "interfaces")) {
+        g_autoptr(RouterSpec) r = router_spec_parse(args, err);
+        if (r)
+            put_router(out, r);
     } else if (json_object_get(args, "network_id")) {
         g_autoptr(PortSpec) p = spec_port_parse(args, err);
         if (p) {
@@ -84,7 +115,7 @@ static void golden_files(void **state)
         assert_string_equal(text, expected);
         n++;
     }
-    assert_true(n >= 7);
+    assert_true(n >= 9);
 }
 
 /* Each argument that a tenant's text could come by, with text that means something to nft or dnsmasq. */
@@ -93,10 +124,14 @@ static void hostile_text_is_refused(void **state)
     (void) state;
     static const char *const bad[] = { "10.0.0.1; flush ruleset", "10.0.0.1\n", "10.0.0.0/33", "fa:16:3e:00:00:01\nconf-file=/etc/shadow", "", "*", "::/129", "0x7f.1",
                                        "10.0.0.1/24 }", "@g4_x", "{", "$x", "fe80::1%eth0", "010.0.0.1" };
-    static const struct { const char *file, *path[3]; } places[] = {
+    static const struct { const char *file, *path[6]; } places[] = {
         { "port", { "mac" } },           { "port", { "addresses", "0" } },      { "port", { "groups", "0" } },   { "port", { "network_id" } },
         { "group", { "members4", "0" } }, { "network", { "nat", "0" } },          { "network", { "dhcp", "mac" } }, { "network", { "dhcp", "domain" } },
         { "network", { "dhcp", "addresses", "0" } },
+        { "router", { "interfaces", "0", "mac" } }, { "router", { "interfaces", "0", "addresses", "0" } }, { "router", { "floating", "0", "fixed" } },
+        { "router", { "floating", "0", "external" } }, { "router", { "forwardings", "0", "protocol" } }, { "router", { "forwardings", "0", "internal" } },
+        { "router", { "routes", "0", "destination" } }, { "router", { "routes", "0", "nexthop" } }, { "router", { "gateway", "nexthops", "0" } },
+        { "router", { "gateway", "port_id" } }, { "router", { "interfaces", "1", "ra", "0", "prefix" } }, { "router", { "interfaces", "0", "network_id" } },
     };
     for (gsize i = 0; i < G_N_ELEMENTS(places); i++)
         for (gsize k = 0; k < G_N_ELEMENTS(bad); k++) {
@@ -108,8 +143,8 @@ static void hostile_text_is_refused(void **state)
             /* An empty domain is none, and digits with dots may be one. */
             if (strspn(bad[k], "0123456789abcdefx.") == strlen(bad[k]) && g_strcmp0(places[i].path[1], "domain") == 0)
                 continue;
-            for (; d + 1 < 3 && places[i].path[d + 1]; d++)
-                at = json_object_get(at, places[i].path[d]);
+            for (; places[i].path[d + 1]; d++)
+                at = json_is_array(at) ? json_array_get(at, (size_t) (*places[i].path[d] - '0')) : json_object_get(at, places[i].path[d]);
             if (json_is_array(at))
                 json_array_set_new(at, 0, json_string(bad[k]));
             else

@@ -1,0 +1,127 @@
+/* network/agent/router_inside.c -- sysctls, addresses, routes and connections of a router. */
+#include "network/agent/router_inside.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "network/agent/announce.h"
+#include "network/agent/conntrack.h"
+#include "network/agent/link.h"
+#include "network/agent/link_route.h"
+#include "network/agent/nft_router.h"
+#include "network/agent/ra.h"
+#include "network/agent/wiring.h"
+#include <netinet/in.h>
+#include <string.h>
+
+bool router_inside_prepare(GError **err)
+{
+    /* clang-format off */
+    static const struct { const char *family, *name, *value; } all[] = {
+        { "ipv4", "arp_ignore", "1" },       { "ipv4", "arp_announce", "2" },     { "ipv4", "rp_filter", "0" },
+        { "ipv4", "accept_redirects", "0" }, { "ipv4", "send_redirects", "0" },   { "ipv4", "accept_source_route", "0" },
+        { "ipv4", "forwarding", "1" },       { "ipv6", "accept_ra", "0" },        { "ipv6", "accept_redirects", "0" },
+        { "ipv6", "accept_source_route", "0" }, { "ipv6", "accept_dad", "0" },    { "ipv6", "forwarding", "1" },
+    };
+    /* clang-format on */
+    static const char *const devices[] = { "all", "default" };
+    if (!link_forward_mark(NFT_ROUTER_MARK, err))
+        return false;
+    for (gsize i = 0; i < G_N_ELEMENTS(all); i++)
+        for (gsize d = 0; d < G_N_ELEMENTS(devices); d++)
+            wiring_sysctl(all[i].family, devices[d], all[i].name, all[i].value);
+    return link_up("lo", true, err);
+}
+
+GArray *router_inside_links(GError **err)
+{
+    return link_list("nvp", err);
+}
+
+/* --- connections --- */
+
+static bool same(Ip a, Ip b)
+{
+    return a.version == b.version && a.n == b.n;
+}
+
+static bool is_floating(const RouterSpec *r, Ip external, Ip fixed)
+{
+    for (guint i = 0; r->gateway && i < r->floating->len; i++) {
+        const RouterFloating *f = &g_array_index(r->floating, RouterFloating, i);
+        if (same(f->external, external) && same(f->fixed, fixed))
+            return true;
+    }
+    return false;
+}
+
+static bool is_forwarding(const RouterSpec *r, const Tuple *there, const Tuple *back)
+{
+    for (guint i = 0; r->gateway && i < r->forwardings->len; i++) {
+        const RouterForwarding *f = &g_array_index(r->forwardings, RouterForwarding, i);
+        int port = there->destination_port;
+        if (same(f->external, there->destination) && same(f->internal, back->source) && there->protocol == (f->udp ? IPPROTO_UDP : IPPROTO_TCP) &&
+            port >= f->external_first && port <= f->external_last && back->source_port == f->internal_first + port - f->external_first)
+            return true;
+    }
+    return false;
+}
+
+/* A connection is translated as it was when it began: is that what the spec says now?  One that left by the gateway's address goes on
+ * when its guest gets a floating address. */
+static bool is_gone(const Tracked *t, const void *data)
+{
+    const RouterSpec *r = data;
+    const Tuple *there = &t->there, *back = &t->back;
+    bool dnat = !same(there->destination, back->source), snat = !same(there->source, back->destination);
+    Ip source = { 0 };
+    if (dnat && !is_floating(r, there->destination, back->source) && !is_forwarding(r, there, back))
+        return true;
+    if (!snat || is_floating(r, back->destination, there->source))
+        return false;
+    return !router_spec_source(r, &source) || !same(source, back->destination) || !(r->snat || dnat);
+}
+
+/* --- links --- */
+
+static bool settle_port(const RouterSpec *r, const RouterPort *p, bool again, GError **err)
+{
+    g_autoptr(GArray) wanted = p == r->gateway ? router_spec_externals(r) : g_array_copy(p->addresses);
+    g_autoptr(GArray) added = g_array_new(FALSE, TRUE, sizeof(Cidr));
+    g_autoptr(GError) why = NULL;
+    guint8 mac[6];
+    if (!link_mtu(p->inner.s, p->mtu, err) || !link_up(p->inner.s, r->up, err) || !link_addresses_tell(p->inner.s, wanted, added, err))
+        return false;
+    /* Neighbours that do not hear of it find out by themselves, later. */
+    if (r->up && mac_parse(p->mac, mac) && !announce(p->inner.s, mac, again ? wanted : added, &why))
+        log_warn("router.not_announced", "router", r->id, "error", why->message, NULL);
+    return true;
+}
+
+static GArray *routes_of(const RouterSpec *r)
+{
+    GArray *list = g_array_new(FALSE, TRUE, sizeof(LinkRoute));
+    for (guint i = 0; r->gateway && i < r->nexthops->len; i++) {
+        LinkRoute route = { .nexthop = g_array_index(r->nexthops, Ip, i) };
+        route.destination = (Cidr){ { .version = route.nexthop.version }, 0 };
+        g_strlcpy(route.device, r->gateway->inner.s, sizeof route.device);
+        g_array_append_val(list, route);
+    }
+    for (guint i = 0; i < r->routes->len; i++) {
+        const RouterRoute *given = &g_array_index(r->routes, RouterRoute, i);
+        LinkRoute route = { .destination = given->destination, .nexthop = given->nexthop };
+        g_array_append_val(list, route);
+    }
+    return list;
+}
+
+bool router_inside_settle(const RouterSpec *r, bool again, GError **err)
+{
+    g_autoptr(GArray) routes = routes_of(r);
+    g_autoptr(GError) why = NULL;
+    for (guint i = 0; i < r->ports->len; i++)
+        if (!settle_port(r, r->ports->pdata[i], again, err))
+            return false;
+    /* A next hop that nobody can reach makes its own route useless, and nothing else. */
+    if (r->up && !link_routes(routes, &why))
+        log_warn("router.no_route", "router", r->id, "error", why->message, NULL);
+    return ra_ensure(r, err) && conntrack_purge(is_gone, r, err);
+}

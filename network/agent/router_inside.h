@@ -1,0 +1,11 @@
+/* network/agent/router_inside.h -- what is done inside a router's namespace; all of it in a thread that is there (netns_run). */
+#pragma once
+#include "network/agent/router_spec.h"
+
+/* Before any link is there: forwards, but only marked packets; answers for no address of another link. */
+bool router_inside_prepare(GError **err);
+/* LinkInfo of the router's links. */
+GArray *router_inside_links(GError **err);
+/* Addresses, routes and advertisements as the spec says, on links that are there; neighbours are told of new addresses (again: of all),
+ * and connections whose translation is not the spec's are forgotten. */
+bool router_inside_settle(const RouterSpec *r, bool again, GError **err);

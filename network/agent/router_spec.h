@@ -1,0 +1,40 @@
+/* network/agent/router_spec.h -- the arguments of router.ensure as typed values. */
+#pragma once
+#include "network/agent/spec.h"
+
+typedef struct RouterRa { Cidr prefix; RaMode mode; } RouterRa;      /* a prefix to announce */
+typedef struct RouterPort {
+    Id12 n, network;                 /* of the port, of its network */
+    IfName link, inner, bridge;      /* on the bridge; inside the namespace; the bridge */
+    char mac[18];
+    gint64 mtu;
+    GArray *addresses;               /* Cidr with host bits */
+    GArray *ra;                      /* RouterRa */
+} RouterPort;
+typedef struct RouterFloating { Ip external, fixed; } RouterFloating;
+/* Ports external_first … external_last go to internal_first … in the same order. */
+typedef struct RouterForwarding { Ip external, internal; bool udp; int external_first, external_last, internal_first; } RouterForwarding;
+typedef struct RouterRoute { Cidr destination; Ip nexthop; } RouterRoute;
+
+typedef struct RouterSpec {
+    char id[37];
+    Id12 n;
+    NsName netns;
+    GPtrArray *ports;                /* RouterPort: the interfaces, and last the gateway, if there is one */
+    RouterPort *gateway;             /* borrowed from ports, or NULL */
+    GArray *nexthops;                /* Ip: default routes */
+    bool snat, up;
+    GArray *floating;                /* RouterFloating; an external and a fixed address occur once */
+    GArray *forwardings;             /* RouterForwarding; without overlaps */
+    GArray *routes;                  /* RouterRoute */
+} RouterSpec;
+
+/* NULL with NV_ERR_INVALID naming the member. */
+RouterSpec *router_spec_parse(const json_t *args, GError **err);
+void router_spec_free(RouterSpec *r);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(RouterSpec, router_spec_free)
+
+/* The first IPv4 address of the gateway: what traffic on its way out is translated to.  False: there is none. */
+bool router_spec_source(const RouterSpec *r, Ip *ret_ip);
+/* All addresses at the gateway's link: its own with their prefixes, floating and forwarded ones as single addresses. */
+GArray *router_spec_externals(const RouterSpec *r);
