@@ -66,7 +66,8 @@ static guint16 checksum6(const GByteArray *addresses, const guint8 *body, guint 
 static void put_na(GByteArray *out, const guint8 *mac, Ip ip)
 {
     g_autoptr(GByteArray) addresses = g_byte_array_new(), body = g_byte_array_new();
-    static const guint8 head[8] = { 136, 0, 0, 0, NA_ROUTER_OVERRIDE }, version[4] = { 0x60 }, option[2] = { 2, 1 }, next[2] = { IPPROTO_ICMPV6, 255 };
+    static const guint8 head[8] = { 136, 0, 0, 0, NA_ROUTER_OVERRIDE }, version[4] = { 0x60 }, option[2] = { 2, 1 };
+    static const guint8 next[2] = { IPPROTO_ICMPV6, 255 };
     put_ip(addresses, ip);
     put(addresses, all_nodes, 16);
     put(body, head, sizeof head);
