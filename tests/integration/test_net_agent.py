@@ -271,7 +271,7 @@ class Service(Case):
         self.addCleanup(serve.stop)
         for guest, port, n in ((g, p, net), (h, q, other)):
             guest.run("ip route add 169.254.169.254 via 10.0.0.2")
-            r = guest.run("wget -q -T 5 -t 1 -O - http://169.254.169.254/latest/")
+            r = guest.run("curl -sf --max-time 5 http://169.254.169.254/latest/")
             self.assertEqual(r.stdout, "hello " + n.id)
             self.assertEqual(serve.got[-1], {"network": n.id, "address": "10.0.0.11"})
 
@@ -342,7 +342,7 @@ class Service(Case):
         p = g.start(sys.executable, "-c", flood)
         p.wait()
         self.assertLess(sum(m["address"] == "10.0.0.11" for m in serve.got), 250)
-        self.assertEqual(h.run("wget -q -T 5 -t 1 -O - http://169.254.169.254/latest/").stdout, "yes")
+        self.assertEqual(h.run("curl -sf --max-time 5 http://169.254.169.254/latest/").stdout, "yes")
 
     def test_repeating_changes_nothing(self):
         net = self.network(1)
