@@ -88,6 +88,8 @@ bool ipam_next(Db *db, const Subnet *s, char buf[46], bool *ret_found, GError **
 bool ipam_take(Db *db, const Subnet *s, const char *port_id, Ip ip, GError **err);
 /* Allocates what fixed_ips asks for ([{"subnet_id","ip_address"}]; NULL: one address of each version, and the automatic ones). */
 bool ipam_allocate(Db *db, const Port *p, const json_t *fixed_ips, GError **err);
+/* One IPv4 address, whichever is free. */
+bool ipam_allocate_v4(Db *db, const Port *p, GError **err);
 /* Replaces the port's addresses: those named in both stay. */
 bool ipam_replace(Db *db, const Port *p, const json_t *have, const json_t *fixed_ips, GError **err);
 /* The network's DHCP port has one address in each subnet with DHCP; it comes and goes with them. */

@@ -129,8 +129,9 @@ static bool take_address(Db *db, const GPtrArray *subnets, const Port *p, const 
     if (!cidr_contains(subnet_cidr(s), ip) || is_reserved(s, p, ip))
         return nv_fail(err, NV_ERR_INVALID, "IP address %s is not a valid IP for the specified subnet.", text);
     guint8 mac[6];
+    bool router = g_str_has_prefix(p->device_owner, "network:router_");      /* its address is the gateway's, whatever its MAC */
     bool own = subnet_is_automatic(s) && mac_parse(p->mac_address, mac) && ip_compare(ip_eui64(subnet_cidr(s), mac), ip) == 0;
-    if (subnet_is_automatic(s) && !own)
+    if (subnet_is_automatic(s) && !own && !router)
         return nv_fail(err, NV_ERR_INVALID,
                        "IPv6 address %s can not be directly assigned to a port on subnet %s as the subnet is configured for automatic "
                        "addresses",
@@ -163,23 +164,30 @@ static bool serves(const Subnet *s, const Port *p)
     return json_array_size(s->service_types) == 0;
 }
 
-/* One address of each version that has a subnet, from the first subnet with room. */
+/* One address of that version, if it has a subnet, from the first subnet with room. */
+static bool take_version(Db *db, const GPtrArray *subnets, const Port *p, int version, GError **err)
+{
+    bool wanted = false, found = false;
+    for (guint i = 0; i < subnets->len && !found; i++) {
+        const Subnet *s = subnets->pdata[i];
+        if (s->ip_version != version || subnet_is_automatic(s) || !serves(s, p))
+            continue;
+        wanted = true;
+        if (!take_from(db, s, p, &found, err))
+            return false;
+    }
+    return !wanted || found || no_more(p, err);
+}
+
 static bool take_any(Db *db, const GPtrArray *subnets, const Port *p, GError **err)
 {
-    for (int version = 4; version <= 6; version += 2) {
-        bool wanted = false, found = false;
-        for (guint i = 0; i < subnets->len && !found; i++) {
-            const Subnet *s = subnets->pdata[i];
-            if (s->ip_version != version || subnet_is_automatic(s) || !serves(s, p))
-                continue;
-            wanted = true;
-            if (!take_from(db, s, p, &found, err))
-                return false;
-        }
-        if (wanted && !found)
-            return no_more(p, err);
-    }
-    return true;
+    return take_version(db, subnets, p, 4, err) && take_version(db, subnets, p, 6, err);
+}
+
+bool ipam_allocate_v4(Db *db, const Port *p, GError **err)
+{
+    g_autoptr(GPtrArray) subnets = rows_where(db, &subnet_resource, err, "network_id", p->network_id, NULL);
+    return subnets && take_version(db, subnets, p, 4, err);
 }
 
 static bool take_listed(Db *db, const GPtrArray *subnets, const Port *p, const json_t *fixed_ips, GError **err)

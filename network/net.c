@@ -2,6 +2,7 @@
 #include "core/dialect.h"
 #include "identity/identity.h"
 #include "network/qos.h"
+#include "network/router.h"
 #include <string.h>
 
 static const Range mtu_range = { 68, 9216 };
@@ -178,6 +179,11 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
         return false;
     if (others)
         return nv_fail(err, NV_ERR_CONFLICT, "Unable to reconfigure sharing settings for network %s. Multiple tenants are using it.", n->id);
+    if (old->external && !n->external && !db_query_int(db, err, &others, "network_gateway_ports", "s", n->id))
+        return false;
+    if (others)
+        return nv_fail(err, NV_ERR_CONFLICT, "External network %s cannot be updated to be made non-external, since it has existing gateway ports.",
+            n->id);
     if (!n->external && n->is_default)
         ROW_SET_BOOL(n, is_default, false);
     if (n->mtu != old->mtu && !segment_mtu_check(db, n, err))
@@ -187,13 +193,14 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
         return false;
     if (g_strcmp0(n->qos_policy_id, old->qos_policy_id) != 0 && !sync_qos(db, ctx, n->id, err))
         return false;
-    return everybody(db, n, old, err) && sync_network(db, ctx, n->id, err);
+    return everybody(db, n, old, err) && sync_network(db, ctx, n->id, err)
+        && sync_routers_of_network(db, ctx, n->id, err);
 }
 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Network *n = AS(Network, row);
-    g_autoptr(json_t) ports = db_query(db, err, "network_busy_ports", "s", n->id);
+    g_autoptr(json_t) ports = floating_network_gone(db, n->id, err) ? db_query(db, err, "network_busy_ports", "s", n->id) : NULL;
     if (!ports)
         return false;
     if (json_array_size(ports)) {

@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "identity/identity.h"
 #include "network/push.h"
+#include "network/router.h"
 #include <string.h>
 
 /* A host name made of whatever a server is called: letters, digits and dashes. */
@@ -156,7 +157,8 @@ bool network_ports_release(Db *db, const char *server_id, GError **err)
     size_t i;
     json_t *port;
     json_array_foreach(ports, i, port)
-        if (!sync_groups_of_port(db, NULL, json_get_str(port, "id"), err) || !sync_network(db, NULL, json_get_str(port, "network_id"), err))
+        if ((json_get_int(port, "owned", 0) && !floating_port_left(db, NULL, json_get_str(port, "id"), true, err))
+            || !sync_groups_of_port(db, NULL, json_get_str(port, "id"), err) || !sync_network(db, NULL, json_get_str(port, "network_id"), err))
             return false;
     return ports && db_exec(db, err, "ports_release_owned", "s", server_id) && db_exec(db, err, "ports_release", "s", server_id);
 }

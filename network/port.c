@@ -4,6 +4,7 @@
 #include "core/id.h"
 #include "identity/identity.h"
 #include "network/qos.h"
+#include "network/router.h"
 #include <sodium.h>
 #include <string.h>
 
@@ -203,12 +204,28 @@ static bool binding_check(const Port *p, const Port *old, GError **err)
         || nv_fail(err, NV_ERR_CONFLICT, "Port %s is a NIC of server %s: its host is the server's.", p->id, old->server_id);
 }
 
-static bool addresses_update(Db *db, Port *p, const Port *old, GError **err)
+static bool addresses_update(Db *db, const Ctx *ctx, Port *p, const Port *old, GError **err)
 {
+    g_autofree char *floating = NULL;
     if (!row_is_dirty(&p->row, &p->fixed_ips))
         return true;
     g_autoptr(json_t) asked = json_incref(p->fixed_ips);
-    return ipam_replace(db, p, old->fixed_ips, asked, err);
+    if (!db_query_str(db, err, &floating, "floating_owner_of_port", "s", p->id))
+        return false;
+    if (floating && !json_equal(p->fixed_ips, old->fixed_ips))
+        return nv_fail(err, NV_ERR_CONFLICT, "Port %s holds the address of floating IP %s, which does not change.", p->id, floating);
+    return ipam_replace(db, p, old->fixed_ips, asked, err) && floating_port_left(db, ctx, p->id, false, err);
+}
+
+/* A router's port stays a router's port, and the router follows what becomes of it. */
+static bool router_follows(Db *db, const Ctx *ctx, const Port *p, const Port *old, GError **err)
+{
+    g_autofree char *router_id = NULL;
+    if (!db_query_str(db, err, &router_id, "router_of_port", "s", p->id))
+        return false;
+    if (router_id && (strcmp(p->device_id, old->device_id) != 0 || strcmp(p->device_owner, old->device_owner) != 0))
+        return nv_fail(err, NV_ERR_CONFLICT, "Port %s is a port of router %s: its device cannot be changed.", p->id, router_id);
+    return !router_id || sync_router(db, ctx, router_id, err);
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
@@ -233,18 +250,22 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     bool groups = row_is_dirty(row, &p->security_groups);
     BUMP(p, old);
     /* Groups that the port leaves have one member less: asked before and after. */
-    return port_security_check(p, err) && (!groups || sync_groups_of_port(db, ctx, p->id, err)) && addresses_update(db, p, old, err)
-        && row_update(db, row, err) && sync_groups_of_port(db, ctx, p->id, err) && sync_port(db, ctx, p->id, err)
+    return port_security_check(p, err) && (!groups || sync_groups_of_port(db, ctx, p->id, err)) && addresses_update(db, ctx, p, old, err)
+        && row_update(db, row, err) && router_follows(db, ctx, p, old, err) && sync_groups_of_port(db, ctx, p->id, err) && sync_port(db, ctx,
+            p->id, err)
         && sync_network(db, ctx, p->network_id, err);
 }
 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const Port *p = AS(const Port, row);
-    static const char *const service_owners[] = { "network:dhcp", "network:router_interface", "network:router_gateway", "network:floatingip", NULL };
-    if (g_strv_contains(service_owners, p->device_owner))
+    g_autofree char *user = NULL;
+    if (!db_query_str(db, err, &user, "port_service_user", "s", p->id))
+        return false;
+    if (user || strcmp(p->device_owner, "network:dhcp") == 0)
         return nv_fail(err, NV_ERR_CONFLICT, "Port %s cannot be deleted directly via the port API: has device owner %s.", p->id, p->device_owner);
-    return sync_groups_of_port(db, ctx, p->id, err) && (!p->plugged || sync_port_gone(db, ctx, p->id, p->host, err))
+    return floating_port_left(db, ctx, p->id, true, err) && sync_groups_of_port(db, ctx, p->id, err) && (!p->plugged || sync_port_gone(db, ctx,
+        p->id, p->host, err))
         && sync_network(db, ctx, p->network_id, err);
 }
 

@@ -1,6 +1,7 @@
 /* network/push.c -- bringing one network, security group or port on one host to what the rows say; asked as often as anybody likes. */
 #include "core/id.h"
 #include "network/push.h"
+#include "network/router.h"
 #include <string.h>
 
 enum { STRIPES = 64, CALL_S = 60 };
@@ -15,6 +16,10 @@ static GMutex *stripe(const char *host, const char *id)
 }
 
 typedef json_t *Load(Db *db, const char *host, const char *id, GError **err);
+/* What to write down once the host has what args say. */
+typedef bool Done(Db *db, const char *id, const json_t *args, GError **err);
+/* news: only if the rows say something else than last time. */
+typedef struct Way { const char *verb; Load *load; bool news; Done *done; } Way;
 
 /* The last push that succeeded, by "host id": when it read its rows, and what they said.  A push that was asked for before that moment is done
  * already: of a thousand servers that start on one network at once, each waits for its lock, and few have to send the whole network again.
@@ -120,8 +125,8 @@ bool push_absent_unused(Db *db, const char *host, const char *verb, const char *
     return call(host, verb, json_make("s", "id", id), err);
 }
 
-/* A row that is gone has its own operation, or is a stray for the next comparison.  news: only if the rows say something else than last time. */
-static bool push(Db *db, const char *host, const char *verb, const char *id, Load *load, bool news, GError **err)
+/* A row that is gone has its own operation, or is a stray for the next comparison. */
+static bool push(Db *db, const char *host, const Way *way, const char *id, GError **err)
 {
     g_autofree char *key = g_strconcat(host, " ", id, NULL);
     guint64 asked = number_next();
@@ -131,7 +136,7 @@ static bool push(Db *db, const char *host, const char *verb, const char *id, Loa
     if (is_done_since(key, asked))
         return true;
     guint64 read_at = number_next();
-    json_t *args = load(db, host, id, &why);
+    g_autoptr(json_t) args = way->load(db, host, id, &why);
     if (!args && nv_error_code(why) == NV_ERR_NOT_FOUND)
         return true;
     if (!args) {
@@ -139,11 +144,9 @@ static bool push(Db *db, const char *host, const char *verb, const char *id, Loa
         return false;
     }
     g_autofree char *digest = digest_of(args);
-    if (news && is_same(key, digest)) {
-        json_decref(args);
+    if (way->news && is_same(key, digest))
         return true;
-    }
-    if (!call(host, verb, args, err))
+    if (!call(host, way->verb, json_incref(args), err) || (way->done && !way->done(db, id, args, err)))
         return false;
     note_done(key, read_at, digest);
     return true;
@@ -151,17 +154,20 @@ static bool push(Db *db, const char *host, const char *verb, const char *id, Loa
 
 bool push_network(Db *db, const char *host, const char *id, GError **err)
 {
-    return push(db, host, "network.ensure", id, desired_network_load, false, err);
+    static const Way way = { "network.ensure", desired_network_load, false, NULL };
+    return push(db, host, &way, id, err);
 }
 
 bool push_network_news(Db *db, const char *host, const char *id, GError **err)
 {
-    return push(db, host, "network.ensure", id, desired_network_load, true, err);
+    static const Way way = { "network.ensure", desired_network_load, true, NULL };
+    return push(db, host, &way, id, err);
 }
 
 bool push_group(Db *db, const char *host, const char *id, GError **err)
 {
-    return push(db, host, "group.ensure", id, desired_group_load, false, err);
+    static const Way way = { "group.ensure", desired_group_load, false, NULL };
+    return push(db, host, &way, id, err);
 }
 
 /* Only while it belongs on a host: its removal may have been decided since the caller looked. */
@@ -175,7 +181,51 @@ static json_t *plugged_port_load(Db *db, const char *host, const char *id, GErro
 
 bool push_port(Db *db, const char *host, const char *id, GError **err)
 {
-    return push(db, host, "port.ensure", id, plugged_port_load, false, err);
+    static const Way way = { "port.ensure", plugged_port_load, false, NULL };
+    return push(db, host, &way, id, err);
+}
+
+/* Only where it is: it may have moved since the caller looked. */
+static json_t *placed_router_load(Db *db, const char *host, const char *id, GError **err)
+{
+    g_autofree char *here = NULL;
+    if (!db_query_str(db, err, &here, "router_on_host", "ss", id, host))
+        return NULL;
+    return here ? desired_router_load(db, id, err) : (nv_fail(err, NV_ERR_NOT_FOUND, "router %s is not on %s", id, host), NULL);
+}
+
+static void append_ids(json_t *list, const json_t *rows, const char *key)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach((json_t *) rows, i, row)
+        json_array_append(list, json_object_get(row, key));
+}
+
+/* Only what the agent was told: the rows may have moved on. */
+static bool router_in_force(Db *db, const char *id, const json_t *args, GError **err)
+{
+    g_autoptr(json_t) ports = json_array(), floating = json_array();
+    const json_t *gateway = json_object_get(args, "gateway");
+    if (json_is_true(json_object_get(args, "up"))) {
+        append_ids(ports, json_object_get(args, "interfaces"), "port_id");
+        if (json_is_object(gateway))
+            json_array_append(ports, json_object_get(gateway, "port_id"));
+    }
+    append_ids(floating, json_object_get(args, "floating"), "id");
+    append_ids(floating, json_object_get(args, "forwardings"), "id");
+    g_autofree char *ports_text = json_text(ports), *floating_text = json_text(floating);
+    g_auto(Txn) txn = txn_begin(db, err);
+    return txn.db && db_exec(db, err, "router_ports_active", "ss", id, ports_text)
+        && db_exec(db, err, "router_ports_down", "ss", id, ports_text) && db_exec(db, err, "router_floating_active", "ss", id, floating_text)
+        && txn_commit(&txn, err);
+}
+
+bool push_router(Db *db, const char *host, const char *id, GError **err)
+{
+    static const Way way = { "router.ensure", placed_router_load, false, router_in_force };
+    g_autoptr(json_t) networks = db_query(db, err, "router_networks", "s", id);
+    return networks && push_each(db, host, networks, push_network_news, err) && push(db, host, &way, id, err);
 }
 
 bool push_each(Db *db, const char *host, const json_t *rows, Push *one, GError **err)

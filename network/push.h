@@ -3,7 +3,8 @@
 #include "network/internal.h"
 
 typedef bool Push(Db *db, const char *host, const char *id, GError **err);
-Push push_network, push_group, push_port;
+/* push_router: its networks first; afterwards its ports and floating IPs are ACTIVE. */
+Push push_network, push_group, push_port, push_router;
 /* Only if the rows say something else than at the last push to the host's present connection: a network is large, and most changes
  * concern few hosts. */
 Push push_network_news;

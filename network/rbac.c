@@ -100,7 +100,10 @@ static bool unused(Db *db, const Policy *p, GError **err)
     gint64 users = 0;
     if (strcmp(p->object_type, "network") == 0 && strcmp(p->action, "access_as_external") == 0) {
         g_autoptr(Network) n = network_find(db, NULL, p->object_id, err);
-        return n
+        if (!n || !db_query_int(db, err, &users, "network_external_users", "sss", p->object_id, p->target_tenant, p->id))
+            return false;
+        return (!users || nv_fail(err, NV_ERR_CONFLICT, "RBAC policy on object %s cannot be removed because other objects depend on it.",
+            p->object_id))
                && (!n->is_default || strcmp(p->target_tenant, "*") != 0
                    || nv_fail(err, NV_ERR_CONFLICT,
                               "RBAC policy on object %s cannot be removed: the network is the default external network.", p->object_id));

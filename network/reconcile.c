@@ -2,6 +2,7 @@
 #include "core/id.h"
 #include "core/log.h"
 #include "network/push.h"
+#include "network/router.h"
 #include <string.h>
 
 enum { LIST_S = 30 };
@@ -20,6 +21,7 @@ static const Kind kinds[] = {
     { "networks", "host_networks", "network_by_prefix", "network_used_by_prefix", "network.absent", push_network },
     { "groups",   "host_groups",   "group_by_prefix",   "group_used_by_prefix",   "group.absent",   push_group },
     { "ports",    "host_ports",    "port_by_prefix",    "port_by_prefix",         "port.absent",    push_port },
+    { "routers",  "host_routers",  "router_by_prefix",  "router_used_by_prefix",  "router.absent",  push_router },
 };
 
 static bool has(const json_t *list, const char *prefix)
@@ -126,6 +128,7 @@ void network_sync(Db *db, const char *host)
         push_forget(host);
     if (!told || !compare(db, host, fresh, true, repair, &r, &err))
         log_warn("network.sync_failed", "host", host, "error", err->message, NULL);
+    routers_settle(db);
 }
 
 typedef struct Doctor { Db *db; const char *host; GPtrArray *findings; } Doctor;

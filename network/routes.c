@@ -1,5 +1,6 @@
 /* network/routes.c -- the routes of the networking API, under /network. */
 #include "network/qos.h"
+#include "network/router.h"
 
 #define TAGS(path_, res_) \
     ROUTE("GET",    path_ "/tags",       PROJECT_READER, net_tags_show,    .res = res_), \
@@ -52,6 +53,19 @@ const Route network_routes[] = {
     TAGS("/v2.0/subnets/{id}", &subnet_resource),
     TAGS("/v2.0/ports/{id}", &port_resource),
     TAGS("/v2.0/security-groups/{id}", &security_group_resource),
+    TAGS("/v2.0/routers/{id}", &router_resource),
+    TAGS("/v2.0/floatingips/{id}", &floating_resource),
+    CRUD("/v2.0/routers",     &router_resource,   PROJECT_READER, PROJECT_MEMBER, "PUT"),
+    CRUD("/v2.0/floatingips", &floating_resource, PROJECT_READER, PROJECT_MEMBER, "PUT"),
+    ROUTE("PUT",    "/v2.0/routers/{id}/add_router_interface",    PROJECT_MEMBER, router_interface_add),
+    ROUTE("PUT",    "/v2.0/routers/{id}/remove_router_interface", PROJECT_MEMBER, router_interface_remove),
+    ROUTE("PUT",    "/v2.0/routers/{id}/add_extraroutes",         PROJECT_MEMBER, router_routes_add),
+    ROUTE("PUT",    "/v2.0/routers/{id}/remove_extraroutes",      PROJECT_MEMBER, router_routes_remove),
+    ROUTE("GET",    "/v2.0/floatingips/{id}/port_forwardings",           PROJECT_READER, forwardings_list,  .res = &forwarding_resource),
+    ROUTE("POST",   "/v2.0/floatingips/{id}/port_forwardings",           PROJECT_MEMBER, forwarding_create, .res = &forwarding_resource),
+    ROUTE("GET",    "/v2.0/floatingips/{id}/port_forwardings/{forward}", PROJECT_READER, forwarding_one,    .res = &forwarding_resource),
+    ROUTE("PUT",    "/v2.0/floatingips/{id}/port_forwardings/{forward}", PROJECT_MEMBER, forwarding_one,    .res = &forwarding_resource),
+    ROUTE("DELETE", "/v2.0/floatingips/{id}/port_forwardings/{forward}", PROJECT_MEMBER, forwarding_one,    .res = &forwarding_resource),
     ROUTE("GET",    "/v2.0/extensions",                AUTHENTICATED,  net_extensions_list),
     ROUTE("GET",    "/v2.0/extensions/{alias}",        AUTHENTICATED,  net_extension_show),
     ROUTE("GET",    "/v2.0/agents",                    AUTHENTICATED,  net_agents_list),

@@ -1,7 +1,7 @@
 /* network/subnet.c -- subnets: an address range on a network, its pools, its gateway, and what its DHCP tells. */
 #include "core/dialect.h"
 #include "identity/identity.h"
-#include "network/internal.h"
+#include "network/router.h"
 #include <string.h>
 
 enum { DNS_MAX = 5, ROUTES_MAX = 20 };
@@ -297,6 +297,15 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
         && db_exec(db, err, "network_bump", "s", n->id) && sync_network(db, ctx, n->id, err);
 }
 
+/* A router's interface has it: it cannot become another one. */
+static bool gateway_is_free(Db *db, const Subnet *old, GError **err)
+{
+    g_autofree char *port_id = NULL;
+    if (!db_query_str(db, err, &port_id, "router_port_at", "ss", old->id, old->gateway_ip))
+        return false;
+    return !port_id || nv_fail(err, NV_ERR_CONFLICT, "Current gateway ip %s already in use by port %s. Unable to update.", old->gateway_ip, port_id);
+}
+
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
 {
     Subnet *s = AS(Subnet, row);
@@ -304,6 +313,8 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     if (!all_checks(s, err))
         return false;
     BUMP(s, old);
+    if (g_strcmp0(s->gateway_ip, old->gateway_ip) != 0 && !gateway_is_free(db, old, err))
+        return false;
     if (s->gateway_ip && g_strcmp0(s->gateway_ip, old->gateway_ip) != 0) {
         gint64 taken = 0;
         if (!db_query_int(db, err, &taken, "ipam_taken", "ss", s->id, s->gateway_ip))
@@ -313,7 +324,7 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     }
     g_autoptr(Network) n = network_find(db, NULL, s->network_id, err);
     return n && row_update(db, row, err) && dhcp_port_settle(db, n, err) && db_exec(db, err, "network_bump", "s", n->id)
-        && sync_network(db, ctx, n->id, err);
+        && sync_network(db, ctx, n->id, err) && sync_routers_of_network(db, ctx, n->id, err);
 }
 
 static bool release_and_settle(Db *db, const Ctx *ctx, const Subnet *s, GError **err)

@@ -1,6 +1,7 @@
 /* network/sync.c -- operations that carry a change of rows to the hosts where it matters. */
 #include "network/push.h"
 #include "network/qos.h"
+#include "network/router.h"
 #include <string.h>
 
 /* Runs one(id) on each of the hosts that are up; one that comes back is compared as a whole. */
@@ -110,7 +111,8 @@ static const OpKind port_sync_kind = { .name = "port.sync", STEPS(port_sync_step
 static const OpKind port_remove_kind = { .name = "port.remove", STEPS(port_remove_steps), .preempts = true, .never_gives_up = true };
 static const OpKind qos_sync_kind = { .name = "qos.sync", STEPS(qos_sync_steps), .queues = true, .coalesces = true, .never_gives_up = true };
 const OpKind *const network_op_kinds[] = {
-    &network_sync_kind, &network_remove_kind, &group_sync_kind, &group_remove_kind, &port_sync_kind, &port_remove_kind, &qos_sync_kind, NULL,
+    &network_sync_kind, &network_remove_kind, &group_sync_kind, &group_remove_kind, &port_sync_kind, &port_remove_kind,
+    &qos_sync_kind, &router_sync_kind, &router_remove_kind, &router_leave_kind, NULL,
 };
 
 bool sync_network(Db *db, const Ctx *ctx, const char *network_id, GError **err)

@@ -9,6 +9,12 @@ static json_t *address_entry(const json_t *row)
                      "fixed");
 }
 
+static json_t *floating_entry(const json_t *row)
+{
+    return json_make("sissss", "ip", json_get_str(row, "ip"), "version", (gint64) 4, "subnet_id", NULL, "cidr", NULL, "gateway", NULL, "type",
+        "floating");
+}
+
 static void attach(GHashTable *by_port, const json_t *rows, const char *member, json_t *(*entry)(const json_t *row))
 {
     size_t i;
@@ -43,7 +49,8 @@ json_t *network_nics(Db *db, const char *const *server_ids, GError **err)
     g_autofree char *text = json_text(ids);
     g_autoptr(json_t) ports = db_query(db, err, "nics_ports", "s", text);
     g_autoptr(json_t) addresses = ports ? db_query(db, err, "nics_addresses", "s", text) : NULL;
-    g_autoptr(json_t) groups = addresses ? db_query(db, err, "nics_groups", "s", text) : NULL;
+    g_autoptr(json_t) floating = addresses ? db_query(db, err, "nics_floating", "s", text) : NULL;
+    g_autoptr(json_t) groups = floating ? db_query(db, err, "nics_groups", "s", text) : NULL;
     size_t i;
     json_t *row;
     if (!groups)
@@ -54,6 +61,7 @@ json_t *network_nics(Db *db, const char *const *server_ids, GError **err)
         g_hash_table_insert(by_port, g_strdup(json_get_str(row, "id")), nic);
     }
     attach(by_port, addresses, "addresses", address_entry);
+    attach(by_port, floating, "addresses", floating_entry);
     attach(by_port, groups, "groups", group_entry);
     return g_steal_pointer(&nics);
 }

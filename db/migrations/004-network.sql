@@ -100,7 +100,7 @@ CREATE TABLE port (
     description TEXT NOT NULL DEFAULT '',
     mac_address TEXT NOT NULL,
     admin_state_up INTEGER NOT NULL DEFAULT 1 CHECK (admin_state_up IN (0, 1)),
-    status TEXT NOT NULL DEFAULT 'DOWN' CHECK (status IN ('ACTIVE', 'DOWN', 'BUILD', 'ERROR')),
+    status TEXT NOT NULL DEFAULT 'DOWN' CHECK (status IN ('ACTIVE', 'DOWN', 'BUILD', 'ERROR', 'N/A')),
     device_id TEXT NOT NULL DEFAULT '',
     device_owner TEXT NOT NULL DEFAULT '',
     server_id TEXT,

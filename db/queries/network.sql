@@ -98,6 +98,10 @@ SELECT count(*) FROM network WHERE network_type = ?1 AND physical_network IS ?2 
 -- :name network_shared_with
 SELECT count(*) FROM rbac_policy WHERE object_id = ?1 AND action = 'access_as_shared' AND target_tenant IN (?2, '*');
 
+-- Shared with this project by a policy of its own, not with everybody.
+-- :name network_shared_by_name
+SELECT count(*) FROM rbac_policy WHERE object_id = ?1 AND action = 'access_as_shared' AND target_tenant = ?2;
+
 -- :name network_bump
 UPDATE network SET revision_number = revision_number + 1, updated_at = now_us() WHERE id = ?1;
 
@@ -128,13 +132,16 @@ SELECT id FROM network n WHERE (n.shared = 1
     OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = n.id AND r.action = 'access_as_shared' AND r.target_tenant = ?1))
     AND EXISTS (SELECT 1 FROM subnet s WHERE s.network_id = n.id) ORDER BY n.id LIMIT 2;
 
--- On some host, so that a change of it matters there.
+-- On some host, so that a change of it matters there: with a guest, or with a router.
 -- :name network_is_live
 SELECT EXISTS (SELECT 1 FROM port WHERE network_id = ?1 AND plugged = 1)
+    OR EXISTS (SELECT 1 FROM router_port rp JOIN port p ON p.id = rp.port_id JOIN router r ON r.id = rp.router_id WHERE p.network_id = ?1 AND r.host <> '')
     OR EXISTS (SELECT 1 FROM network WHERE id = ?1 AND external = 1 AND network_type = 'flat' AND physical_network = 'public');
 
 -- :name network_hosts
-SELECT DISTINCT host FROM port WHERE network_id = ?1 AND plugged = 1 ORDER BY host;
+SELECT host FROM port WHERE network_id = ?1 AND plugged = 1
+UNION SELECT r.host FROM router_port rp JOIN port p ON p.id = rp.port_id JOIN router r ON r.id = rp.router_id WHERE p.network_id = ?1 AND r.host <> ''
+ORDER BY 1;
 
 -- :name public_network_made
 SELECT count(*) FROM network_once WHERE name = 'public';
@@ -170,6 +177,9 @@ INSERT INTO ip_allocation (port_id, subnet_id, network_id, address, key, next_ke
 
 -- :name ipam_release
 DELETE FROM ip_allocation WHERE port_id = ?1 AND address = ?2;
+
+-- :name ipam_release_subnet
+DELETE FROM ip_allocation WHERE port_id = ?1 AND subnet_id = ?2;
 
 -- :name ipam_port_has
 SELECT count(*) FROM ip_allocation WHERE port_id = ?1 AND subnet_id = ?2;
@@ -214,7 +224,7 @@ SELECT security_group_id AS id FROM port_security_group g
 WHERE port_id = ?1 AND EXISTS (SELECT 1 FROM security_group_rule r WHERE r.remote_group_id = g.security_group_id);
 
 -- :name server_ports
-SELECT id, network_id, plugged FROM port WHERE server_id = ?1 ORDER BY nic_index, id;
+SELECT id, network_id, plugged, owned FROM port WHERE server_id = ?1 ORDER BY nic_index, id;
 
 -- :name server_networks
 SELECT DISTINCT network_id AS id FROM port WHERE server_id = ?1 ORDER BY 1;
@@ -357,7 +367,7 @@ UPDATE subnetpool SET shared = ?2 WHERE id = ?1 AND ?3 IS NOT NULL;
 
 -- Users of an object ?1 who have it by a policy for ?2 (a project, or '*') and by no other policy than ?3.
 -- :name rbac_network_users
-SELECT count(*) FROM port x JOIN network n ON n.id = x.network_id WHERE x.network_id = ?1 AND x.project_id <> n.project_id AND x.device_owner <> 'network:dhcp'
+SELECT count(*) FROM port x JOIN network n ON n.id = x.network_id WHERE x.network_id = ?1 AND x.project_id NOT IN (n.project_id, '') AND x.device_owner <> 'network:dhcp'
     AND ?2 IN ('*', x.project_id)
     AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.action = 'access_as_shared' AND r.target_tenant IN ('*', x.project_id));
 -- :name rbac_group_users
@@ -389,16 +399,17 @@ SELECT count(*) FROM address_group WHERE id = ?1 AND (project_id = ?2 OR ?3 = '1
 
 -- What agents are to make.
 
--- Ports of a network with their addresses in subnets that have DHCP.
+-- Ports of a network with their addresses in subnets that have DHCP.  A floating IP's port is nowhere: a router answers for its address.
 -- :name desired_ports
 SELECT p.id, p.mac_address, p.dns_name, p.device_owner, p.extra_dhcp_opts,
     (SELECT group_concat(address, ',') FROM (SELECT a.address FROM ip_allocation a JOIN subnet s ON s.id = a.subnet_id
         WHERE a.port_id = p.id AND s.enable_dhcp = 1 ORDER BY s.ip_version, a.key)) AS addresses
-FROM port p WHERE p.network_id = ?1 ORDER BY p.id;
+FROM port p WHERE p.network_id = ?1 AND p.device_owner <> 'network:floatingip' ORDER BY p.id;
 
 -- What should be on a host.
 -- :name host_networks
 SELECT DISTINCT network_id AS id FROM port WHERE host = ?1 AND plugged = 1
+UNION SELECT p.network_id FROM router r JOIN router_port rp ON rp.router_id = r.id JOIN port p ON p.id = rp.port_id WHERE r.host = ?1
 UNION SELECT id FROM network WHERE external = 1 AND network_type = 'flat' AND physical_network = 'public' ORDER BY 1;
 
 -- :name host_groups
@@ -423,7 +434,8 @@ SELECT id FROM security_group WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2
 -- As above, of what is used on host ?2: a server's ports are bound to it before they are plugged.  The rest is idle and may go.
 -- :name network_used_by_prefix
 SELECT n.id FROM network n WHERE substr(n.id, 1, 13) = substr(?1, 1, 13) AND ((n.external = 1 AND n.network_type = 'flat' AND n.physical_network = 'public')
-    OR EXISTS (SELECT 1 FROM port p WHERE p.network_id = n.id AND p.host = ?2 AND p.server_id IS NOT NULL))
+    OR EXISTS (SELECT 1 FROM port p WHERE p.network_id = n.id AND p.host = ?2 AND p.server_id IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM router r JOIN router_port rp ON rp.router_id = r.id JOIN port p ON p.id = rp.port_id WHERE r.host = ?2 AND p.network_id = n.id))
 UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
 
 -- :name group_used_by_prefix

@@ -1,8 +1,8 @@
 /* tests/fake/agent.c -- an agent without a host: the real verb names and arguments over a world of small files; for tests.
  *
  * fake-agent SOCKET WORLD [--name N] [--vcpus N] [--memory-mb N] [--disk-gb N] [--delay-ms N] [--tunnel ADDRESS] [--physical NAME]
- * WORLD is a folder with one file an object: domains/ID, disks/ID, bases/ID, seeds/ID, networks/ID, groups/ID, ports/ID.  It survives a kill, and
- * tests look into it.  Faults come from NUVOLET_FAULT (core/fault.h) and from the verbs fake.*, which no real agent has. */
+ * WORLD is a folder with one file an object: domains/ID, disks/ID, bases/ID, seeds/ID, networks/ID, groups/ID, ports/ID, routers/ID.  It
+ * survives a kill, and tests look into it.  Faults come from NUVOLET_FAULT (core/fault.h) and from the verbs fake.*, which no real agent has. */
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/fault.h"
@@ -22,7 +22,7 @@
 static const char *world = "", *host_name = "fake", *tunnel, *physical;      /* options; read-only once verbs are served */
 static gint64 vcpus = 64, memory_mb = 262144, disk_gb = 4000, delay_ms;
 
-static const char *const FOLDERS[] = { "domains", "disks", "bases", "seeds", "networks", "groups", "ports", NULL };
+static const char *const FOLDERS[] = { "domains", "disks", "bases", "seeds", "networks", "groups", "ports", "routers", NULL };
 
 /* ---- objects ---- */
 
@@ -284,6 +284,29 @@ static json_t *port_ensure(const json_t *args, GError **err)
     return put("ports", args);
 }
 
+static bool link_possible(const json_t *link, GError **err)
+{
+    const char *network = json_get_str(link, "network_id");
+    if (network && object_has("networks", network))
+        return true;
+    return nv_fail(err, NV_ERR_AGENT, "network %s is not on this host", network ? network : "(none)");
+}
+
+static json_t *router_ensure(const json_t *args, GError **err)
+{
+    const json_t *gateway = json_object_get(args, "gateway");
+    json_t *link;
+    size_t i;
+    json_array_foreach(json_object_get(args, "interfaces"), i, link)
+        if (!link_possible(link, err))
+            return NULL;
+    if (json_is_object(gateway) && !link_possible(gateway, err))
+        return NULL;
+    return put("routers", args);
+}
+
+static json_t *router_absent(const json_t *args, GError **err)   { (void) err; return drop_named("routers", args); }
+
 static json_t *net_list(const json_t *args, GError **err)
 {
     (void) args, (void) err;
@@ -295,7 +318,7 @@ static json_t *net_list(const json_t *args, GError **err)
         if (json_is_object(json_object_get(network, "dhcp")))
             json_array_append_new(namespaces, json_string(id_12(json_string_value(name)).s));
     }
-    return json_make("oooo", "networks", object_list("networks", true), "ports", object_list("ports", true), "groups", object_list("groups", true),
+    return json_make("ooooo", "routers", object_list("routers", true), "networks", object_list("networks", true), "ports", object_list("ports", true), "groups", object_list("groups", true),
                      "namespaces", namespaces);
 }
 
@@ -339,7 +362,7 @@ static void clear_folder(const char *folder)
 static json_t *fake_reboot(const json_t *args, GError **err)
 {
     (void) args, (void) err;
-    static const char *const gone[] = { "networks", "groups", "ports" };
+    static const char *const gone[] = { "networks", "groups", "ports", "routers" };
     g_autofree char *boot = g_build_filename(world, "boot_id", NULL);
     g_autoptr(json_t) ids = object_list("domains", false);
     json_t *id;
@@ -377,6 +400,9 @@ static const VerbArg port_args[]    = {
     { "id", ARG_ID, false }, { "network_id", ARG_ID, false }, { "mac", ARG_STR, false }, { "mtu", ARG_INT, false },
     { "addresses", ARG_ARRAY, false }, { "pairs", ARG_ARRAY, false }, { "groups", ARG_ARRAY, false }, { "port_security", ARG_BOOL, false },
     { "up", ARG_BOOL, false }, { "qos", ARG_OBJECT, true }, END };
+static const VerbArg router_args[]  = {
+    { "id", ARG_ID, false }, { "interfaces", ARG_ARRAY, false }, { "gateway", ARG_OBJECT, true }, { "floating", ARG_ARRAY, false },
+    { "forwardings", ARG_ARRAY, false }, { "routes", ARG_ARRAY, false }, { "up", ARG_BOOL, false }, END };
 static const VerbArg fault_args[]   = { { "spec", ARG_STR, false }, END };
 static const VerbArg guest_args[]   = { { "id", ARG_ID, false }, { "state", ARG_STR, false }, { "reason", ARG_STR, false }, END };
 
@@ -400,6 +426,8 @@ static const Verb verbs[] = {
     { "group.absent", group_absent, id_args },
     { "port.ensure", port_ensure, port_args },
     { "port.absent", port_absent, id_args },
+    { "router.ensure", router_ensure, router_args },
+    { "router.absent", router_absent, id_args },
     { "net.list", net_list, no_args },
     { "net.facts", net_facts, no_args },
     { "fake.fault", fake_fault, fault_args },
