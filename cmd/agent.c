@@ -54,7 +54,7 @@ static bool start_parts(GError **err)
     return true;
 }
 
-static bool run(bool clear, GError **err)
+static bool run(const char *instead, GError **err)
 {
     static Door door;                            /* outlives this function: the serving thread has it */
     sigset_t ends;
@@ -66,8 +66,8 @@ static bool run(bool clear, GError **err)
     g_autofree char *path = conf_path("paths.run", "agent.sock");
     if (!make_dirs(err) || !start_parts(err))
         return false;
-    if (clear) {
-        clear_host(tables);
+    if (instead) {
+        clear_host(tables, g_str_equal(instead, "--purge"));
         return true;
     }
     if (!open_door(path, &door, err))
@@ -86,10 +86,10 @@ int agent_main(int argc, char **argv)
     g_autoptr(GError) err = NULL;
     mallopt(M_ARENA_MAX, 2);
     umask(0022);
-    bool clear = cmd_configure(&argc, argv, &err) && argc == 2 && g_str_equal(argv[1], "--clear");
-    if (!err && !clear && argc > 1)
+    const char *instead = cmd_configure(&argc, argv, &err) && argc == 2 ? argv[1] : NULL;
+    if (!err && argc > 1 && !(instead && (g_str_equal(instead, "--clear") || g_str_equal(instead, "--purge"))))
         nv_fail(&err, NV_ERR_INVALID, "unknown argument %s", argv[1]);
-    if (err || !run(clear, &err)) {
+    if (err || !run(instead, &err)) {
         log_error("agent.failed", "error", err->message, NULL);
         return 1;
     }

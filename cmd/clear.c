@@ -1,4 +1,4 @@
-/* cmd/clear.c -- `nuvolet agent --clear`: what `make down` needs: guests shut down, taps, bridges, namespaces and rules gone; disks and rows stay. */
+/* cmd/clear.c -- `nuvolet agent --clear`, for `make down`: guests shut down, links, namespaces and rules gone; --purge also undefines the guests. */
 #include "cmd/cmd.h"
 #include "core/conf.h"
 #include "core/id.h"
@@ -40,13 +40,16 @@ static void clear_kernel(const Verb *const *tables, const json_t *found, const c
     }
 }
 
-typedef struct Stopping { const Verb *const *tables; char *id; } Stopping;
+typedef struct Stopping { const Verb *const *tables; char *id; bool purge; } Stopping;
 
 static gpointer stop_guest(gpointer data)
 {
     enum { GRACE_S = 10 };
     Stopping *s = data;
-    json_decref(ask(s->tables, "domain.stopped.ensure", json_make("si", "id", s->id, "graceful_s", (gint64) GRACE_S)));
+    if (s->purge)
+        json_decref(ask(s->tables, "domain.absent", json_make("s", "id", s->id)));
+    else
+        json_decref(ask(s->tables, "domain.stopped.ensure", json_make("si", "id", s->id, "graceful_s", (gint64) GRACE_S)));
     g_free(s->id);
     g_free(s);
     return NULL;
@@ -61,7 +64,7 @@ static void leave_mark(void)
         log_warn("clear.failed", "file", path, "error", err->message, NULL);
 }
 
-void clear_host(const Verb *const *tables)
+void clear_host(const Verb *const *tables, bool purge)
 {
     leave_mark();
     g_autoptr(json_t) domains = ask(tables, "domain.list", NULL);
@@ -70,7 +73,7 @@ void clear_host(const Verb *const *tables)
     json_t *domain;
     json_array_foreach(json_object_get(domains, "domains"), i, domain) {
         Stopping *s = g_new0(Stopping, 1);
-        *s = (Stopping){ tables, g_strdup(json_get_str(domain, "id")) };
+        *s = (Stopping){ tables, g_strdup(json_get_str(domain, "id")), purge };
         g_ptr_array_add(threads, g_thread_new("stop", stop_guest, s));
     }
     for (guint t = 0; t < threads->len; t++)

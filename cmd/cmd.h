@@ -17,8 +17,9 @@ json_t *doctor_run(Db *db, bool fix, GError **err);
 /* cmd/schema.c: prints a resource's fields; false: there is no such resource (NULL: prints all names). */
 bool schema_print(const char *name);
 
-/* Shuts guests down and removes what the network part made on this host; with the agent's verb tables, without its socket. */
-void clear_host(const Verb *const *tables);
+/* Shuts guests down and removes what the network part made on this host; with the agent's verb tables, without its socket.  purge: the guests
+ * are not to come back: libvirt forgets them. */
+void clear_host(const Verb *const *tables, bool purge);
 /* Parses --config FILE and --set group.key=value, loads the configuration, sets the log level.  Arguments left over stay in argv. */
 bool cmd_configure(int *argc, char **argv, GError **err);
 /* `ctl routes`: every route with its rule. */

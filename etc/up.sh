@@ -149,17 +149,18 @@ ${address:+          The first server    ssh -i $key root@$address
 X
 }
 
-down() {
+down() { # [--clear|--purge]
     stop serve
     stop agent
     # The guests and networks of this cloud go; disks, images and rows stay, and come back with the next `up`.
-    [ -x "$bin" ] && "$bin" agent --clear >>"$log/agent.log" 2>&1 || true
+    [ -x "$bin" ] && "$bin" agent "${1:---clear}" >>"$log/agent.log" 2>&1 || true
     etc/libvirtd.sh stop
-    say DOWN "stopped; data stays in $state"
 }
 
 purge() {
-    down
+    # Guests that were shut down before are still defined in libvirt.
+    [ ! -d $state ] || { mkdir -p $log; etc/libvirtd.sh start; }
+    down --purge
     local d
     for d in $state $run $log /etc/nuvolet; do
         [ ! -d $d ] || find $d -mindepth 1 -delete
@@ -172,7 +173,7 @@ purge() {
 main() {
     case ${1:-} in
         up) up ;;
-        down) down ;;
+        down) down; say DOWN "stopped; data stays in $state" ;;
         purge) purge ;;
         *) sed -n '2p' etc/up.sh; exit 2 ;;
     esac

@@ -31,7 +31,7 @@ def until(test, seconds, what):
     end = time.monotonic() + seconds
     while not test():
         if time.monotonic() > end:
-            logs = sh("sh", "-c", "grep -hE 'level=(warn|error)' /var/log/nuvolet/*.log | tail -n 15", check=False).stdout
+            logs = doctor().stdout + sh("sh", "-c", "grep -hE 'level=(warn|error)' /var/log/nuvolet/*.log | tail -n 15", check=False).stdout
             raise AssertionError("%s: not within %s s\n%s" % (what, seconds, logs))
         time.sleep(0.1)
 
@@ -147,7 +147,9 @@ class PowerCut(unittest.TestCase):
         sh(ROOT + "/etc/up.sh", "up", timeout=600)
         until(pings, 90, "the guest came back with the cloud")
         until(well, 60, "doctor")
+        sh(ROOT + "/etc/up.sh", "down")
         sh(ROOT + "/etc/up.sh", "purge")
+        self.assertEqual([f for f in os.listdir("/etc/libvirt/qemu") if f.startswith("nuvolet-")], [])
         self.assertFalse(os.path.exists("/var/lib/nuvolet/nuvolet.db"))
         self.assertNotIn("nv", "".join(re.findall(r"^(nv\w+)", sh("ip", "-br", "link").stdout, re.M)))
 
