@@ -59,6 +59,7 @@ static const Option options[] = {
     { "quota.security_groups",      OPT_INT, "10", -1, 1000000, "Security groups of a project." },
     { "quota.security_group_rules", OPT_INT, "100", -1, 1000000, "Security group rules of a project." },
     { "quota.rbac_policies",        OPT_INT, "10", -1, 1000000, "Network RBAC policies of a project." },
+    { "quota.trunks",               OPT_INT, "-1", -1, 1000000, "Trunks of a project." },
     { "quota.volumes",              OPT_INT, "10", -1, 1000000, "Volumes of a project." },
     { "quota.snapshots",            OPT_INT, "10", -1, 1000000, "Volume snapshots of a project." },
     { "quota.gigabytes",            OPT_INT, "1000", -1, 1000000000, "GiB of volumes and snapshots of a project." },

@@ -42,7 +42,13 @@ SELECT a.port_id, a.address FROM ip_allocation a LEFT JOIN port p ON p.id = a.po
 SELECT network_id, address, count(*) AS times FROM ip_allocation GROUP BY network_id, address HAVING count(*) > 1;
 
 -- :name plugged_port_without_host
-SELECT id FROM port WHERE plugged = 1 AND (host = '' OR server_id IS NULL);
+SELECT id FROM port p WHERE plugged = 1 AND (host = '' OR (server_id IS NULL AND NOT EXISTS (SELECT 1 FROM trunk_subport s JOIN trunk t ON t.id = s.trunk_id
+    JOIN port q ON q.id = t.port_id WHERE s.port_id = p.id AND q.plugged = 1 AND q.host = p.host)));
+
+-- A subport is where its trunk's parent is.
+-- :name subport_elsewhere
+SELECT p.id FROM trunk_subport s JOIN port p ON p.id = s.port_id JOIN trunk t ON t.id = s.trunk_id JOIN port q ON q.id = t.port_id
+WHERE p.host <> q.host OR p.plugged <> q.plugged OR p.device_id <> t.id;
 
 -- :name dhcp_port_missing
 SELECT s.id FROM subnet s WHERE s.enable_dhcp = 1 AND NOT EXISTS (SELECT 1 FROM ip_allocation a JOIN port p ON p.id = a.port_id

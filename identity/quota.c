@@ -24,6 +24,7 @@ static const Limited limited[] = {
     { "network", "security_group",              "quota.security_groups",      "usage_security_group" },
     { "network", "security_group_rule",         "quota.security_group_rules", "usage_security_group_rule" },
     { "network", "rbac_policy",                 "quota.rbac_policies",        "usage_rbac_policy" },
+    { "network", "trunk",                       "quota.trunks",               "usage_trunk" },
     { "volume",  "volumes",                     "quota.volumes",              NULL },
     { "volume",  "snapshots",                   "quota.snapshots",            NULL },
     { "volume",  "gigabytes",                   "quota.gigabytes",            NULL },
@@ -36,7 +37,7 @@ static const Limited limited[] = {
 static const struct { const char *alias, *resource; } aliases[] = {
     { "networks", "network" }, { "subnets", "subnet" }, { "subnetpools", "subnetpool" }, { "ports", "port" }, { "routers", "router" },
     { "floatingips", "floatingip" }, { "security_groups", "security_group" }, { "security_group_rules", "security_group_rule" },
-    { "rbac_policies", "rbac_policy" },
+    { "rbac_policies", "rbac_policy" }, { "trunks", "trunk" },
 };
 /* clang-format on */
 

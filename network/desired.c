@@ -1,6 +1,7 @@
 /* network/desired.c -- from rows to what an agent is to make of them: the arguments of network.ensure, group.ensure and port.ensure. */
 #include "core/conf.h"
 #include "network/qos.h"
+#include "network/trunk.h"
 #include <string.h>
 
 static json_t *strings(const json_t *list)
@@ -181,7 +182,7 @@ json_t *desired_group(const Group *g, const GPtrArray *rules, const json_t *memb
     return json_make("sbooo", "id", g->id, "stateful", g->stateful, "rules", list, "members4", four, "members6", six);
 }
 
-json_t *desired_port(const Port *p, gint64 mtu, json_t *qos)
+json_t *desired_port(const Port *p, gint64 mtu, json_t *qos, json_t *parent)
 {
     json_t *addresses = json_array(), *pairs = json_array(), *one;
     size_t i;
@@ -189,9 +190,9 @@ json_t *desired_port(const Port *p, gint64 mtu, json_t *qos)
         json_array_append_new(addresses, json_string(json_get_str(one, "ip_address")));
     json_array_foreach(p->allowed_address_pairs, i, one)
         json_array_append_new(pairs, json_make("ss", "ip", json_get_str(one, "ip_address"), "mac", json_get_str(one, "mac_address")));
-    return json_make("sssiooobbo", "id", p->id, "network_id", p->network_id, "mac", p->mac_address, "mtu", mtu, "addresses", addresses,
+    return json_make("sssiooobboo", "id", p->id, "network_id", p->network_id, "mac", p->mac_address, "mtu", mtu, "addresses", addresses,
                      "pairs", pairs, "groups", strings(p->security_groups), "port_security", p->port_security_enabled, "up",
-                     p->admin_state_up, "qos", qos);
+                     p->admin_state_up, "qos", qos, "parent", parent);
 }
 
 json_t *desired_network_load(Db *db, const char *host, const char *network_id, GError **err)
@@ -219,5 +220,8 @@ json_t *desired_port_load(Db *db, const char *host, const char *port_id, GError 
     g_autoptr(Port) p = AS(Port, row_get(db, &port_resource, port_id, err));
     g_autoptr(Network) n = p ? network_find(db, NULL, p->network_id, err) : NULL;
     json_t *qos = n ? desired_qos_load(db, port_id, err) : NULL;
-    return qos ? desired_port(p, n->mtu, qos) : NULL;
+    json_t *parent = qos ? desired_parent_load(db, port_id, err) : NULL;
+    if (!parent)
+        json_decref(qos);
+    return parent ? desired_port(p, n->mtu, qos, parent) : NULL;
 }

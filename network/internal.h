@@ -26,7 +26,7 @@ typedef struct Port {
         *vnic_type, *dns_name, *nic_tag, *qos_policy_id;
     bool admin_state_up, port_security_enabled, owned, plugged;
     gint64 nic_index, revision_number, created_at, updated_at;
-    json_t *fixed_ips, *security_groups, *allowed_address_pairs, *extra_dhcp_opts, *binding_profile, *tags, *network_qos;
+    json_t *fixed_ips, *security_groups, *allowed_address_pairs, *extra_dhcp_opts, *binding_profile, *tags, *network_qos, *trunk_details;
 } Port;
 
 typedef struct Group {
@@ -131,8 +131,8 @@ bool group_rules_insert(Db *db, const char *group_id, const char *project_id, bo
 /* --- desired.c: rows → arguments of the agent's verbs; the first three are pure --- */
 json_t *desired_network(const Network *n, const GPtrArray *subnets, const json_t *ports, json_t *segment_stolen);
 json_t *desired_group(const Group *g, const GPtrArray *rules, const json_t *members, const json_t *addresses);
-/* qos: what is in force for it (stolen), or NULL. */
-json_t *desired_port(const Port *p, gint64 mtu, json_t *qos);
+/* qos: what is in force for it; parent: whose subport it is; both stolen, or NULL. */
+json_t *desired_port(const Port *p, gint64 mtu, json_t *qos, json_t *parent);
 /* For that host. */
 json_t *desired_network_load(Db *db, const char *host, const char *network_id, GError **err);
 json_t *desired_group_load(Db *db, const char *host, const char *group_id, GError **err);

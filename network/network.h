@@ -7,6 +7,7 @@
 extern const Route network_routes[];
 extern const Resource network_resource, subnet_resource, port_resource, security_group_resource, security_group_rule_resource;
 extern const Resource subnetpool_resource, address_scope_resource, address_group_resource, rbac_resource;
+extern const Resource trunk_resource;
 extern const Resource qos_policy_resource, qos_bandwidth_resource, qos_packet_resource, qos_dscp_resource;
 extern const Resource router_resource, floating_resource, forwarding_resource;
 extern const OpKind *const network_op_kinds[];

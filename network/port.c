@@ -5,6 +5,7 @@
 #include "identity/identity.h"
 #include "network/qos.h"
 #include "network/router.h"
+#include "network/trunk.h"
 #include <sodium.h>
 #include <string.h>
 
@@ -81,6 +82,7 @@ static const Field fields[] = {
     COMPUTED("dns_assignment", render_dns),
     STR (Port, qos_policy_id,  "qos_policy_id",  CREATE | UPDATE | FILTER | NULLABLE, .check = check_uuid, .dflt = "null"),
     { .json = "qos_network_policy_id", .type = T_JSON, .off = MEMBER(Port, network_qos, json_t *) },
+    { .json = "trunk_details", .type = T_JSON, .off = MEMBER(Port, trunk_details, json_t *) },
     STR (Port, host,           "binding:host_id", CREATE | UPDATE | ADMIN | ADMIN_VIEW | FILTER, .check = check_name, .dflt = "\"\""),
     STR (Port, vnic_type,      "binding:vnic_type", CREATE | UPDATE | FILTER, .check = check_enum, .arg = vnic_types, .dflt = "\"normal\""),
     JSON(Port, binding_profile, "binding:profile", CREATE | UPDATE | ADMIN | ADMIN_VIEW, .check = check_object, .dflt = "{}"),
@@ -200,7 +202,10 @@ static bool mac_check(const Port *p, const Port *old, GError **err)
 
 static bool binding_check(const Port *p, const Port *old, GError **err)
 {
-    return !old->server_id || strcmp(p->host, old->host) == 0
+    bool same = strcmp(p->host, old->host) == 0;
+    if (!same && strcmp(old->device_owner, "trunk:subport") == 0)
+        return nv_fail(err, NV_ERR_CONFLICT, "Port %s is a subport of trunk %s: its host is its parent's.", p->id, old->device_id);
+    return !old->server_id || same
         || nv_fail(err, NV_ERR_CONFLICT, "Port %s is a NIC of server %s: its host is the server's.", p->id, old->server_id);
 }
 
@@ -264,8 +269,7 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
         return false;
     if (user || strcmp(p->device_owner, "network:dhcp") == 0)
         return nv_fail(err, NV_ERR_CONFLICT, "Port %s cannot be deleted directly via the port API: has device owner %s.", p->id, p->device_owner);
-    return floating_port_left(db, ctx, p->id, true, err) && sync_groups_of_port(db, ctx, p->id, err) && (!p->plugged || sync_port_gone(db, ctx,
-        p->id, p->host, err))
+    return trunk_port_free(db, p->id, err) && floating_port_left(db, ctx, p->id, true, err) && sync_groups_of_port(db, ctx, p->id, err) && (!p->plugged || sync_port_gone(db, ctx, p->id, p->host, err))
         && sync_network(db, ctx, p->network_id, err);
 }
 
@@ -281,6 +285,7 @@ static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
         g_hash_table_insert(by_id, p->id, p);
         ROW_SET_JSON(p, fixed_ips, json_array());
         ROW_SET_JSON(p, network_qos, json_null());
+        ROW_SET_JSON(p, trunk_details, json_null());
         p->row.dirty = 0;
     }
     g_autofree char *text = json_text(ids);
@@ -297,7 +302,7 @@ static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
         json_decref(p->network_qos);
         p->network_qos = json_incref(json_object_get(one, "qos_policy_id"));
     }
-    return qos != NULL;
+    return qos && trunk_details_load(db, text, by_id, err);
 }
 
 const Resource port_resource = {

@@ -1,6 +1,7 @@
 /* network/routes.c -- the routes of the networking API, under /network. */
 #include "network/qos.h"
 #include "network/router.h"
+#include "network/trunk.h"
 
 #define TAGS(path_, res_) \
     ROUTE("GET",    path_ "/tags",       PROJECT_READER, net_tags_show,    .res = res_), \
@@ -41,6 +42,11 @@ const Route network_routes[] = {
     CRUD("/v2.0/rbac-policies",  &rbac_resource,          PROJECT_READER, PROJECT_MEMBER, "PUT"),
     ROUTE("PUT", "/v2.0/address-groups/{id}/add_addresses",    PROJECT_MEMBER, address_group_add),
     ROUTE("PUT", "/v2.0/address-groups/{id}/remove_addresses", PROJECT_MEMBER, address_group_remove),
+    CRUD("/v2.0/trunks",         &trunk_resource,         PROJECT_READER, PROJECT_MEMBER, "PUT"),
+    ROUTE("PUT",    "/v2.0/trunks/{id}/add_subports",    PROJECT_MEMBER, trunk_add),
+    ROUTE("PUT",    "/v2.0/trunks/{id}/remove_subports", PROJECT_MEMBER, trunk_remove),
+    ROUTE("GET",    "/v2.0/trunks/{id}/get_subports",    PROJECT_READER, trunk_subports),
+    TAGS("/v2.0/trunks/{id}", &trunk_resource),
     CRUD("/v2.0/qos/policies",   &qos_policy_resource,    PROJECT_READER, PROJECT_MEMBER, "PUT"),
     QOS_RULES("bandwidth_limit_rule",   &qos_bandwidth_resource),
     QOS_RULES("packet_rate_limit_rule", &qos_packet_resource),

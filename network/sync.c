@@ -2,6 +2,7 @@
 #include "network/push.h"
 #include "network/qos.h"
 #include "network/router.h"
+#include "network/trunk.h"
 #include <string.h>
 
 /* Runs one(id) on each of the hosts that are up; one that comes back is compared as a whole. */
@@ -46,8 +47,10 @@ static Verdict port_step(Op *op, GError **err)
 {
     g_autoptr(json_t) groups = db_query(op->db, err, "port_groups", "s", op->resource_id);
     json_t *hosts = groups ? db_query(op->db, err, "port_host", "s", op->resource_id) : NULL;
-    json_t *host = json_array_get(hosts, 0);
-    if (host && agent_is_up(json_get_str(host, "host")) && !push_each(op->db, json_get_str(host, "host"), groups, push_group_whole, err)) {
+    g_autoptr(json_t) networks = hosts ? db_query(op->db, err, "subport_network", "s", op->resource_id) : NULL;
+    const char *host = json_get_str(json_array_get(hosts, 0), "host");
+    if (host && agent_is_up(host)
+        && (!networks || !push_each(op->db, host, networks, push_network, err) || !push_each(op->db, host, groups, push_group_whole, err))) {
         json_decref(hosts);
         return op_verdict(false, err);
     }

@@ -223,37 +223,50 @@ UNION SELECT security_group_id FROM port_security_group WHERE port_id = ?1;
 SELECT security_group_id AS id FROM port_security_group g
 WHERE port_id = ?1 AND EXISTS (SELECT 1 FROM security_group_rule r WHERE r.remote_group_id = g.security_group_id);
 
+-- A server's ports, and then the subports of those that are trunks.
 -- :name server_ports
-SELECT id, network_id, plugged, owned FROM port WHERE server_id = ?1 ORDER BY nic_index, id;
+SELECT id, network_id, plugged, owned FROM (
+    SELECT id, network_id, plugged, owned, nic_index, 0 AS turn FROM port WHERE server_id = ?1
+    UNION ALL SELECT p.id, p.network_id, p.plugged, 0, 0, 1 FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id
+        JOIN port p ON p.id = s.port_id WHERE q.server_id = ?1)
+ORDER BY turn, nic_index, id;
 
 -- :name server_networks
-SELECT DISTINCT network_id AS id FROM port WHERE server_id = ?1 ORDER BY 1;
+SELECT network_id AS id FROM port WHERE server_id = ?1
+UNION SELECT p.network_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id JOIN port p ON p.id = s.port_id
+WHERE q.server_id = ?1 ORDER BY 1;
 
 -- Remote groups first: rules refer to their members.
 -- :name server_groups
+WITH mine (id) AS (SELECT id FROM port WHERE server_id = ?1
+    UNION SELECT s.port_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id WHERE q.server_id = ?1)
 SELECT id FROM (
     SELECT r.remote_group_id AS id, 0 AS turn FROM port p JOIN port_security_group g ON g.port_id = p.id
         JOIN security_group_rule r ON r.security_group_id = g.security_group_id
-    WHERE p.server_id = ?1 AND r.remote_group_id IS NOT NULL
-    UNION SELECT g.security_group_id, 1 FROM port p JOIN port_security_group g ON g.port_id = p.id WHERE p.server_id = ?1
+    WHERE p.id IN mine AND r.remote_group_id IS NOT NULL
+    UNION SELECT g.security_group_id, 1 FROM port_security_group g WHERE g.port_id IN mine
 ) GROUP BY id ORDER BY max(turn), id;
 
 -- :name ports_bind
 UPDATE port SET host = ?2, plugged = 1, revision_number = revision_number + 1, updated_at = now_us()
-WHERE server_id = ?1 AND (host <> ?2 OR plugged = 0);
+WHERE (host <> ?2 OR plugged = 0) AND id IN (SELECT id FROM port WHERE server_id = ?1
+    UNION ALL SELECT s.port_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id WHERE q.server_id = ?1);
 
 -- :name ports_active
 UPDATE port SET status = 'ACTIVE', revision_number = revision_number + 1, updated_at = now_us()
-WHERE server_id = ?1 AND plugged = 1 AND status <> 'ACTIVE' AND admin_state_up = 1;
+WHERE plugged = 1 AND status <> 'ACTIVE' AND admin_state_up = 1 AND id IN (SELECT id FROM port WHERE server_id = ?1
+    UNION ALL SELECT s.port_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id WHERE q.server_id = ?1);
 
 -- :name ports_unplug
-UPDATE port SET plugged = 0, status = 'DOWN', revision_number = revision_number + 1, updated_at = now_us() WHERE server_id = ?1 AND plugged = 1;
+UPDATE port SET plugged = 0, status = 'DOWN', revision_number = revision_number + 1, updated_at = now_us()
+WHERE plugged = 1 AND id IN (SELECT id FROM port WHERE server_id = ?1
+    UNION ALL SELECT s.port_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id WHERE q.server_id = ?1);
 
 -- :name ports_release_owned
-DELETE FROM port WHERE server_id = ?1 AND owned = 1;
+DELETE FROM port WHERE server_id = ?1 AND owned = 1 AND NOT EXISTS (SELECT 1 FROM trunk t WHERE t.port_id = port.id);
 
 -- :name ports_release
-UPDATE port SET server_id = NULL, device_id = '', device_owner = '', host = '', status = 'DOWN', plugged = 0, nic_index = 0, nic_tag = NULL, dns_name = '',
+UPDATE port SET server_id = NULL, device_id = '', device_owner = '', host = '', status = 'DOWN', plugged = 0, nic_index = 0, nic_tag = NULL, dns_name = '', owned = 0,
     revision_number = revision_number + 1, updated_at = now_us() WHERE server_id = ?1;
 
 -- Security groups.
@@ -290,9 +303,9 @@ WHERE p.plugged = 1 AND (g.security_group_id = ?1
 -- Addresses of the group's ports that are on a host, with the pairs they may use.
 -- :name group_members
 SELECT a.address AS address FROM port_security_group g JOIN port p ON p.id = g.port_id JOIN ip_allocation a ON a.port_id = p.id
-WHERE g.security_group_id = ?1 AND p.host <> '' AND p.server_id IS NOT NULL
+WHERE g.security_group_id = ?1 AND p.host <> '' AND (p.server_id IS NOT NULL OR p.plugged = 1)
 UNION SELECT json_extract(j.value, '$.ip_address') FROM port_security_group g JOIN port p ON p.id = g.port_id, json_each(p.allowed_address_pairs) j
-WHERE g.security_group_id = ?1 AND p.host <> '' AND p.server_id IS NOT NULL AND json_extract(j.value, '$.ip_address') NOT LIKE '%/%'
+WHERE g.security_group_id = ?1 AND p.host <> '' AND (p.server_id IS NOT NULL OR p.plugged = 1) AND json_extract(j.value, '$.ip_address') NOT LIKE '%/%'
 ORDER BY 1;
 
 -- Addresses of the address groups that the group's rules name.
@@ -421,7 +434,7 @@ SELECT id FROM (
 ) GROUP BY id ORDER BY max(turn), id;
 
 -- :name host_ports
-SELECT id FROM port WHERE host = ?1 AND plugged = 1 ORDER BY id;
+SELECT p.id FROM port p LEFT JOIN trunk_subport s ON s.port_id = p.id WHERE p.host = ?1 AND p.plugged = 1 ORDER BY s.port_id IS NOT NULL, p.id;
 
 -- Rows behind names found on host ?2; ?1 has the 12 digits that the names carry, as the beginning of an id.
 -- :name network_by_prefix
@@ -434,13 +447,13 @@ SELECT id FROM security_group WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2
 -- As above, of what is used on host ?2: a server's ports are bound to it before they are plugged.  The rest is idle and may go.
 -- :name network_used_by_prefix
 SELECT n.id FROM network n WHERE substr(n.id, 1, 13) = substr(?1, 1, 13) AND ((n.external = 1 AND n.network_type = 'flat' AND n.physical_network = 'public')
-    OR EXISTS (SELECT 1 FROM port p WHERE p.network_id = n.id AND p.host = ?2 AND p.server_id IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM port p WHERE p.network_id = n.id AND p.host = ?2 AND (p.server_id IS NOT NULL OR p.plugged = 1))
     OR EXISTS (SELECT 1 FROM router r JOIN router_port rp ON rp.router_id = r.id JOIN port p ON p.id = rp.port_id WHERE r.host = ?2 AND p.network_id = n.id))
 UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
 
 -- :name group_used_by_prefix
 SELECT s.id FROM security_group s WHERE substr(s.id, 1, 13) = substr(?1, 1, 13)
-    AND EXISTS (SELECT 1 FROM port p JOIN port_security_group g ON g.port_id = p.id WHERE p.host = ?2 AND p.server_id IS NOT NULL AND (g.security_group_id = s.id
+    AND EXISTS (SELECT 1 FROM port p JOIN port_security_group g ON g.port_id = p.id WHERE p.host = ?2 AND (p.server_id IS NOT NULL OR p.plugged = 1) AND (g.security_group_id = s.id
         OR EXISTS (SELECT 1 FROM security_group_rule r WHERE r.security_group_id = g.security_group_id AND r.remote_group_id = s.id)))
 UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
 

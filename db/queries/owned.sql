@@ -13,7 +13,8 @@ SELECT kind, n FROM (
     UNION ALL SELECT 7, 'subnet pool', (SELECT count(*) FROM subnetpool WHERE project_id IN mine)
     UNION ALL SELECT 8, 'address scope', (SELECT count(*) FROM address_scope WHERE project_id IN mine)
     UNION ALL SELECT 9, 'address group', (SELECT count(*) FROM address_group WHERE project_id IN mine)
-    UNION ALL SELECT 10, 'QoS policy', (SELECT count(*) FROM qos_policy WHERE project_id IN mine))
+    UNION ALL SELECT 10, 'QoS policy', (SELECT count(*) FROM qos_policy WHERE project_id IN mine)
+    UNION ALL SELECT 11, 'trunk', (SELECT count(*) FROM trunk WHERE project_id IN mine))
 WHERE n > 0 ORDER BY place;
 
 -- :name owned_by_user
@@ -41,6 +42,7 @@ SELECT id FROM user WHERE domain_id = ?1;
 -- :name purge_plan
 SELECT kind, id, name, path || id AS path FROM (
     SELECT 1 AS place, 'server' AS kind, id, name, '/compute/v2.1/servers/' AS path FROM server WHERE project_id = ?1
+    UNION ALL SELECT 1.5, 'trunk', id, name, '/network/v2.0/trunks/' FROM trunk WHERE project_id = ?1
     UNION ALL SELECT 2, 'port', id, name, '/network/v2.0/ports/' FROM port
         WHERE project_id = ?1 AND device_owner NOT LIKE 'network:%' AND server_id IS NULL
     UNION ALL SELECT 3, 'subnet', id, name, '/network/v2.0/subnets/' FROM subnet WHERE project_id = ?1

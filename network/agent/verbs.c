@@ -179,7 +179,7 @@ static const VerbArg group_args[] = {
 static const VerbArg port_args[] = {
     ID, { "network_id", ARG_ID, false }, { "mac", ARG_STR, false }, { "mtu", ARG_INT, false }, { "addresses", ARG_ARRAY, false },
     { "pairs", ARG_ARRAY, false }, { "groups", ARG_ARRAY, false }, { "port_security", ARG_BOOL, false },
-    { "up", ARG_BOOL, false }, { "qos", ARG_OBJECT, true }, { NULL, 0, false },
+    { "up", ARG_BOOL, false }, { "qos", ARG_OBJECT, true }, { "parent", ARG_OBJECT, true }, { NULL, 0, false },
 };
 static const VerbArg router_args[] = {
     ID, { "interfaces", ARG_ARRAY, false }, { "gateway", ARG_OBJECT, true }, { "floating", ARG_ARRAY, false }, { "forwardings", ARG_ARRAY, false },

@@ -125,10 +125,10 @@ static void ports_of_guests(void **state)
         "\"fixed_ips\": [{\"subnet_id\": \"22222222-2222-4222-8222-222222222222\", \"ip_address\": \"10.0.0.3\"}], "
         "\"allowed_address_pairs\": [{\"ip_address\": \"10.0.0.200\", \"mac_address\": \"fa:16:3e:00:00:02\"}], \"security_groups\": [\"" NET "\"], "
         "\"port_security_enabled\": true}");
-    golden("port", desired_port(p, 1450, NULL));
+    golden("port", desired_port(p, 1450, NULL, NULL));
     g_autoptr(json_t) limits = json_parse_trusted("[{\"direction\": \"egress\", \"kbps\": 10000, \"burst\": 800}, {\"direction\": \"ingress\", \"kbps\": 0, "
         "\"burst\": 0}, {\"direction\": \"ingress\", \"kpps\": 2, \"kpps_burst\": 1}, {\"direction\": null, \"dscp\": 46}]");
-    golden("port-qos", desired_port(p, 1450, desired_qos(limits)));
+    golden("port-qos", desired_port(p, 1450, desired_qos(limits), json_make("si", "port_id", NET, "vlan", (gint64) 100)));
 }
 
 static void protocols(void **state)
