@@ -79,6 +79,11 @@ IfName id_shaper(const char *port_id)
     return interface_name('q', port_id);
 }
 
+IfName id_trunk_end(const char *port_id)
+{
+    return interface_name('s', port_id);
+}
+
 NsName id_netns(const char *network_id)
 {
     NsName out;

@@ -22,6 +22,7 @@ IfName id_dhcp_veth(const char *network_id);   /* nvd…  host end of the DHCP n
 typedef struct { char s[24]; } NsName;
 NsName id_netns(const char *network_id);
 IfName id_shaper(const char *port_id);         /* nvq…  what a guest sends passes through it where its bandwidth is limited */
+IfName id_trunk_end(const char *port_id);      /* nvs…  a subport's end at its trunk; the other end is nvt…, as if it were a tap */
 /* A router's port is a veth pair: nvr… on the network's bridge, nvp… in the router's namespace "nvrouter-" and 12 digits. */
 IfName id_router_link(const char *port_id);
 IfName id_router_inner(const char *port_id);

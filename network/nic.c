@@ -160,7 +160,8 @@ bool network_ports_release(Db *db, const char *server_id, GError **err)
         if ((json_get_int(port, "owned", 0) && !floating_port_left(db, NULL, json_get_str(port, "id"), true, err))
             || !sync_groups_of_port(db, NULL, json_get_str(port, "id"), err) || !sync_network(db, NULL, json_get_str(port, "network_id"), err))
             return false;
-    return ports && db_exec(db, err, "subports_release", "s", server_id) && db_exec(db, err, "ports_release_owned", "s", server_id) && db_exec(db, err, "ports_release", "s", server_id);
+    return ports && db_exec(db, err, "subports_release", "s", server_id)
+        && db_exec(db, err, "ports_release_owned", "s", server_id) && db_exec(db, err, "ports_release", "s", server_id);
 }
 
 /* The other hosts learn of the server's ports before it starts, if they can: what fails here is the queued operation's to repeat. */

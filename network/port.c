@@ -269,7 +269,8 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
         return false;
     if (user || strcmp(p->device_owner, "network:dhcp") == 0)
         return nv_fail(err, NV_ERR_CONFLICT, "Port %s cannot be deleted directly via the port API: has device owner %s.", p->id, p->device_owner);
-    return trunk_port_free(db, p->id, err) && floating_port_left(db, ctx, p->id, true, err) && sync_groups_of_port(db, ctx, p->id, err) && (!p->plugged || sync_port_gone(db, ctx, p->id, p->host, err))
+    return trunk_port_free(db, p->id, err) && floating_port_left(db, ctx, p->id, true, err) && sync_groups_of_port(db, ctx, p->id, err)
+        && (!p->plugged || sync_port_gone(db, ctx, p->id, p->host, err))
         && sync_network(db, ctx, p->network_id, err);
 }
 

@@ -156,7 +156,8 @@ static bool subport_add(Db *db, const Ctx *ctx, const Trunk *t, const Network *p
         !db_query_int(db, err, &taken, "trunk_has_segment", "ssi", t->id, "vlan", tag))
         return false;
     if (taken)
-        return nv_fail(err, NV_ERR_CONFLICT, "segmentation_type vlan and segmentation_id %" G_GINT64_FORMAT " already in use on trunk %s.", tag, t->id);
+        return nv_fail(err, NV_ERR_CONFLICT, "segmentation_type vlan and segmentation_id %" G_GINT64_FORMAT " already in use on trunk %s.", tag,
+                       t->id);
     return db_exec(db, err, "trunk_subport_add", "sssi", t->id, p->id, "vlan", tag) && db_exec(db, err, "subport_attach", "ss", p->id, t->id)
         && sync_groups_of_port(db, ctx, p->id, err) && sync_network(db, ctx, p->network_id, err) && sync_port(db, ctx, p->id, err);
 }

@@ -48,3 +48,14 @@ bool link_divert(const char *name, const char *shaper, GError **err);
 int link_diverted_to(int index);
 /* Adds to each LinkInfo of the table (by name) what holds its packets back. */
 bool link_shapers(GHashTable *links, GError **err);
+
+/* --- link_trunk.c: frames with a VLAN tag between a trunk's parent and a subport, by programs in the kernel --- */
+/* A pair of links, both here: name for the bridge, inner for the trunk. */
+bool link_pair_ensure(const char *name, const char *inner, gint64 mtu, GError **err);
+/* What comes from the guest behind the tap with that tag goes, without it, to inner, and what comes to inner goes, with it, to the guest.
+ * owner (the subport's 12 digits) marks the program at the tap. */
+bool link_tag_ensure(const char *tap, const char *inner, const char *owner, int vlan, GError **err);
+/* Removes the owner's programs, at whatever tap they are. */
+bool link_tag_absent(const char *owner, GError **err);
+/* Both programs are there. */
+bool link_tagged(int tap, int inner, const char *owner, int vlan);

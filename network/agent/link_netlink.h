@@ -14,5 +14,11 @@ bool link_dump(Msg *msg_stolen, OnMessage *fn, void *data, GError **err);
 /* As link_get; an interface that is not there is an error. */
 bool link_need(const char *name, LinkInfo *info, GError **err);
 /* An address in network byte order, 4 or 16 bytes. */
+/* The start of a message about queueing at an interface (link_tc.c). */
+Msg *link_tc_msg(int type, int flags, int index, guint32 handle, guint32 parent);
+/* The place where what comes in can be looked at; gone only when nothing looks. */
+bool link_ingress_ensure(const char *name, int index, GError **err);
+bool link_ingress_idle(const char *name, int index, GError **err);
+enum { LINK_INGRESS = 0xffff0000u, LINK_TAGS_FIRST = 1, LINK_DIVERT_SECOND = 2 };
 void link_ip_bytes(Ip ip, guint8 out[16]);
 Ip link_ip_of(int version, const guint8 *raw);

@@ -10,9 +10,7 @@
 #include <netlink/netlink.h>
 #include <string.h>
 
-enum { INGRESS_HANDLE = 0xffff0000u, DIVERT_PRIORITY = 2 };
-
-static Msg *tc_msg(int type, int flags, int index, guint32 handle, guint32 parent)
+Msg *link_tc_msg(int type, int flags, int index, guint32 handle, guint32 parent)
 {
     struct tcmsg head = { .tcm_family = AF_UNSPEC, .tcm_ifindex = index, .tcm_handle = handle, .tcm_parent = parent };
     Msg *msg = nlmsg_alloc_simple(type, NLM_F_REQUEST | NLM_F_ACK | flags);
@@ -23,7 +21,7 @@ static Msg *tc_msg(int type, int flags, int index, guint32 handle, guint32 paren
 static bool root_absent(const char *name, int index, GError **err)
 {
     static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_NOATTR, NLE_INVAL, 0 };
-    return link_talk(tc_msg(RTM_DELQDISC, 0, index, 0, TC_H_ROOT), "lifting the limit of", name, gone, err);
+    return link_talk(link_tc_msg(RTM_DELQDISC, 0, index, 0, TC_H_ROOT), "lifting the limit of", name, gone, err);
 }
 
 bool link_bucket(const char *name, const Bucket *b, GError **err)
@@ -37,7 +35,7 @@ bool link_bucket(const char *name, const Bucket *b, GError **err)
     /* With this link layer the kernel computes times itself and needs no table from us. */
     opt.rate.linklayer = TC_LINKLAYER_ETHERNET;
     opt.rate.rate = (guint32) MIN(b->rate, G_MAXUINT32);
-    Msg *msg = tc_msg(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, info.index, 0x10000, TC_H_ROOT);
+    Msg *msg = link_tc_msg(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, info.index, 0x10000, TC_H_ROOT);
     nla_put_string(msg, TCA_KIND, "tbf");
     struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS);
     nla_put(msg, TCA_TBF_PARMS, sizeof opt, &opt);
@@ -65,30 +63,59 @@ bool link_shaper_ensure(const char *name, const Bucket *b, GError **err)
     return link_bucket(name, b, err) && link_up(name, true, err);
 }
 
-static bool ingress_absent(const char *name, int index, GError **err)
+bool link_ingress_ensure(const char *name, int index, GError **err)
+{
+    static const int there[] = { NLE_EXIST, 0 };
+    Msg *msg = link_tc_msg(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index, LINK_INGRESS, TC_H_INGRESS);
+    nla_put_string(msg, TCA_KIND, "ingress");
+    return link_talk(msg, "what comes in at", name, there, err);
+}
+
+static void count_one(struct nlmsghdr *nlh, void *data)
+{
+    if (nlh->nlmsg_type == RTM_NEWTFILTER)
+        ++*(int *) data;
+}
+
+bool link_ingress_idle(const char *name, int index, GError **err)
 {
     static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_NOATTR, NLE_INVAL, 0 };
-    return link_talk(tc_msg(RTM_DELQDISC, 0, index, INGRESS_HANDLE, TC_H_INGRESS), "diversion of", name, gone, err);
+    int filters = 0;
+    Msg *msg = link_tc_msg(RTM_GETTFILTER, 0, index, 0, LINK_INGRESS);
+    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    if (link_dump(msg, count_one, &filters, NULL) && filters)
+        return true;
+    return link_talk(link_tc_msg(RTM_DELQDISC, 0, index, LINK_INGRESS, TC_H_INGRESS), "what comes in at", name, gone, err);
+}
+
+static void at_priority(Msg *msg, guint32 priority)
+{
+    ((struct tcmsg *) nlmsg_data(nlmsg_hdr(msg)))->tcm_info = TC_H_MAKE(priority << 16, g_htons(ETH_P_ALL));
+}
+
+static bool divert_absent(const char *name, int index, GError **err)
+{
+    static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_NOATTR, NLE_INVAL, 0 };
+    Msg *msg = link_tc_msg(RTM_DELTFILTER, 0, index, 0, LINK_INGRESS);
+    at_priority(msg, LINK_DIVERT_SECOND);
+    return link_talk(msg, "diversion of", name, gone, err) && link_ingress_idle(name, index, err);
 }
 
 bool link_divert(const char *name, const char *shaper, GError **err)
 {
-    static const int there[] = { NLE_EXIST, 0 };
     LinkInfo info, to;
     if (!link_need(name, &info, err) || (shaper && !link_need(shaper, &to, err)))
         return false;
     if (!shaper)
-        return ingress_absent(name, info.index, err);
-    Msg *msg = tc_msg(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, info.index, INGRESS_HANDLE, TC_H_INGRESS);
-    nla_put_string(msg, TCA_KIND, "ingress");
-    if (!link_talk(msg, "diversion of", name, there, err))
+        return divert_absent(name, info.index, err);
+    if (!link_ingress_ensure(name, info.index, err))
         return false;
     if (link_diverted_to(info.index) == to.index)
         return true;
     struct { struct tc_u32_sel sel; struct tc_u32_key key; } all = { .sel = { .flags = TC_U32_TERMINAL, .nkeys = 1 } };
     struct tc_mirred redirect = { .action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = (guint32) to.index };
-    msg = tc_msg(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, info.index, 0x80000800u, INGRESS_HANDLE);
-    ((struct tcmsg *) nlmsg_data(nlmsg_hdr(msg)))->tcm_info = TC_H_MAKE(DIVERT_PRIORITY << 16, g_htons(ETH_P_ALL));
+    Msg *msg = link_tc_msg(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, info.index, 0x80000800u, LINK_INGRESS);
+    at_priority(msg, LINK_DIVERT_SECOND);
     nla_put_string(msg, TCA_KIND, "u32");
     struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS);
     nla_put(msg, TCA_U32_SEL, sizeof all, &all);
@@ -121,7 +148,7 @@ static void diverted_one(struct nlmsghdr *nlh, void *data)
 int link_diverted_to(int index)
 {
     int to = 0;
-    Msg *msg = tc_msg(RTM_GETTFILTER, 0, index, 0, INGRESS_HANDLE);
+    Msg *msg = link_tc_msg(RTM_GETTFILTER, 0, index, 0, LINK_INGRESS);
     nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
     link_dump(msg, diverted_one, &to, NULL);
     return to;
@@ -154,7 +181,7 @@ bool link_shapers(GHashTable *links, GError **err)
     g_hash_table_iter_init(&it, links);
     while (g_hash_table_iter_next(&it, NULL, &value))
         g_hash_table_insert(by_index, GINT_TO_POINTER(((LinkInfo *) value)->index), value);
-    Msg *msg = tc_msg(RTM_GETQDISC, 0, 0, 0, 0);
+    Msg *msg = link_tc_msg(RTM_GETQDISC, 0, 0, 0, 0);
     nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
     return link_dump(msg, shaper_one, by_index, err);
 }

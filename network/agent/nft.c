@@ -116,7 +116,7 @@ static const BaseChain base[] = {
 
     /* Frames to bridge-group addresses reach the host on the port itself, past every bridge chain. */
     { "inet", "raw", "type filter hook prerouting priority raw; policy accept;", RULES(
-        "iifname { \"nvt*\", \"nvd*\", \"nvr*\" } counter drop",
+        "iifname { \"nvt*\", \"nvs*\", \"nvd*\", \"nvr*\" } counter drop",
         "ct zone set iifname map @zones") },
     { "inet", "prerouting", "type filter hook prerouting priority mangle; policy accept;", RULES(
         "iifname \"nvb*\" meta mark & $T != 0 goto from_guest") },

@@ -49,6 +49,6 @@ bool shape_complete(const PortSpec *p, GHashTable *links)
     if (!tap || !same(tap, &in))
         return false;
     if (!out.rate)
-        return !shaper && !tap->diverts;
+        return !shaper && (!tap->diverts || !link_diverted_to(tap->index));
     return shaper && shaper->up && same(shaper, &out) && tap->diverts && link_diverted_to(tap->index) == shaper->index;
 }

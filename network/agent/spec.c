@@ -158,6 +158,22 @@ static bool qos_parse(const json_t *qos, QosSpec *q, GError **err)
     return limits_parse(qos, "egress", &q->egress, err) && limits_parse(qos, "ingress", &q->ingress, err);
 }
 
+static bool parent_parse(const json_t *parent, PortSpec *p, GError **err)
+{
+    const json_t *id = json_object_get(parent, "port_id");
+    gint64 vlan = json_get_int(parent, "vlan", 0);
+    Id12 n;
+    if (!json_is_object(parent))
+        return true;
+    if (!spec_get_id12(id, "parent", &n, err))
+        return false;
+    if (vlan < 1 || vlan > 4094)
+        return nv_fail(err, NV_ERR_INVALID, "vlan of a subport is out of range");
+    p->parent = id_tap(json_string_value(id));
+    p->vlan = (int) vlan;
+    return true;
+}
+
 PortSpec *spec_port_parse(const json_t *args, GError **err)
 {
     g_autoptr(PortSpec) p = g_new0(PortSpec, 1);
@@ -171,7 +187,7 @@ PortSpec *spec_port_parse(const json_t *args, GError **err)
     p->port_security = json_get_bool(args, "port_security", true);
     p->up = json_get_bool(args, "up", true);
     if (!spec_get_id12(json_object_get(args, "network_id"), "network_id", &p->network, err) || !spec_get_mtu(args, &p->mtu, err) ||
-        !spec_get_mac(json_object_get(args, "mac"), "mac", p->mac, err) || !port_lists(args, p, err) || !qos_parse(json_object_get(args, "qos"), &p->qos, err))
+        !spec_get_mac(json_object_get(args, "mac"), "mac", p->mac, err) || !port_lists(args, p, err) || !qos_parse(json_object_get(args, "qos"), &p->qos, err) || !parent_parse(json_object_get(args, "parent"), p, err))
         return NULL;
     p->bridge = id_bridge(network);
     return g_steal_pointer(&p);

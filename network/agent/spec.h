@@ -20,6 +20,8 @@ typedef struct PortSpec {
     GArray *pairs;                   /* Pair */
     GArray *groups;                  /* Id12 */
     QosSpec qos;
+    IfName parent;                   /* tap of the trunk's parent that a subport belongs to; empty: a port with a tap of its own */
+    int vlan;                        /* the subport's tag there */
     bool port_security, up;
 } PortSpec;
 

@@ -168,9 +168,23 @@ bool wiring_network_complete(const NetworkSpec *n, GHashTable *links)
 
 /* --- ports --- */
 
+/* A subport has a pair of links instead of a tap; its far end hangs on its parent's tap by the tag. */
+static bool subport_ensure(const PortSpec *p, GError **err)
+{
+    IfName inner = id_trunk_end(p->id);
+    LinkInfo parent;
+    if (!link_get(p->parent.s, &parent, NULL))
+        return nv_fail(err, NV_ERR_AGENT, "the trunk of subport %s is not on this host yet", p->id);
+    if (!link_pair_ensure(p->tap.s, inner.s, p->mtu, err))
+        return false;
+    wiring_sysctl("ipv6", inner.s, "disable_ipv6", "1");
+    wiring_sysctl("ipv4", inner.s, "arp_ignore", "8");
+    return link_tag_ensure(p->parent.s, inner.s, p->n.s, p->vlan, err) && link_up(inner.s, true, err);
+}
+
 bool wiring_port_ensure(const PortSpec *p, GError **err)
 {
-    if (!link_tap_ensure(p->tap.s, p->mtu, err))
+    if (!(*p->parent.s ? subport_ensure(p, err) : link_tap_ensure(p->tap.s, p->mtu, err)))
         return false;
     wiring_sysctl("ipv6", p->tap.s, "disable_ipv6", "1");
     wiring_sysctl("ipv4", p->tap.s, "arp_ignore", "8");
@@ -180,13 +194,23 @@ bool wiring_port_ensure(const PortSpec *p, GError **err)
 bool wiring_port_absent(const char *n, GError **err)
 {
     g_autofree char *tap = g_strdup_printf("nvt%s", n);
-    return driver()->link_leave(tap, err) && link_absent(tap, err) && shape_absent(n, err);
+    IfName inner = id_trunk_end(n);
+    LinkInfo info;
+    bool subport = link_get(inner.s, &info, NULL);
+    return driver()->link_leave(tap, err) && (!subport || link_tag_absent(n, err)) && link_absent(tap, err) && shape_absent(n, err);
+}
+
+static bool subport_complete(const PortSpec *p, GHashTable *links)
+{
+    IfName name = id_trunk_end(p->id);
+    const LinkInfo *parent = g_hash_table_lookup(links, p->parent.s), *inner = g_hash_table_lookup(links, name.s);
+    return !*p->parent.s || (parent && inner && inner->up && link_tagged(parent->index, inner->index, p->n.s, p->vlan));
 }
 
 bool wiring_port_complete(const PortSpec *p, GHashTable *links)
 {
     const LinkInfo *tap = g_hash_table_lookup(links, p->tap.s), *bridge = g_hash_table_lookup(links, p->bridge.s);
-    return tap && bridge && tap->master == bridge->index && tap->up == p->up && shape_complete(p, links);
+    return tap && bridge && tap->master == bridge->index && tap->up == p->up && shape_complete(p, links) && subport_complete(p, links);
 }
 
 void wiring_close(void)

@@ -455,6 +455,32 @@ class QosRule(Scenario):
             raise Wrong("lost", "the host's limit is not the rows': row %s, host %s" % (wanted, on_host))
 
 
+class TrunkSubport(Scenario):
+    """A running guest's trunk gets a subport."""
+
+    def prepare(self, site):
+        ports = [site.post("network", "/ports", {"port": {"network_id": site.network, "name": site.name()}})["port"]["id"] for _ in range(2)]
+        t = site.post("network", "/trunks", {"trunk": {"port_id": ports[0], "name": site.name()}})["trunk"]["id"]
+        body = site.server_body(site.name())
+        body["server"]["networks"] = [{"port": ports[0]}]
+        s = site.post("compute", "/servers", body)["server"]["id"]
+        site.wait_server(s, "ACTIVE")
+        return {"trunk": t, "port": ports[1], "id": s}
+
+    def request(self, site, st):
+        subs = [{"port_id": st["port"], "segmentation_type": "vlan", "segmentation_id": 10}]
+        return site.call("PUT", "network", "/trunks/%s/add_subports" % st["trunk"], {"sub_ports": subs})
+
+    def check(self, site, st, accepted, mode):
+        wanted = bool(site.get("network", "/trunks/" + st["trunk"])["trunk"]["sub_ports"])
+        if accepted and not wanted:
+            raise Wrong("lost", "the subport was accepted and is not there")
+        if (st["port"] in site.world("ports")) != wanted:
+            raise Wrong("lost", "the subport on the host is not the rows': row %s, host %s" % (wanted, site.world("ports")))
+        site.must("DELETE", "network", "/trunks/" + st["trunk"])
+        site.settle()
+
+
 class PortCreate(Scenario):
     def prepare(self, site): return {"name": site.name()}
     def request(self, site, st): return site.call("POST", "network", "/ports", {"port": {"network_id": site.network, "name": st["name"]}})
@@ -524,6 +550,7 @@ SCENARIOS = {
     "port.create": PortCreate(),
     "security-group.rule": GroupRule(),
     "qos.rule": QosRule(),
+    "trunk.subport": TrunkSubport(),
     "image.upload": ImageUpload(),
     "image.delete": ImageDelete(),
     "host.reboot": HostReboot(),

@@ -53,14 +53,14 @@ class Port:
     def __init__(self, n, network, ip, groups=(), security=True, pairs=(), name=None, ip6s=()):
         self.id, self.network, self.ip, self.groups, self.security = uid(n), network, ip, list(groups), security
         self.mac = "fa:16:3e:00:%02x:%02x" % (n >> 8, n & 255)
-        self.qos = None
+        self.qos = self.parent = None
         self.pairs, self.name, self.ips = [{"ip": p, "mac": self.mac} for p in pairs], name or "vm%d" % n, [ip, *ip6s]
         self.tap = "nvt" + self.id.replace("-", "")[:12]
         self.local = "fe80::f816:3eff:fe00:%x" % n
 
     def args(self):
         return dict(id=self.id, network_id=self.network, mac=self.mac, mtu=1450, addresses=self.ips, pairs=self.pairs, groups=self.groups,
-                    port_security=self.security, up=True, qos=self.qos)
+                    port_security=self.security, up=True, qos=self.qos, parent=self.parent)
 
 
 class Network:
@@ -113,7 +113,7 @@ class Case(unittest.TestCase):
             g.close()
         for verb, id_ in reversed(self.made):
             self.verb(verb, id=id_)
-        left = sh("ip -br link | grep nv[btdq]; ls /run/netns | grep nuvolet; ls %s/dhcp; nft list ruleset | grep -v expires | grep -E \"[gien][0-9nieg]_[0-9a-f]{12}|nv[btd][0-9a-f]{12}\"; true" % RUN).stdout
+        left = sh("ip -br link | grep nv[btdqs]; ls /run/netns | grep nuvolet; ls %s/dhcp; nft list ruleset | grep -v expires | grep -E \"[gien][0-9nieg]_[0-9a-f]{12}|nv[btd][0-9a-f]{12}\"; true" % RUN).stdout
         self.assertEqual(left, "")
         self.assertEqual(self.verb("net.list"), {"networks": [], "ports": [], "groups": [], "namespaces": [], "routers": []})
 

@@ -1,0 +1,218 @@
+/* network/agent/link_trunk.c -- VLAN tags of trunks: taken off and put on by small programs at the links, so that no VLAN module is needed. */
+#include "network/agent/link_netlink.h"
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/if_link.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netlink/netlink.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+bool link_pair_ensure(const char *name, const char *inner, gint64 mtu, GError **err)
+{
+    struct ifinfomsg head = { .ifi_family = AF_UNSPEC };
+    if (!if_nametoindex(name) || !if_nametoindex(inner)) {
+        if (!link_absent(name, err) || !link_absent(inner, err))
+            return false;
+        Msg *msg = nlmsg_alloc_simple(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+        nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
+        nla_put_string(msg, IFLA_IFNAME, name);
+        struct nlattr *info = nla_nest_start(msg, IFLA_LINKINFO);
+        nla_put_string(msg, IFLA_INFO_KIND, "veth");
+        struct nlattr *data = nla_nest_start(msg, IFLA_INFO_DATA), *peer = nla_nest_start(msg, VETH_INFO_PEER);
+        nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
+        nla_put_string(msg, IFLA_IFNAME, inner);
+        nla_nest_end(msg, peer);
+        nla_nest_end(msg, data);
+        nla_nest_end(msg, info);
+        if (!link_talk(msg, "subport", name, NULL, err))
+            return false;
+    }
+    return link_mtu(name, mtu, err) && link_mtu(inner, mtu, err);
+}
+
+/* --- the programs --- */
+
+#define LOAD(dst, src, field) { .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = dst, .src_reg = src, .off = offsetof(struct __sk_buff, field) }
+#define MOVE(dst, src) { .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = dst, .src_reg = src }
+#define SET(dst, value) { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = dst, .imm = value }
+#define AND(dst, value) { .code = BPF_ALU64 | BPF_AND | BPF_K, .dst_reg = dst, .imm = value }
+#define SKIP_UNLESS(reg, value, n) { .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = reg, .imm = value, .off = n }
+#define CALL(function) { .code = BPF_JMP | BPF_CALL, .imm = function }
+#define RETURN { .code = BPF_JMP | BPF_EXIT }
+
+static int load(const struct bpf_insn *code, gsize n, GError **err)
+{
+    union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_SCHED_CLS, .insns = (guint64) (gsize) code, .insn_cnt = (guint32) n,
+                            .license = (guint64) (gsize) "GPL" };
+    int fd = (int) syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
+    if (fd < 0)
+        nv_fail_errno(err, errno == EPERM || errno == ENOSYS ? NV_ERR_HOST_FAULT : NV_ERR_AGENT, "a trunk's program is refused by the kernel");
+    return fd;
+}
+
+/* At the parent's tap: frames with the tag lose it and go to the subport; all others go on. */
+static int untag_program(int vlan, int to, GError **err)
+{
+    const struct bpf_insn code[] = {
+        MOVE(BPF_REG_6, BPF_REG_1),
+        LOAD(BPF_REG_0, BPF_REG_6, vlan_present),
+        SKIP_UNLESS(BPF_REG_0, 1, 11),
+        LOAD(BPF_REG_0, BPF_REG_6, vlan_proto),
+        SKIP_UNLESS(BPF_REG_0, g_htons(ETH_P_8021Q), 9),
+        LOAD(BPF_REG_0, BPF_REG_6, vlan_tci),
+        AND(BPF_REG_0, 0xfff),
+        SKIP_UNLESS(BPF_REG_0, vlan, 6),
+        MOVE(BPF_REG_1, BPF_REG_6),
+        CALL(BPF_FUNC_skb_vlan_pop),
+        SET(BPF_REG_1, to),
+        SET(BPF_REG_2, 0),
+        CALL(BPF_FUNC_redirect),
+        RETURN,
+        SET(BPF_REG_0, TC_ACT_UNSPEC),
+        RETURN,
+    };
+    return load(code, G_N_ELEMENTS(code), err);
+}
+
+/* At the subport's end: everything gets the tag and goes to the guest. */
+static int tag_program(int vlan, int to, GError **err)
+{
+    const struct bpf_insn code[] = {
+        SET(BPF_REG_2, g_htons(ETH_P_8021Q)),
+        SET(BPF_REG_3, vlan),
+        CALL(BPF_FUNC_skb_vlan_push),
+        SET(BPF_REG_1, to),
+        SET(BPF_REG_2, 0),
+        CALL(BPF_FUNC_redirect),
+        RETURN,
+    };
+    return load(code, G_N_ELEMENTS(code), err);
+}
+
+/* --- where they are --- */
+
+/* A program's name tells all that it does. */
+static char *program_name(const char *owner, int vlan, int to)
+{
+    return g_strdup_printf("%s.%d.%d", owner, vlan, to);
+}
+
+typedef struct Found { const char *prefix; GArray *handles; GPtrArray *names; } Found;
+
+static void found_one(struct nlmsghdr *nlh, void *data)
+{
+    const Found *f = data;
+    const struct tcmsg *head = nlmsg_data(nlh);
+    struct nlattr *tb[TCA_MAX + 1] = { 0 }, *bpf[TCA_BPF_MAX + 1] = { 0 };
+    if (nlh->nlmsg_type != RTM_NEWTFILTER || nlmsg_parse(nlh, sizeof *head, tb, TCA_MAX, NULL) < 0 || !tb[TCA_KIND] ||
+        strcmp(nla_get_string(tb[TCA_KIND]), "bpf") != 0 || !tb[TCA_OPTIONS] || nla_parse_nested(bpf, TCA_BPF_MAX, tb[TCA_OPTIONS], NULL) < 0 ||
+        !bpf[TCA_BPF_NAME] || !g_str_has_prefix(nla_get_string(bpf[TCA_BPF_NAME]), f->prefix))
+        return;
+    g_array_append_val(f->handles, head->tcm_handle);
+    g_ptr_array_add(f->names, g_strdup(nla_get_string(bpf[TCA_BPF_NAME])));
+}
+
+static void found_done(Found *f)
+{
+    g_array_unref(f->handles);
+    g_ptr_array_unref(f->names);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Found, found_done)
+
+/* Programs at an interface whose name begins with prefix. */
+static Found find(int index, const char *prefix)
+{
+    Found f = { prefix, g_array_new(FALSE, FALSE, sizeof(guint32)), g_ptr_array_new_with_free_func(g_free) };
+    Msg *msg = link_tc_msg(RTM_GETTFILTER, 0, index, 0, LINK_INGRESS);
+    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    link_dump(msg, found_one, &f, NULL);
+    return f;
+}
+
+static bool is_there(int index, const char *name)
+{
+    g_auto(Found) f = find(index, name);
+    for (guint i = 0; i < f.names->len; i++)
+        if (strcmp(f.names->pdata[i], name) == 0)
+            return true;
+    return false;
+}
+
+static Msg *filter_msg(int type, int flags, int index, guint32 handle)
+{
+    Msg *msg = link_tc_msg(type, flags, index, handle, LINK_INGRESS);
+    ((struct tcmsg *) nlmsg_data(nlmsg_hdr(msg)))->tcm_info = TC_H_MAKE(LINK_TAGS_FIRST << 16, g_htons(ETH_P_ALL));
+    nla_put_string(msg, TCA_KIND, "bpf");
+    return msg;
+}
+
+static bool attach(const char *link, int index, guint32 handle, const char *name, int program, GError **err)
+{
+    if (program < 0)
+        return false;
+    Msg *msg = filter_msg(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, index, handle);
+    struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS);
+    nla_put_u32(msg, TCA_BPF_FD, (guint32) program);
+    nla_put_string(msg, TCA_BPF_NAME, name);
+    nla_put_u32(msg, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+    nla_nest_end(msg, options);
+    bool ok = link_talk(msg, "trunk at", link, NULL, err);
+    close(program);
+    return ok;
+}
+
+/* Programs of the owner but the one to keep (NULL: none). */
+static bool detach(const char *link, int index, const char *owner, const char *keep, GError **err)
+{
+    static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_INVAL, 0 };
+    g_autofree char *prefix = g_strconcat(owner, ".", NULL);
+    g_auto(Found) f = find(index, prefix);
+    for (guint i = 0; i < f.names->len; i++)
+        if (g_strcmp0(f.names->pdata[i], keep) != 0
+            && !link_talk(filter_msg(RTM_DELTFILTER, 0, index, g_array_index(f.handles, guint32, i)), "trunk at", link, gone, err))
+            return false;
+    return true;
+}
+
+bool link_tag_ensure(const char *tap, const char *inner, const char *owner, int vlan, GError **err)
+{
+    LinkInfo t, s;
+    if (!link_need(tap, &t, err) || !link_need(inner, &s, err))
+        return false;
+    g_autofree char *off = program_name(owner, vlan, s.index), *on = program_name(owner, vlan, t.index);
+    if (!link_ingress_ensure(tap, t.index, err) || !link_ingress_ensure(inner, s.index, err) || !detach(tap, t.index, owner, off, err))
+        return false;
+    return (is_there(t.index, off) || attach(tap, t.index, (guint32) vlan, off, untag_program(vlan, s.index, err), err))
+        && (is_there(s.index, on) || attach(inner, s.index, 1, on, tag_program(vlan, t.index, err), err));
+}
+
+bool link_tag_absent(const char *owner, GError **err)
+{
+    g_autoptr(GArray) list = link_list("nvt", err);
+    g_autoptr(GHashTable) links = list ? g_hash_table_new(g_str_hash, g_str_equal) : NULL;
+    for (guint i = 0; list && i < list->len; i++) {
+        LinkInfo *info = &g_array_index(list, LinkInfo, i);
+        g_hash_table_insert(links, info->name, info);
+    }
+    if (!links || !link_shapers(links, err))
+        return false;
+    for (guint i = 0; i < list->len; i++) {
+        const LinkInfo *info = &g_array_index(list, LinkInfo, i);
+        if (info->diverts && (!detach(info->name, info->index, owner, NULL, err) || !link_ingress_idle(info->name, info->index, err)))
+            return false;
+    }
+    return true;
+}
+
+bool link_tagged(int tap, int inner, const char *owner, int vlan)
+{
+    g_autofree char *off = program_name(owner, vlan, inner), *on = program_name(owner, vlan, tap);
+    return is_there(tap, off) && is_there(inner, on);
+}
