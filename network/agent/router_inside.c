@@ -80,6 +80,39 @@ static bool is_gone(const Tracked *t, const void *data)
     return !router_spec_source(r, &source) || !same(source, back->destination) || !(r->snat || dnat);
 }
 
+bool router_inside_forget(const RouterSpec *r, GError **err)
+{
+    return conntrack_purge(is_gone, r, err);
+}
+
+static bool has_forwarding(const RouterSpec *r, const RouterForwarding *f)
+{
+    for (guint i = 0; r->gateway && i < r->forwardings->len; i++) {
+        const RouterForwarding *other = &g_array_index(r->forwardings, RouterForwarding, i);
+        if (same(f->external, other->external) && same(f->internal, other->internal) && f->udp == other->udp &&
+            f->external_first == other->external_first && f->external_last == other->external_last && f->internal_first == other->internal_first)
+            return true;
+    }
+    return false;
+}
+
+bool router_inside_must_forget(const RouterSpec *old, const RouterSpec *r)
+{
+    Ip before = { 0 }, now = { 0 };
+    if (!old)
+        return true;
+    router_spec_source(old, &before);
+    router_spec_source(r, &now);
+    bool must = !same(before, now) || old->snat != r->snat;
+    for (guint i = 0; !must && old->gateway && i < old->floating->len; i++) {
+        const RouterFloating *f = &g_array_index(old->floating, RouterFloating, i);
+        must = !is_floating(r, f->external, f->fixed);
+    }
+    for (guint i = 0; !must && old->gateway && i < old->forwardings->len; i++)
+        must = !has_forwarding(r, &g_array_index(old->forwardings, RouterForwarding, i));
+    return must;
+}
+
 /* --- links --- */
 
 static bool settle_port(const RouterSpec *r, const RouterPort *p, bool again, GError **err)
@@ -123,5 +156,5 @@ bool router_inside_settle(const RouterSpec *r, bool again, GError **err)
     /* A next hop that nobody can reach makes its own route useless, and nothing else. */
     if (r->up && !link_routes(routes, &why))
         log_warn("router.no_route", "router", r->id, "error", why->message, NULL);
-    return ra_ensure(r, err) && conntrack_purge(is_gone, r, err);
+    return ra_ensure(r, err);
 }

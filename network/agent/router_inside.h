@@ -6,6 +6,9 @@
 bool router_inside_prepare(GError **err);
 /* LinkInfo of the router's links. */
 GArray *router_inside_links(GError **err);
-/* Addresses, routes and advertisements as the spec says, on links that are there; neighbours are told of new addresses (again: of all),
- * and connections whose translation is not the spec's are forgotten. */
+/* Addresses, routes and advertisements as the spec says, on links that are there; neighbours are told of new addresses (again: of all). */
 bool router_inside_settle(const RouterSpec *r, bool again, GError **err);
+/* Connections whose translation is not the spec's are forgotten; after the rules are in force. */
+bool router_inside_forget(const RouterSpec *r, GError **err);
+/* Some connection of old (NULL: not known) may be translated as r does not. */
+bool router_inside_must_forget(const RouterSpec *old, const RouterSpec *r);

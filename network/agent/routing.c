@@ -21,6 +21,7 @@ typedef struct Router {
     guint64 inode;                   /* of the namespace it is in force in */
     bool failed;                     /* it could not be made complete */
     bool changed;                    /* something in the namespace was changed, perhaps by us: look inside */
+    bool unforgotten;                /* connections are still to be forgotten */
     bool again;                      /* addresses are announced once more at the next look */
 } Router;
 
@@ -56,8 +57,8 @@ static bool bridges_are_there(const RouterSpec *r, GError **err)
     return true;
 }
 
-/* data: a GArray * that gets the LinkInfo of the links there, or NULL where nothing has to be prepared. */
-typedef struct Inside { const char *n; guint64 inode; bool fresh, again; const RouterSpec *spec; GArray *links; } Inside;
+/* What is to be done inside; links gets the LinkInfo of those that are there. */
+typedef struct Inside { const char *n; guint64 inode; bool fresh, again, forget; const RouterSpec *spec; GArray *links; } Inside;
 
 static bool enter(void *data, GError **err)
 {
@@ -71,7 +72,7 @@ static bool enter(void *data, GError **err)
 static bool settle_inside(void *data, GError **err)
 {
     const Inside *in = data;
-    return router_inside_settle(in->spec, in->again, err);
+    return (!in->forget || router_inside_forget(in->spec, err)) && router_inside_settle(in->spec, in->again, err);
 }
 
 static bool rules_ensure(Router *s, const RouterSpec *r, guint64 inode, GError **err)
@@ -150,8 +151,11 @@ static bool settle(Router *s, const RouterSpec *r, GError **err)
         return false;
     Inside in = { .n = r->n.s, .inode = netns_inode(r->netns.s), .spec = r, .again = s->again };
     in.fresh = in.inode != s->inode;
-    if (in.fresh)
-        ra_reduce(r->n.s, NULL);
+    /* An attempt that failed may have been before this step. */
+    in.forget = in.fresh || s->unforgotten || router_inside_must_forget(s->spec, r);
+    s->unforgotten = in.forget;
+    /* Guests are told while the link is there. */
+    ra_reduce(r->n.s, in.fresh ? NULL : r);
     bool ok = netns_run(r->netns.s, enter, &in, err) && rules_ensure(s, r, in.inode, err) && fault_point("net.router_rules_done", err) &&
               strays_absent(s->spec, r, in.links, err);
     if (ok)
@@ -159,6 +163,8 @@ static bool settle(Router *s, const RouterSpec *r, GError **err)
     for (guint i = 0; ok && i < r->ports->len; i++)
         ok = link_ensure(r, r->ports->pdata[i], in.links, err);
     ok = ok && netns_run(r->netns.s, settle_inside, &in, err);
+    if (ok)
+        s->unforgotten = false;
     if (in.links)
         g_array_unref(in.links);
     s->failed = !ok;
