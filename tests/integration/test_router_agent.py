@@ -241,7 +241,7 @@ class Routing(Case):
 class Translation(Case):
     def test_way_out_is_translated(self):
         ext, net = self.outside(), self.network(2)
-        p, g = self.guest(11, net, "10.0.0.11", pairs=["10.0.9.9"])
+        p, g = self.guest(11, net, "10.0.0.11", security=False)
         r = self.ensure(Router(1).interface(net, "10.0.0.1/24").external(ext, "172.24.4.5/24"))
         self.who(None)
         until("the way out", 5, lambda: g.pings(OUTSIDE))
@@ -316,6 +316,14 @@ class Translation(Case):
         time.sleep(0.7)
         self.assertLessEqual(moved(), n)
         self.assertGreater(stays(), m)
+        # To another guest of the same router.
+        a.float("172.24.4.8", "10.0.0.11")
+        self.ensure(a)
+        time.sleep(0.3)
+        m = stays()
+        self.assertTrue(self.outside_pings("172.24.4.8"))
+        time.sleep(0.7)
+        self.assertLessEqual(stays(), m)
 
     def test_port_forwardings(self):
         ext, net = self.outside(), self.network(2)
