@@ -16,6 +16,7 @@ static void attempt_clear(Attempt *a)
 {
     json_decref(a->methods);
     g_free(a->user_id);
+    g_free(a->proved_id);
     g_free(a->parent_audit_id);
     g_free(a->app_credential_id);
     g_free(a->trust_id);
@@ -46,12 +47,16 @@ const char *auth_string(const json_t *in, const char *key, const char *where, GE
     return json_string_value(v);
 }
 
-bool attempt_user(Attempt *a, const char *user_id, GError **err)
+bool attempt_user(Attempt *a, const char *user_id, gint64 generation, GError **err)
 {
-    if (a->user_id && strcmp(a->user_id, user_id) != 0)
+    if ((a->user_id && strcmp(a->user_id, user_id) != 0) || (generation >= 0 && a->proved_id && generation != a->proved_generation))
         return auth_refuse(err);
     if (!a->user_id)
         a->user_id = g_strdup(user_id);
+    if (generation >= 0 && !a->proved_id) {
+        a->proved_id = g_strdup(user_id);
+        a->proved_generation = generation;
+    }
     return true;
 }
 
@@ -146,9 +151,13 @@ static bool check_bound(const Attempt *a, GError **err)
 
 static bool reply_token(Call *c, const Login *l, int status, GError **err)
 {
-    JsonW w = call_begin(c, status);
+    const char *text = login_text(c->db, l, !call_query(c, "nocatalog"), err);
+    if (!text)
+        return false;
+    call_begin(c, status);
     call_header(c, "Vary", "X-Auth-Token");
-    return token_render(c->db, l, !call_query(c, "nocatalog"), &w, err);
+    g_string_append(c->out, text);
+    return true;
 }
 
 bool check_backoff(Call *c, GError **err)
@@ -183,7 +192,7 @@ bool auth_token_create(Call *c, GError **err)
         return false;
     Grant grant = { .user_id = a.user_id, .project_id = a.project_id, .domain_id = a.domain_id, .system = a.system, .methods = a.methods,
                     .parent_audit_id = a.parent_audit_id, .expires_at = a.expires_at, .app_credential_id = a.app_credential_id,
-                    .trust_id = a.trust_id };
+                    .trust_id = a.trust_id, .proved_id = a.proved_id, .proved_generation = a.proved_generation };
     g_autoptr(Login) l = token_issue(c->db, &grant, &token, err);
     if (!l)
         return false;

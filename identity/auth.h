@@ -8,6 +8,8 @@ typedef struct Attempt {
     const json_t *scope;             /* auth.scope, or NULL */
     /* established by the methods */
     char *user_id;
+    char *proved_id;                 /* the user whose password or token was shown, and */
+    gint64 proved_generation;        /* the password_generation it was good for */
     json_t *methods;                 /* those that succeeded, and those of the token given */
     gint64 expires_at;               /* upper bound for the new token, 0: none */
     char *parent_audit_id, *app_credential_id, *trust_id;
@@ -25,8 +27,9 @@ AuthMethod auth_by_password, auth_by_token, auth_by_app_credential, auth_by_totp
 enum { TOTP_CODE = 12 };
 bool totp_code(const char *secret, gint64 step, char ret_code[TOTP_CODE]);
 
-/* All methods of one attempt must mean the same user. */
-bool attempt_user(Attempt *a, const char *user_id, GError **err);
+/* All methods of one attempt must mean the same user.  generation: his password_generation when the proof was read, -1: the proof does
+ * not depend on it.  A token is only made while it still holds: a password that is changed meanwhile makes none. */
+bool attempt_user(Attempt *a, const char *user_id, gint64 generation, GError **err);
 /* An unsuccessful guess: counts against the address and fails. */
 bool attempt_wrong(Attempt *a, GError **err);
 /* "user" of a method's part ({"id"} or {"name", "domain"}) → one row of login_user, or null for unknown. NULL only with err. */

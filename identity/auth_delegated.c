@@ -29,7 +29,7 @@ bool auth_by_app_credential(Attempt *a, const json_t *given, GError **err)
         return false;
     if (!match)
         return attempt_wrong(a, err);
-    if (!attempt_user(a, json_get_str(row, "user_id"), err))
+    if (!attempt_user(a, json_get_str(row, "user_id"), -1, err))
         return false;
     a->app_credential_id = g_strdup(json_get_str(row, "id"));
     a->bound_project_id = g_strdup(json_get_str(row, "project_id"));

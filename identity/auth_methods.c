@@ -23,7 +23,7 @@ bool auth_by_password(Attempt *a, const json_t *given, GError **err)
     gint64 expires = json_get_int(row, "password_expires_at", 0);
     if (expires && expires <= clock_wall_us())
         return nv_fail(err, NV_ERR_UNAUTHORIZED, "The password is expired and needs to be changed for user: %s.", json_get_str(row, "id"));
-    return attempt_user(a, json_get_str(row, "id"), err);
+    return attempt_user(a, json_get_str(row, "id"), json_get_int(row, "password_generation", 0), err);
 }
 
 static void add_methods(Attempt *a, const char *text)
@@ -50,7 +50,7 @@ bool auth_by_token(Attempt *a, const json_t *given, GError **err)
         g_propagate_error(err, g_steal_pointer(&why));
         return false;
     }
-    if (!attempt_user(a, login_fact(l, "user_id"), err))
+    if (!attempt_user(a, login_fact(l, "user_id"), login_time(l, "password_generation"), err))
         return false;
     if (login_fact(l, "trust_id"))
         return nv_fail(err, NV_ERR_FORBIDDEN, "A token made with a trust cannot be exchanged for another.");

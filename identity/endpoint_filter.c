@@ -76,7 +76,10 @@ bool filter_add(Call *c, GError **err)
 {
     Relation r = relation_of(c);
     g_auto(Txn) txn = txn_begin(c->db, err);
-    return txn.db && ends_exist(c, &r, err) && db_exec(c->db, err, r.insert, "ss", r.thing_id, r.project_id) && txn_commit(&txn, err)
+    if (!txn.db || !ends_exist(c, &r, err) || !db_exec(c->db, err, r.insert, "ss", r.thing_id, r.project_id))
+        return false;
+    identity_changed();                          /* the catalog is shown with tokens */
+    return txn_commit(&txn, err)
         && call_reply_empty(c, 204);
 }
 
@@ -91,6 +94,7 @@ bool filter_remove(Call *c, GError **err)
     g_auto(Txn) txn = txn_begin(c->db, err);
     if (!txn.db || !ends_exist(c, &r, err) || !db_exec(c->db, err, r.remove, "ss", r.thing_id, r.project_id))
         return false;
+    identity_changed();
     return (db_changes(c->db) || not_there(&r, err)) && txn_commit(&txn, err) && call_reply_empty(c, 204);
 }
 

@@ -22,7 +22,8 @@ bool identity_allows(const Ctx *ctx, Rule rule, GError **err);
 /* A rule's name and what it means, for documents; NULL past the last. */
 const char *identity_rule_name(Rule rule);
 const char *identity_rule_help(Rule rule);
-/* What the access rules of an application credential leave of the API; path with the service's prefix.  NV_ERR_FORBIDDEN. */
+/* What the access rules of an application credential leave of the API; path with the service's prefix.  NV_ERR_UNAUTHORIZED, as
+ * keystonemiddleware answers. */
 bool identity_permits(const Ctx *ctx, const char *service_type, const char *method, const char *path, GError **err);
 
 /* What a domain removes, in the transaction, when a project that owns nothing any more is deleted.  Registered before any thread starts. */

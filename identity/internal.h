@@ -146,6 +146,8 @@ typedef struct Grant {
     const char *parent_audit_id;                 /* audit chain of the token it was made from, or NULL */
     gint64 expires_at;                           /* upper bound, 0: none */
     const char *app_credential_id, *trust_id;
+    const char *proved_id;                       /* whose password or token was shown, NULL: nobody's; no token once his generation has moved on */
+    gint64 proved_generation;
 } Grant;
 /* Makes a token if the user may have it as asked.  NV_ERR_UNAUTHORIZED if not.  ret_token: its text, the caller frees. */
 Login *token_issue(Db *db, const Grant *grant, char **ret_token, GError **err);
@@ -162,6 +164,8 @@ const json_t *login_roles(const Login *login);
 const json_t *login_rules(const Login *login);
 /* The caller's own login; NULL: anonymous. */
 const Login *login_of(const Ctx *ctx);
+/* The text {"token": {…}}, written at the first call and kept with the login; borrowed from it. */
+const char *login_text(Db *db, const Login *login, bool catalog, GError **err);
 /* Writes {"token": {…}} */
 bool token_render(Db *db, const Login *login, bool catalog, JsonW *w, GError **err);
 /* Writes the array of services with their endpoints as project and user see them. */

@@ -76,7 +76,7 @@ bool receipt_take(Attempt *a, GError **err)
         return auth_refuse(err);
     json_array_foreach(json_object_get(facts, "methods"), i, m)
         json_array_append(a->methods, m);
-    return attempt_user(a, json_get_str(facts, "user_id"), err);
+    return attempt_user(a, json_get_str(facts, "user_id"), json_get_int(facts, "generation", 0), err);
 }
 
 static bool contains(const json_t *list, const char *name)

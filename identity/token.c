@@ -17,6 +17,7 @@ struct Login {
     json_t *facts, *roles;
     json_t *rules;                   /* access rules; NULL: everything is allowed */
     const char **role_names;         /* borrowed from roles; NULL-terminated */
+    char *text[2];                   /* as shown without and with the catalog, once somebody has asked; atomic */
     Ctx who;                         /* the identity part, borrowed from facts: looked up once, used by every request */
 };
 
@@ -44,6 +45,8 @@ void identity_login_free(Login *l)
     json_decref(l->roles);
     json_decref(l->rules);
     g_free(l->role_names);
+    g_free(l->text[0]);
+    g_free(l->text[1]);
     g_free(l);
 }
 
@@ -68,6 +71,24 @@ const char *login_fact(const Login *l, const char *name)
 gint64 login_time(const Login *l, const char *name)
 {
     return json_get_int(l->facts, name, 0);
+}
+
+const char *login_text(Db *db, const Login *login, bool catalog, GError **err)
+{
+    Login *l = (Login *) login;
+    char *none = NULL, *text = __atomic_load_n(&l->text[catalog], __ATOMIC_ACQUIRE);
+    if (text)
+        return text;
+    g_autoptr(GString) out = g_string_sized_new(4096);
+    JsonW w = JSONW(out);
+    if (!token_render(db, l, catalog, &w, err))
+        return NULL;
+    /* Read no earlier than the login's own facts: a change of the catalog after that ends the login in the cache, too. */
+    text = g_string_free(g_steal_pointer(&out), FALSE);
+    if (__atomic_compare_exchange_n(&l->text[catalog], &none, text, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return text;
+    g_free(text);
+    return none;
 }
 
 const json_t *login_roles(const Login *l)
@@ -124,6 +145,7 @@ static void take_roles(Login *l, json_t *roles)
 /* Reads what the token with this hash stands for now.  NULL with NV_ERR_UNAUTHORIZED if it does not stand for anything. */
 static Login *evaluate(Db *db, const char *hash, GError **err)
 {
+    /* Before the first read: where the request has a snapshot, nothing may have been read from it yet. */
     guint64 seen = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
     g_autoptr(json_t) rows = db_query(db, err, "token_facts", "s", hash);
     if (!rows)
@@ -241,8 +263,8 @@ static bool insert(Db *db, const Grant *g, const char *hash, GError **err)
     if (g->expires_at && g->expires_at < expires)
         expires = g->expires_at;
     return db_exec(db, err, "token_purge", "i", now - 60 * G_USEC_PER_SEC)
-        && db_exec(db, err, "token_insert", "ssssisssssii", hash, g->user_id, g->project_id, g->domain_id, (gint64) g->system, methods,
-                   audit, g->parent_audit_id, g->app_credential_id, g->trust_id, now, expires);
+        && db_exec(db, err, "token_insert", "ssssisssssiisi", hash, g->user_id, g->project_id, g->domain_id, (gint64) g->system, methods,
+                   audit, g->parent_audit_id, g->app_credential_id, g->trust_id, now, expires, g->proved_id, g->proved_generation);
 }
 
 /* The row is written first and read back by the same rules as every later use: what could not be used is never handed out. */

@@ -171,7 +171,9 @@ bool user_password(Call *c, GError **err)
     if (!check_backoff(c, err))
         return false;
     g_autoptr(User) u = (User *) row_get(c->db, &user_resource, c->params[0], NULL);
-    if (!password_verify(u && u->enabled ? u->password_hash : NULL, old, &match, err))
+    g_autoptr(json_t) rows = db_query(c->db, err, "login_user", "ssss", c->params[0], NULL, NULL, NULL);
+    bool enabled = u && json_get_int(json_array_get(rows, 0), "enabled", 0);          /* and his domain */
+    if (!rows || !password_verify(enabled ? u->password_hash : NULL, old, &match, err))
         return false;
     if (!match) {
         backoff_failed(c->client);
@@ -185,8 +187,14 @@ bool user_password(Call *c, GError **err)
     g_autoptr(json_t) plain = json_make("s", "password", password), body = NULL;
     if (!check_own_change(c, u, password, err) || !(body = hashed_body(plain, err)))
         return false;
+    g_auto(Txn) txn = txn_begin(c->db, err);
+    g_autoptr(User) now = txn.db ? (User *) row_get(c->db, &user_resource, u->id, err) : NULL;
+    if (!now)
+        return false;
+    if (now->password_generation != u->password_generation)         /* reset or disabled while this one was being hashed */
+        return auth_refuse(err);
     g_autoptr(Row) row = update_row(&as_system, &user_resource, u->id, body, err);
-    return row && call_reply_empty(c, 204);
+    return row && txn_commit(&txn, err) && call_reply_empty(c, 204);
 }
 
 /* The user himself, and whoever may read his domain's users. */

@@ -24,7 +24,7 @@ SELECT id FROM domain WHERE name = ?1;
 
 -- What a token stands for now.  No row: unknown, or something it rests on no longer holds.
 -- :name token_facts
-SELECT t.hash, t.methods, t.audit_id, t.parent_audit_id, t.issued_at, t.expires_at, t.system, t.app_credential_id, t.trust_id,
+SELECT t.hash, t.methods, t.audit_id, t.parent_audit_id, t.issued_at, t.expires_at, t.system, t.app_credential_id, t.trust_id, t.password_generation,
        ac.name AS app_credential_name, ac.unrestricted, ac.limited,
        tr.trustor_user_id, tr.trustee_user_id, tr.impersonation, ifnull(tr.trustor_user_id, u.id) AS role_user_id,
        u.id AS user_id, u.name AS user_name, u.domain_id AS user_domain_id, ud.name AS user_domain_name, u.password_expires_at,
@@ -42,10 +42,14 @@ WHERE t.hash = ?1 AND (t.project_id IS NULL OR pd.id IS NOT NULL) AND (t.domain_
   AND (tr.id IS NULL OR 2 = (SELECT count(*) FROM user x JOIN domain xd ON xd.id = x.domain_id AND xd.enabled = 1
                              WHERE x.enabled = 1 AND x.id IN (tr.trustor_user_id, tr.trustee_user_id)));
 
+-- No row when the password of ?13 has changed since it was shown (?14), or what the token would rest on is gone.
 -- :name token_insert
 INSERT INTO token (hash, user_id, project_id, domain_id, system, methods, audit_id, parent_audit_id, password_generation,
                    app_credential_id, trust_id, issued_at, expires_at)
-SELECT ?1, u.id, ?3, ?4, ?5, ?6, ?7, ?8, u.password_generation, ?9, ?10, ?11, ?12 FROM user u WHERE u.id = ?2;
+SELECT ?1, u.id, ?3, ?4, ?5, ?6, ?7, ?8, u.password_generation, ?9, ?10, ?11, ?12 FROM user u
+WHERE u.id = ?2 AND (?13 IS NULL OR EXISTS (SELECT 1 FROM user WHERE id = ?13 AND password_generation = ?14))
+  AND (?3 IS NULL OR EXISTS (SELECT 1 FROM project WHERE id = ?3)) AND (?4 IS NULL OR EXISTS (SELECT 1 FROM domain WHERE id = ?4))
+  AND (?9 IS NULL OR EXISTS (SELECT 1 FROM app_credential WHERE id = ?9)) AND (?10 IS NULL OR EXISTS (SELECT 1 FROM trust WHERE id = ?10));
 
 -- :name token_delete
 DELETE FROM token WHERE hash = ?1;
@@ -53,8 +57,9 @@ DELETE FROM token WHERE hash = ?1;
 -- :name token_purge
 DELETE FROM token WHERE hash IN (SELECT hash FROM token WHERE expires_at < ?1 LIMIT 200);
 
+-- His own, and those made with trusts that he gave or was given.
 -- :name tokens_delete_user
-DELETE FROM token WHERE user_id = ?1;
+DELETE FROM token WHERE user_id = ?1 OR trust_id IN (SELECT id FROM trust WHERE trustor_user_id = ?1 OR trustee_user_id = ?1);
 
 -- :name tokens_delete_project
 DELETE FROM token WHERE project_id = ?1;

@@ -571,6 +571,10 @@ class ApplicationCredentials(unittest.TestCase):
         self.assertEqual(demo.get(self.path).status, 403)
         free = with_token(self.login(self.make(unrestricted=True)))
         self.assertEqual(free.post(self.path, {"application_credential": {"name": "z"}}).status, 201)
+        # With access rules it could make itself another without them.
+        rule = {"service": "identity", "method": "POST", "path": "/v3/users/*/application_credentials"}
+        bent = with_token(self.login(self.make(unrestricted=True, access_rules=[rule])))
+        self.assertEqual(bent.post(self.path, {"application_credential": {"name": "w"}}).status, 403)
 
     def test_it_is_never_more_than_its_user(self):
         ac = self.make()
@@ -596,8 +600,10 @@ class ApplicationCredentials(unittest.TestCase):
         self.assertEqual(c.get("/image/v2/images").status, 200)
         self.assertEqual(c.get("%s/users/%s/projects" % (V3, self.t.user_id)).status, 200)
         for path in ("/image/v2/images/" + str(uuid.uuid4()), V3 + "/auth/projects", "/image/v2/schemas/image"):
-            self.assertEqual(c.get(path).status, 403, path)
-        self.assertEqual(c.post("/image/v2/images", {"name": "x"}).status, 403)
+            self.assertEqual(c.get(path).status, 401, path)
+        self.assertEqual(c.post("/image/v2/images", {"name": "x"}).status, 401)
+        shown = c.get(V3 + "/auth/tokens", headers={"X-Subject-Token": c.token})                # its own token is always to be seen
+        self.assertEqual((shown.status, len(shown.json["token"]["application_credential"]["access_rules"])), (200, 2))
         rules = self.t.get("%s/users/%s/access_rules" % (V3, self.t.user_id)).json["access_rules"]
         self.assertEqual(len(rules), 2)
         one = "%s/users/%s/access_rules/%s" % (V3, self.t.user_id, rules[0]["id"])
@@ -627,9 +633,9 @@ class ApplicationCredentials(unittest.TestCase):
             self.assertEqual(r.status, 202, r)
             server = "/compute/v2.1/servers/" + r.json["server"]["id"]
             c.wait(lambda: robot.get(server).json["server"]["status"] == "ACTIVE", what="the server")
-            self.assertEqual(robot.delete(server).status, 403)
-            self.assertEqual(robot.get("/compute/v2.1/servers").status, 403)
-            self.assertEqual(robot.post("/network/v2.0/networks", {"network": {"name": "x"}}).status, 403)
+            self.assertEqual(robot.delete(server).status, 401)
+            self.assertEqual(robot.get("/compute/v2.1/servers").status, 401)
+            self.assertEqual(robot.post("/network/v2.0/networks", {"network": {"name": "x"}}).status, 401)
             self.assertEqual(t.delete(server).status, 204)
             c.wait(lambda: t.get(server).status == 404, what="its end")
         finally:
