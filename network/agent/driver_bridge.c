@@ -3,6 +3,7 @@
 #include "core/proc.h"
 #include "network/agent/driver.h"
 #include "network/agent/rules.h"
+#include "network/agent/segment.h"
 #include <string.h>
 #include <unistd.h>
 
@@ -94,6 +95,10 @@ const NetDriver driver_bridge = {
     .bridge_absent = link_absent,
     .link_join = link_join,
     .port_join = port_join,
+    .segment_ensure = segment_ensure,
+    .segment_absent = segment_absent,
+    .segment_complete = segment_complete,
+    .segment_entries = segment_entries,
     .link_leave = link_leave,
     .masters = masters,
     .look = look,
