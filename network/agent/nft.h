@@ -5,7 +5,8 @@
  * table inet nuvolet: stateful security groups on those marks (bridged IP packets pass it through br_netfilter): egress in prerouting,
  *   ingress in forward; packets that the host routes or sends itself get the mark by bridge and destination address instead.
  * Frames from other hosts (nvx) are held to what the rows say of those hosts' ports, and the hosts' own packets to their addresses; those of
- * a physical network (uplinks) are whose they are.  A port is entries of sets and maps only, so that a thousand of them cost one a small transaction.  Chains: eg_, in_ (one pair for each
+ * a physical network (uplinks) are whose they are.
+ * A port is entries of sets and maps only, so that a thousand of them cost one a small transaction.  Chains: eg_, in_ (one pair for each
  * combination of groups that a port has), ge_, gi_ (a group); sets g4_, g6_ (a group's members). */
 #pragma once
 #include "network/agent/spec.h"

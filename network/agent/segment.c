@@ -200,7 +200,8 @@ static bool others_absent(const NetworkSpec *n, GError **err)
     const SegmentType type = n->segment.type;
     g_autoptr(GArray) none = g_array_new(FALSE, FALSE, sizeof(LinkNeighbour));
     LinkInfo info;
-    if (type != SEGMENT_VXLAN && link_get(id_vxlan(n->id).s, &info, NULL) && (!link_neighbours(n->bridge.s, none, err) || !link_absent(info.name, err)))
+    if (type != SEGMENT_VXLAN && link_get(id_vxlan(n->id).s, &info, NULL) &&
+        (!link_neighbours(n->bridge.s, none, err) || !link_absent(info.name, err)))
         return false;
     return (type == SEGMENT_VLAN || link_absent(id_vlan(n->id).s, err)) && release_others(n, err);
 }

@@ -62,7 +62,7 @@ static bool physical_parse(const json_t *v, NetworkSpec *n, GError **err)
     if (s->type == SEGMENT_VLAN && (vlan < VLAN_FIRST || vlan > VLAN_LAST))
         return nv_fail(err, NV_ERR_INVALID, "vlan is out of range");
     if (!p || !*p->interface)
-        return nv_fail(err, NV_ERR_HOST_FAULT, "this host is not on the physical network %.64s: its configuration's network.physical names no interface",
+        return nv_fail(err, NV_ERR_HOST_FAULT, "this host is not on the physical network %.64s: network.physical names no interface for it",
                        name ? name : "?");
     s->vlan = (int) vlan;
     g_strlcpy(s->interface, p->interface, sizeof s->interface);
