@@ -68,7 +68,9 @@ static const Option options[] = {
     { "quota.backup_gigabytes",     OPT_INT, "1000", -1, 1000000000, "GiB of backups of a project." },
     { "quota.volume_groups",        OPT_INT, "10", -1, 1000000, "Volume groups of a project." },
 
-    { "network.driver",      OPT_STR, "bridge", 0, 0, "bridge: Linux bridges and nftables." },
+    { "network.driver",      OPT_STR, "bridge", 0, 0, "bridge: Linux bridges and nftables. openvswitch: flows of Open vSwitch, which runs already. Change it on an empty host only." },
+    { "network.ovs_datapath", OPT_STR, "system", 0, 0, "system: the kernel's datapath. netdev: the one in ovs-vswitchd, for kernels without the module." },
+    { "network.ovs_run",     OPT_STR, "/run/openvswitch", 0, 0, "Where the sockets of ovsdb-server and ovs-vswitchd are." },
     { "network.mtu",         OPT_INT, "1450", 68, 9216, "MTU of new networks: what VXLAN between hosts leaves of 1500. The public network has 1500." },
     { "network.tunnel_address", OPT_STR, "", 0, 0, "For an agent: the address of this host that VXLAN packets of other hosts come to, on an interface that guests do not reach. "
       "Empty: networks end at this host. Let UDP to network.vxlan_port through between the hosts." },

@@ -5,7 +5,7 @@
 
 const NetDriver *driver(void)
 {
-    static const NetDriver *const drivers[] = { &driver_bridge };
+    static const NetDriver *const drivers[] = { &driver_bridge, &driver_ovs };
     for (gsize i = 0; i < G_N_ELEMENTS(drivers); i++)
         if (strcmp(drivers[i]->name, conf_str("network.driver")) == 0)
             return drivers[i];

@@ -3,7 +3,6 @@
 #include "core/proc.h"
 #include "network/agent/driver.h"
 #include "network/agent/rules.h"
-#include "network/agent/segment.h"
 #include <string.h>
 #include <unistd.h>
 
@@ -75,6 +74,11 @@ static bool masters(GHashTable *links, GError **err)
     return true;                     /* the kernel told them */
 }
 
+static bool wants_plain(void)
+{
+    return false;
+}
+
 static void look(void)
 {
 }
@@ -95,11 +99,8 @@ const NetDriver driver_bridge = {
     .bridge_absent = link_absent,
     .link_join = link_join,
     .port_join = port_join,
-    .segment_ensure = segment_ensure,
-    .segment_absent = segment_absent,
-    .segment_complete = segment_complete,
-    .segment_entries = segment_entries,
     .link_leave = link_leave,
     .masters = masters,
+    .wants_plain = wants_plain,
     .look = look,
 };

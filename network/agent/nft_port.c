@@ -20,8 +20,7 @@ static bool is_covered(const PortSpec *p, guint i)
     return false;
 }
 
-/* All that the port may send from: its own MAC with its own addresses, then its allowed pairs, of one IP version. */
-static GArray *sources(const PortSpec *p, int version)
+GArray *nft_port_sources(const PortSpec *p, int version)
 {
     GArray *list = g_array_new(FALSE, TRUE, sizeof(Pair));
     Pair own = { 0 };
@@ -85,7 +84,7 @@ static char *target_text(Cidr c)
 
 static void add_sources(GArray *list, const PortSpec *p, int version)
 {
-    g_autoptr(GArray) from = sources(p, version);
+    g_autoptr(GArray) from = nft_port_sources(p, version);
     const char *tap = p->tap.s;
     for (guint i = 0; i < from->len; i++) {
         const Pair *s = &g_array_index(from, Pair, i);
@@ -106,7 +105,7 @@ static void add_sources(GArray *list, const PortSpec *p, int version)
 /* What lets the host find the port of a packet that it routes: single addresses only. */
 static void add_routed(GArray *list, const PortSpec *p, guint32 mark, int version)
 {
-    g_autoptr(GArray) from = sources(p, version);
+    g_autoptr(GArray) from = nft_port_sources(p, version);
     for (guint i = 0; i < from->len; i++) {
         const Pair *s = &g_array_index(from, Pair, i);
         char ip[50];
@@ -207,45 +206,15 @@ void nft_combo_absent_build(GString *out, const char *name)
     g_string_append_printf(out, "delete chain inet nuvolet in_%s\ndelete chain inet nuvolet eg_%s\n", name, name);
 }
 
-/* A port of another host: what it may send, as if the VXLAN device were its tap; and where it may come from. */
-static void add_peer(GArray *list, const Segment *s, const Peer *peer)
-{
-    const PortSpec *p = peer->port;
-    char ip[46];
-    ip_format(peer->remote, ip);
-    add(list, peer->remote.version == 4 ? SET_PEERS4 : SET_PEERS6, g_strdup_printf("%s . 0x%x", ip, s->vni), NULL);
-    if (peer->any) {
-        add(list, SET_OPEN, g_strdup_printf("\"%s\" . %s", p->tap.s, p->mac), NULL);
-        return;
-    }
-    add(list, SET_MACS, g_strdup_printf("\"%s\" . %s", p->tap.s, p->mac), NULL);
-    for (guint i = 0; i < p->pairs->len; i++)
-        add(list, SET_MACS, g_strdup_printf("\"%s\" . %s", p->tap.s, g_array_index(p->pairs, Pair, i).mac), NULL);
-    add_sources(list, p, 4);
-    add_sources(list, p, 6);
-}
-
-static void add_segment(GArray *list, const NetworkSpec *n)
-{
-    const Segment *s = &n->segment;
-    if (s->type == SEGMENT_VXLAN)
-        add(list, SET_VNIS, g_strdup_printf("0x%x", s->vni), NULL);
-    if (s->type == SEGMENT_FLAT || s->type == SEGMENT_VLAN)
-        add(list, SET_UPLINKS, g_strdup_printf("\"%s\"", s->link.s), NULL);
-    if ((s->type == SEGMENT_FLAT || s->type == SEGMENT_VLAN) && n->has_dhcp)
-        add(list, SET_SERVED, g_strdup_printf("\"%s\"", s->link.s), NULL);
-    for (guint i = 0; i < s->peers->len; i++)
-        add_peer(list, s, &g_array_index(s->peers, Peer, i));
-}
-
 GArray *nft_network_elements(const NetworkSpec *n)
 {
     GArray *list = elements_new();
-    add_segment(list, n);
     if (n->zone)
         add(list, MAP_ZONES, g_strdup_printf("\"%s\"", n->bridge.s), g_strdup_printf("%d", n->zone));
     if (n->host_addresses->len)
         add(list, SET_GATEWAYS, g_strdup_printf("\"%s\"", n->bridge.s), NULL);
+    if (n->switched)
+        add(list, SET_SWITCHED, g_strdup_printf("\"%s\"", n->bridge.s), NULL);
     for (guint i = 0; i < n->nat->len; i++) {
         Cidr c = g_array_index(n->nat, Cidr, i);
         char buf[50];

@@ -84,6 +84,8 @@ class Network:
 
 
 class Case(unittest.TestCase):
+    options = []                        # for another driver: test_net_ovs.py
+
     @classmethod
     def setUpClass(cls):
         sh("mkdir -p %s && chmod 711 %s" % (RUN, RUN))
@@ -96,7 +98,7 @@ class Case(unittest.TestCase):
     def start_agent(cls):
         if os.path.exists(RUN + "/agent.sock"):
             os.unlink(RUN + "/agent.sock")
-        cls.agent = subprocess.Popen([NUVOLET, "agent", "--set", "log.level=debug"], stderr=cls.log)
+        cls.agent = subprocess.Popen([NUVOLET, "agent", "--set", "log.level=debug", *cls.options], stderr=cls.log)
         until("the agent", 30, lambda: os.path.exists(RUN + "/agent.sock"))
 
     @classmethod
@@ -546,6 +548,9 @@ class Spoofing(Case):
             f["IPv4 of " + source] = ether(m, EVERYONE, 0x800, ip4(source, any4, 17, data))
         return f
 
+    def forwarding(self, net):
+        return sh("bridge fdb show br " + net.bridge).stdout
+
     def arrived(self, h, frame):
         """Whether the frame's payload came, however it is wrapped."""
         n = len(h.seen)
@@ -557,7 +562,7 @@ class Spoofing(Case):
         came = self.arrived(h, good)
         g.send(good)
         until("an honest frame arrives", 2, came)
-        fdb = sh("bridge fdb show br " + net.bridge).stdout
+        fdb = self.forwarding(net)
         leaked = []
         for name, frame in self.frames(net, p, q).items():
             came = self.arrived(h, frame)
@@ -580,7 +585,7 @@ class Spoofing(Case):
         if came():
             leaked.append("fragments")
         self.assertEqual(leaked, [])
-        self.assertEqual(fdb, sh("bridge fdb show br " + net.bridge).stdout)
+        self.assertEqual(fdb, self.forwarding(net))
         self.assertTrue(g.pings(q.ip))
 
     def test_the_test_can_fail(self):

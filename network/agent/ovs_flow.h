@@ -1,0 +1,46 @@
+/* network/agent/ovs_flow.h -- the OpenFlow flows of one network's bridge as text: pure functions of specs (golden files in tests/golden/ovs).
+ *
+ * table 0 port     whose frame it is: in_port and MAC, untagged; reg2: the sender's combination of groups
+ *       1 guard    what no guest may send: DHCP and router advertisements of its own, fragments and odd headers of neighbour discovery
+ *       2 source   addresses in ARP, IPv4 and neighbour discovery are the port's    3 source6  the IPv6 source is the port's
+ *       4 track    conntrack in the network's zone
+ *       5 egress   the sender's groups: replies pass, all else must match a rule
+ *       6 dest     who gets it, by MAC; reg3: the OpenFlow port, or one of FLOOD_*; reg4: the receiver's combination
+ *       7 ingress  the receiver's groups    8 commit  the connection is remembered    9 output
+ * A rule is asked for each packet in a connection's original direction; when none allows it any more, the connection gets ct_mark 1 and its
+ * replies are dropped too.  ct_label holds the ports of both ends (tags, from reg5 and reg6): only they have replies.  So a narrower rule
+ * ends what it had allowed, and a port with the address of one that went has none of its connections, without conntrack being flushed. */
+#pragma once
+#include "network/agent/spec.h"
+
+enum { OVS_PORT, OVS_GUARD, OVS_SOURCE, OVS_SOURCE6, OVS_TRACK, OVS_EGRESS, OVS_DEST, OVS_INGRESS, OVS_COMMIT, OVS_OUTPUT };
+#define OVS_COOKIE "0x4e75766f6c6574"
+
+typedef struct OvsPort { PortSpec *spec; int ofport; } OvsPort;          /* a guest's tap */
+typedef struct OvsLink { IfName name; char mac[18]; int ofport; } OvsLink;  /* DHCP, router; mac: "" where not known */
+typedef struct OvsNet {
+    Id12 n;
+    IfName bridge;
+    char mac[18];                    /* of the bridge's own interface */
+    int zone;
+    bool gateway;                    /* the host has addresses on the network */
+    GPtrArray *ports, *links;        /* OvsPort, OvsLink */
+    GHashTable *groups;              /* n → GroupSpec; may lack some, which then allow nothing */
+} OvsNet;
+
+/* All flows of the bridge: "table=…,priority=…,match" → actions.  Free with g_hash_table_unref. */
+GHashTable *ovs_flows(const OvsNet *net);
+/* Lines of a flow file, sorted; of all flows. */
+char *ovs_flows_text(GHashTable *flows);
+/* What turns the flows old into now, as lines with their command; NULL where nothing differs. */
+char *ovs_flows_difference(GHashTable *old, GHashTable *now);
+/* NV_ERR_HOST_FAULT for rules that OpenFlow has no match for. */
+bool ovs_group_check(const GroupSpec *g, GError **err);
+
+/* --- between the files ovs_flow*.c --- */
+
+G_GNUC_PRINTF(5, 6) void ovs_flow_put(GHashTable *flows, int table, int priority, const char *actions, const char *match, ...);
+/* The rules of the port's groups in one direction, for the combination with that number in reg. */
+void ovs_flow_groups(GHashTable *flows, const OvsNet *net, const PortSpec *p, guint32 combo, bool ingress);
+/* Stateless only where every group says so. */
+bool ovs_is_stateful(const OvsNet *net, const PortSpec *p);

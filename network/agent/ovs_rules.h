@@ -1,0 +1,23 @@
+/* network/agent/ovs_rules.h -- which flows should be in force on each bridge: keeps the specs, applies differences, finds damage. */
+#pragma once
+#include "network/agent/spec.h"
+
+/* Takes over what an earlier agent left: its notes under paths.run, bridges and ports in OVSDB.  Changes nothing. */
+bool ovs_rules_start(GError **err);
+bool ovs_rules_network_ensure(const NetworkSpec *n, GError **err);
+bool ovs_rules_network_absent(const char *n, GError **err);
+bool ovs_rules_port_ensure(PortSpec *spec_stolen, GError **err);
+bool ovs_rules_port_absent(const char *n, GError **err);
+bool ovs_rules_group_ensure(GroupSpec *spec_stolen, GError **err);
+bool ovs_rules_group_absent(const char *n, GError **err);
+bool ovs_rules_list(GHashTable *ports, GHashTable *groups, GError **err);
+/* The bridge is there (fresh: it was not, a moment ago): from now on its flows are kept. */
+bool ovs_rules_bridge_there(const char *bridge, const char *mac, bool fresh, GError **err);
+void ovs_rules_bridge_gone(const char *bridge);
+/* Flows for a link that is no guest's; the OpenFlow port to join it under. */
+bool ovs_rules_link_ensure(const char *link, const char *bridge, const char *mac, int *ret_ofport, GError **err);
+bool ovs_rules_link_absent(const char *link, GError **err);
+/* The OpenFlow port that the port's flows were made for. */
+bool ovs_rules_port_number(const PortSpec *p, int *ret_ofport, GError **err);
+/* Compares bridges with what should be there, and heals. */
+void ovs_rules_look(void);

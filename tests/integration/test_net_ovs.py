@@ -1,0 +1,161 @@
+#!/usr/bin/python3
+"""tests/integration/test_net_ovs.py -- the matrix of test_net_agent.py with network.driver=openvswitch, and what only Open vSwitch can suffer."""
+import os
+import subprocess
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, ROOT + "/tests/lib")
+import ovs  # noqa: E402
+if os.environ.get("NUVOLET_MACHINE") != "1":
+    if os.geteuid() != 0 or not ovs.installed():
+        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root and the package openvswitch-switch")
+        sys.exit(0)
+    os.environ["NUVOLET_MACHINE"] = "1"
+    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
+sys.path.insert(0, ROOT + "/tests/integration")
+import test_net_agent as linux  # noqa: E402
+from guest import ether, ip4, sh, udp  # noqa: E402
+from test_net_agent import EVERYONE, OUT, RUN, rule, uid, until  # noqa: E402
+from wire import WireError  # noqa: E402
+
+DATAPATH = os.environ.get("NUVOLET_OVS_DATAPATH", "netdev")
+
+
+def setUpModule():
+    ovs.start()
+
+
+class Switched:
+    """In front of the classes of the other driver's tests."""
+    options = ["--set", "network.driver=openvswitch", "--set", "network.ovs_datapath=" + DATAPATH]
+
+    def tearDown(self):
+        super().tearDown()
+        self.assertEqual(ovs.vsctl("list-br"), "")
+        self.assertEqual(os.listdir(RUN + "/ovs") if os.path.exists(RUN + "/ovs") else [], [])
+
+    def forwarding(self, net):
+        return ovs.flows(net.bridge)
+
+
+class Service(Switched, linux.Service):
+    def test_repeating_changes_nothing(self):
+        net = self.network(1)
+        group = self.group(50, OUT, ["10.0.0.11"])
+        p, _ = self.port(1, net, "10.0.0.11", [group], pairs=["10.0.0.50", "10.9.0.0/16"])
+        look = lambda: (ovs.flows(net.bridge), ovs.vsctl("--columns=name,ofport", "list", "interface"), sh("nft -s list ruleset").stdout)
+        before = look()
+        self.ensure_network(net)
+        self.group(50, OUT, ["10.0.0.11"])
+        self.verb("port.ensure", **p.args())
+        self.assertEqual(before, look())
+
+
+class Groups(Switched, linux.Groups):
+    pass
+
+
+class Spoofing(Switched, linux.Spoofing):
+    def frames(self, net, p, q):
+        passed = ("own NA in an atomic fragment", "own NA behind hop-by-hop", "DHCP for another's MAC", "DHCP as a relay", "source route", "strict source route")
+        return {name: f for name, f in super().frames(net, p, q).items() if name not in passed}
+
+    def test_tap_that_nobody_declared_sends_nothing(self):
+        net, p, g, q, h = self.pair()
+        sh("ip tuntap add nvtffffffffffff mode tap; ip link set nvtffffffffffff up")
+        ovs.vsctl("add-port", net.bridge, "nvtffffffffffff")
+        rogue = linux.Guest("rogue", "nvtffffffffffff", "fa:16:3e:66:66:66")
+        rogue.run("ip addr add 10.0.0.66/24 dev eth0")
+        self.assertFalse(rogue.pings(q.ip))
+        self.assertFalse(h.pings("10.0.0.66"))
+        rogue.close()
+        self.assertIn("ffffffffffff", self.verb("net.list")["ports"])
+        ovs.vsctl("del-port", "nvtffffffffffff")
+        sh("ip link del nvtffffffffffff")
+
+
+class Gateway(Switched, linux.Gateway):
+    pass
+
+
+class Damage(Switched, linux.Damage):
+    test_one_chain_changed_by_hand_comes_back = None
+
+    def spoofs(self, p, g, h):
+        n = len(h.seen)
+        for _ in range(20):
+            g.send(ether(p.mac, EVERYONE, 0x800, ip4("10.0.0.99", "10.0.0.255", 17, udp(1000, 2000, b"NUVOLET-SPOOF"))))
+            time.sleep(0.01)
+        return sum(b"NUVOLET-SPOOF" in f for f in h.seen[n:])
+
+    def whole(self, net, p, q):
+        found = self.verb("net.list")
+        return net.short in found["networks"] and {p.tap[3:], q.tap[3:]} <= set(found["ports"])
+
+    def test_rules_flushed_by_hand_come_back(self):
+        net, p, g, q, h = self.ready()
+        sh("nft flush ruleset")
+        self.assertEqual(self.spoofs(p, g, h), 0)
+        until("the host's guard is back", 10, lambda: net.bridge in sh("nft list ruleset").stdout)
+        until("traffic is back", 10, lambda: g.pings(q.ip))
+
+    def test_flows_removed_by_hand_come_back(self):
+        net, p, g, q, h = self.ready()
+        before = ovs.flows(net.bridge)
+        for damage in (["del-flows", net.bridge], ["del-flows", net.bridge, "table=0,in_port=%s" % p.tap],
+                       ["add-flow", net.bridge, "table=0,priority=65535,actions=NORMAL"]):
+            subprocess.run(["ovs-ofctl", "--names", *damage], check=True, timeout=10)
+            until("the flows are back after %s" % damage[0], 10, lambda: ovs.flows(net.bridge) == before)
+            self.assertTrue(g.pings(q.ip))
+            self.assertEqual(self.spoofs(p, g, h), 0)
+
+    def test_links_namespaces_and_bridges_come_back(self):
+        net, p, g, q, h = self.ready()
+        for damage in (["del-br", net.bridge], ["del-port", p.tap], ["del-port", "nvd" + net.short], ["set", "bridge", net.bridge, "fail_mode=standalone"]):
+            ovs.vsctl(*damage)
+            until("repaired after " + damage[0], 10, lambda: self.whole(net, p, q))
+            until("traffic after " + damage[0], 5, lambda: g.pings(q.ip))
+            self.assertEqual(self.spoofs(p, g, h), 0)
+        self.assertEqual(ovs.vsctl("get-fail-mode", net.bridge).strip(), "secure")
+        g.run("ip addr flush dev eth0; busybox udhcpc -i eth0 -n -q -t 9 -T 1 -s %s/tests/lib/udhcpc" % ROOT)
+
+    def test_death_of_the_daemons(self):
+        net, p, g, q, h = self.ready()
+        ovs.kill("ovs-vswitchd")
+        with self.assertRaises(WireError):
+            self.verb("port.ensure", **linux.Port(9, net.id, "10.0.0.19").args())
+        self.made.append(("port.absent", uid(9)))
+        ovs.start_switch()
+        until("traffic after the switch's death", 15, lambda: g.pings(q.ip))
+        self.assertEqual(self.spoofs(p, g, h), 0)
+        ovs.kill("ovsdb-server")
+        # The datapath inside ovs-vswitchd stands still until it has its database again; the kernel's goes on.
+        if DATAPATH == "system":
+            self.assertTrue(g.pings(q.ip))
+        ovs.start_db()
+        until("traffic after the database's death", 15, lambda: g.pings(q.ip))
+        until("the agent goes on", 10, lambda: self.whole(net, p, q))
+        self.verb("port.absent", id=uid(9))
+        self.assertTrue(g.pings(q.ip))
+
+
+class Refusals(Switched, linux.Refusals):
+    def test_every_rule_that_is_accepted_loads(self):
+        self.assertRaises(WireError, self.group, 51, [rule(protocol=33, low=1, high=9)])
+        net = self.network(1)
+        rules = [rule(protocol=p, low=a, high=b, version=v, cidr=c) for p, a, b in
+                 ((None, None, None), (1, None, None), (1, 8, None), (1, 8, 0), (1, 255, 255), (6, 1, 65535), (6, 0, 0), (6, 5, 5), (17, None, 9), (17, 9, None),
+                  (17, 9, 8), (112, 1, 2), (132, 1, 2), (58, 128, 0), (0, None, None), (255, None, None), (47, None, None), (33, None, None), (136, None, None))
+                 for v, c in ((4, None), (4, "0.0.0.0/0"), (4, "1.2.3.4/24"), (6, None), (6, "::/0"), (6, "2001:db8::1/64"))]
+        self.port(1, net, "10.0.0.11", [uid(50)], guest=False)
+        self.port(2, net, "10.0.0.12", [uid(51), uid(50)], guest=False)
+        other = self.group(51, [rule(group=uid(50)), rule(group=uid(50), version=6, protocol=6, low=5, high=77)])
+        self.group(50, rules + [dict(r, direction="egress") for r in rules] + [rule(group=other), rule(group=uid(50))], ["10.0.0.0/8", "10.1.2.3", "::/0"])
+        self.made.sort(key=lambda m: m[0] != "group.absent")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2, warnings="ignore")
