@@ -1,5 +1,6 @@
 /* identity/owned.c -- what projects and users own elsewhere in the cloud: nothing is deleted from under it, nothing is left over. */
 #include "identity/internal.h"
+#include <string.h>
 
 static ProjectGone *watchers[4];         /* set before threads start */
 static guint n_watchers;
@@ -18,7 +19,10 @@ static bool refuse_if_any(const json_t *rows, const char *what, const char *id, 
     g_autoptr(GString) list = g_string_new(NULL);
     json_array_foreach((json_t *) rows, i, row) {
         gint64 n = json_get_int(row, "n", 0);
-        g_string_append_printf(list, "%s%" G_GINT64_FORMAT " %s%s", i ? ", " : "", n, json_get_str(row, "kind"), n == 1 ? "" : "s");
+        const char *kind = json_get_str(row, "kind");
+        bool ies = n != 1 && g_str_has_suffix(kind, "y");
+        g_string_append_printf(list, "%s%" G_GINT64_FORMAT " %.*s%s", i ? ", " : "", n, (int) strlen(kind) - ies, kind,
+                               n == 1 ? "" : ies ? "ies" : "s");
     }
     return !list->len || nv_fail(err, NV_ERR_CONFLICT, "The %s %s still owns %s; delete them first.", what, id, list->str);
 }

@@ -53,6 +53,7 @@ static const Extension extensions[] = {
     { "router",                    "Neutron L3 Router",         "Routers and floating IPs" },
     { "router_availability_zone",  "Router Availability Zone",  "Availability zones of routers" },
     { "security-group",            "security-group",            "What ports may send and receive" },
+    { "security-group-rule-counters", "Security group rule counters", "GET /security-groups/{id}/counters: packets and bytes that each rule let through" },
     { "security-groups-normalized-cidr", "Normalized CIDR field for security group rules", "The prefix of a rule without host bits" },
     { "security-groups-remote-address-group", "Remote address group id field for security group rules", "Rules by address group" },
     { "sorting",                   "Sorting support",           "Lists in order" },

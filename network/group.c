@@ -2,7 +2,7 @@
 #include "core/dialect.h"
 #include "core/id.h"
 #include "identity/identity.h"
-#include "network/internal.h"
+#include "network/qos.h"
 #include <string.h>
 
 static const Child group_rules = {
@@ -101,7 +101,7 @@ bool network_project_gone(Db *db, const char *project_id, GError **err)
         if (!sync_group_gone(db, NULL, g->id, err) || !row_delete(db, rows->pdata[i], err))
             return false;
     }
-    return rows != NULL;
+    return rows && qos_project_gone(db, project_id, err);
 }
 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)

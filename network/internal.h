@@ -121,6 +121,8 @@ bool port_default_groups(Db *db, Port *p, GError **err);
 bool group_default(Db *db, const char *project_id, char **ret_id, GError **err);
 /* GET /security-groups: the default group is there even for who asks first. */
 Handler group_list;
+/* counters.c: GET /security-groups/{id}/counters. */
+Handler group_counters;
 /* POST /security-group-rules: a protocol may be a number. */
 Handler rule_create;
 /* Protocol number of a rule's protocol, -1 for any (NULL). */

@@ -132,3 +132,19 @@ const Resource qos_policy_resource = {
     .before_delete = before_delete,
     .after_load = after_load,
 };
+
+bool qos_policy_update(Call *c, GError **err)
+{
+    const json_t *body = call_body_object(c, "policy", err);
+    g_autoptr(Row) scratch = row_new(&qos_policy_resource);
+    return body && row_parse(scratch, body, c->ctx, UPDATE, err) && resource_handle(c, err);
+}
+
+bool qos_project_gone(Db *db, const char *project_id, GError **err)
+{
+    g_autoptr(GPtrArray) rows = rows_where(db, &qos_policy_resource, err, "project_id", project_id, NULL);
+    for (guint i = 0; rows && i < rows->len; i++)
+        if (!row_delete(db, rows->pdata[i], err))
+            return false;
+    return rows != NULL;
+}

@@ -15,4 +15,9 @@ json_t *desired_qos_load(Db *db, const char *port_id, GError **err);
 /* Carries a change of a policy or of a network's policy to the ports that it is in force for. */
 bool sync_qos(Db *db, const Ctx *ctx, const char *policy_or_network_id, GError **err);
 
+/* A project's policies, which nobody uses, go with it. */
+bool qos_project_gone(Db *db, const char *project_id, GError **err);
+
+/* PUT: what is wrong in itself is told before it is known whether the policy is there, as Neutron does. */
+Handler qos_policy_update;
 Handler qos_rule_list, qos_rule_create, qos_rule_one, qos_alias_one, qos_types_list, qos_type_show;

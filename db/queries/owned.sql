@@ -13,7 +13,8 @@ SELECT kind, n FROM (
     UNION ALL SELECT 7, 'subnet pool', (SELECT count(*) FROM subnetpool WHERE project_id IN mine)
     UNION ALL SELECT 8, 'address scope', (SELECT count(*) FROM address_scope WHERE project_id IN mine)
     UNION ALL SELECT 9, 'address group', (SELECT count(*) FROM address_group WHERE project_id IN mine)
-    UNION ALL SELECT 10, 'QoS policy', (SELECT count(*) FROM qos_policy WHERE project_id IN mine)
+    UNION ALL SELECT 10, 'QoS policy', (SELECT count(*) FROM qos_policy q WHERE project_id IN mine
+        AND (EXISTS (SELECT 1 FROM network n WHERE n.qos_policy_id = q.id) OR EXISTS (SELECT 1 FROM port p WHERE p.qos_policy_id = q.id)))
     UNION ALL SELECT 11, 'trunk', (SELECT count(*) FROM trunk WHERE project_id IN mine))
 WHERE n > 0 ORDER BY place;
 

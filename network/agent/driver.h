@@ -18,6 +18,8 @@ typedef struct NetDriver {
     bool (*port_rules_absent)(const char *n, GError **err);
     bool (*group_ensure)(GroupSpec *spec_stolen, GError **err);
     bool (*group_absent)(const char *n, GError **err);
+    /* Adds what the group's rules have let through (network/agent/counters.h); NULL: nothing is counted. */
+    bool (*group_counters)(const char *n, GHashTable *sums, GError **err);
     /* 12-digit names of ports and groups that have rules. */
     bool (*list)(GHashTable *ports, GHashTable *groups, GError **err);
     /* Everything anew: somebody else changed the rules. */

@@ -1,6 +1,7 @@
 /* network/agent/driver_bridge.c -- the driver of Linux bridges: netlink for the links, nftables for the rules. */
 #include "core/error.h"
 #include "core/proc.h"
+#include "network/agent/counters.h"
 #include "network/agent/driver.h"
 #include "network/agent/rules.h"
 #include <string.h>
@@ -93,6 +94,7 @@ const NetDriver driver_bridge = {
     .port_rules_absent = rules_port_absent,
     .group_ensure = rules_group_ensure,
     .group_absent = rules_group_absent,
+    .group_counters = counters_read,
     .list = rules_list,
     .rebuild = rules_rebuild,
     .bridge_ensure = link_bridge_ensure,

@@ -42,7 +42,8 @@ GArray *nft_port_sources(const PortSpec *p, int version);
 GArray *nft_port_elements(const PortSpec *p, guint32 mark, bool stateful);
 
 /* Replaces the group's chains and member sets. */
-void nft_group_build(GString *out, const GroupSpec *g);
+/* counters: what its rules have counted before (network/agent/counters.h), which goes on; NULL: from zero. */
+void nft_group_build(GString *out, const GroupSpec *g, GHashTable *counters);
 void nft_group_chains_absent_build(GString *out, const char *n);
 void nft_group_sets_absent_build(GString *out, const char *n);
 void nft_group_sets_clear_build(GString *out, const char *n);

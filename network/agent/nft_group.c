@@ -1,4 +1,5 @@
 /* network/agent/nft_group.c -- the text of a security group: one chain a direction, and the sets of its members. */
+#include "network/agent/counters.h"
 #include "network/agent/nft.h"
 
 enum { PROTO_ICMP = 1, PROTO_ICMPV6 = 58 };
@@ -50,7 +51,21 @@ static void put_protocol(GString *out, const GroupRule *r)
         g_string_append(out, " th dport 0 th dport != 0");   /* an empty range allows nothing */
 }
 
-static void put_rules(GString *out, const GroupSpec *g, bool ingress)
+/* A rule by address group is several rules of one id: the first of them goes on with what all have counted. */
+static void put_counter(GString *out, const GroupRule *r, GHashTable *counters)
+{
+    gpointer id = NULL, counted = NULL;
+    if (!counters || !g_hash_table_steal_extended(counters, r->id.s, &id, &counted)) {
+        g_string_append_printf(out, " counter accept comment \"%s\"\n", r->id.s);
+        return;
+    }
+    g_autofree Counter *c = counted;
+    g_string_append_printf(out, " counter packets %" G_GUINT64_FORMAT " bytes %" G_GUINT64_FORMAT " accept comment \"%s\"\n", c->packets,
+                           c->bytes, r->id.s);
+    g_free(id);
+}
+
+static void put_rules(GString *out, const GroupSpec *g, bool ingress, GHashTable *counters)
 {
     const char *prefix = ingress ? "gi_" : "ge_";
     g_string_append_printf(out, "add chain inet nuvolet %s%s\nflush chain inet nuvolet %s%s\ntable inet nuvolet {\n\tchain %s%s {\n", prefix,
@@ -62,7 +77,7 @@ static void put_rules(GString *out, const GroupSpec *g, bool ingress)
         g_string_append_printf(out, "\t\tmeta nfproto ipv%d", r->version);
         put_remote(out, r);
         put_protocol(out, r);
-        g_string_append(out, " accept\n");
+        put_counter(out, r, counters);
     }
     g_string_append(out, "\t}\n}\n");
 }
@@ -91,7 +106,7 @@ static void put_members(GString *out, const GroupSpec *g, int version)
         g_string_append_printf(out, "add element inet nuvolet g%d_%s { %s }\n", version, g->n.s, list->str);
 }
 
-void nft_group_build(GString *out, const GroupSpec *g)
+void nft_group_build(GString *out, const GroupSpec *g, GHashTable *counters)
 {
     declare_sets(out, g->n.s);
     for (guint i = 0; i < g->rules->len; i++) {
@@ -102,8 +117,8 @@ void nft_group_build(GString *out, const GroupSpec *g)
     nft_group_sets_clear_build(out, g->n.s);
     put_members(out, g, 4);
     put_members(out, g, 6);
-    put_rules(out, g, true);
-    put_rules(out, g, false);
+    put_rules(out, g, true, counters);
+    put_rules(out, g, false, counters);
 }
 
 void nft_group_sets_clear_build(GString *out, const char *n)

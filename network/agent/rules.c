@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "network/agent/conntrack.h"
+#include "network/agent/counters.h"
 #include "network/agent/elements.h"
 #include "network/agent/nft.h"
 #include "network/agent/nft_apply.h"
@@ -236,7 +237,7 @@ static void sweep_orphans(void)
 static bool has_rule(const GArray *rules, const GroupRule *rule)
 {
     for (guint i = 0; i < rules->len; i++)
-        if (memcmp(&g_array_index(rules, GroupRule, i), rule, sizeof *rule) == 0)
+        if (memcmp(&g_array_index(rules, GroupRule, i), rule, offsetof(GroupRule, id)) == 0)
             return true;
     return false;
 }
@@ -309,6 +310,16 @@ static char *hash_of(const GString *text)
     return g_compute_checksum_for_string(G_CHECKSUM_SHA256, text->str, (gssize) text->len);
 }
 
+/* The text again, with what the kernel has counted until now. */
+static void go_on_counting(GString *text, const GroupSpec *spec)
+{
+    g_autoptr(GHashTable) counters = counters_new();
+    if (!counters_read(spec->n.s, counters, NULL) || !g_hash_table_size(counters))
+        return;
+    g_string_truncate(text, 0);
+    nft_group_build(text, spec, counters);
+}
+
 bool rules_group_ensure(GroupSpec *spec_stolen, GError **err)
 {
     g_autoptr(GroupSpec) spec = spec_stolen;
@@ -318,10 +329,11 @@ bool rules_group_ensure(GroupSpec *spec_stolen, GError **err)
     g_autofree char *n = g_strdup(spec->n.s);
     GroupState *old = g_hash_table_lookup(groups, n);
     bool members = false, was_stateful = !old || old->spec->stateful;
-    nft_group_build(text, spec);
+    nft_group_build(text, spec, NULL);
     g_autofree char *hash = hash_of(text);
     if (old && strcmp(old->hash, hash) == 0 && old->spec->stateful == spec->stateful)
         return true;
+    go_on_counting(text, spec);
     if (!nft_apply(text->str, err))
         return false;
     bool narrower = old && narrows(old->spec, spec, &members);
@@ -435,7 +447,7 @@ bool rules_rebuild(GError **err)
     build_networks(text);
     g_hash_table_iter_init(&it, groups);
     while (g_hash_table_iter_next(&it, NULL, &value))
-        nft_group_build(text, ((GroupState *) value)->spec);
+        nft_group_build(text, ((GroupState *) value)->spec, NULL);
     build_ports(text);
     g_hash_table_remove_all(orphans);
     return nft_apply(text->str, err) && elements_read(err);

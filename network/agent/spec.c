@@ -239,6 +239,8 @@ static bool rule_parse(const json_t *v, GroupRule *r, GError **err)
         if (r->cidr.base.version != r->version)
             return nv_fail(err, NV_ERR_INVALID, "cidr of a rule is of another IP version");
     }
+    if (!spec_get_id12(json_object_get(v, "id"), "id of a rule", &r->id, err))
+        return false;
     r->has_group = group && !json_is_null(group);
     return !r->has_group || spec_get_id12(group, "remote_group of a rule", &r->group, err);
 }

@@ -33,6 +33,7 @@ typedef struct GroupRule {
     bool has_cidr, has_group;
     Cidr cidr;
     Id12 group;
+    Id12 id;                         /* last: two rules that allow the same are the same up to here */
 } GroupRule;
 typedef struct GroupSpec {
     Id12 n;

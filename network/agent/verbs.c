@@ -3,6 +3,7 @@
 #include "core/fault.h"
 #include "core/log.h"
 #include "network/agent/agent.h"
+#include "network/agent/counters.h"
 #include "network/agent/dhcp.h"
 #include "network/agent/driver.h"
 #include "network/agent/link.h"
@@ -71,6 +72,22 @@ static json_t *group_ensure(const json_t *args, GError **err)
 static json_t *group_absent(const json_t *args, GError **err)
 {
     return answer(driver()->group_absent(name_of(args).s, err));
+}
+
+static json_t *group_counters(const json_t *args, GError **err)
+{
+    g_autoptr(GHashTable) sums = counters_new();
+    if (driver()->group_counters && !driver()->group_counters(name_of(args).s, sums, err))
+        return NULL;
+    json_t *list = json_array();
+    GHashTableIter it;
+    gpointer id, value;
+    g_hash_table_iter_init(&it, sums);
+    while (g_hash_table_iter_next(&it, &id, &value)) {
+        const Counter *c = value;
+        json_array_append_new(list, json_make("sii", "rule", id, "packets", (gint64) c->packets, "bytes", (gint64) c->bytes));
+    }
+    return json_make("o", "rules", list);
 }
 
 static json_t *port_ensure(const json_t *args, GError **err)
@@ -190,6 +207,7 @@ static const VerbArg no_args[] = { { NULL, 0, false } };
 const Verb network_verbs[] = {
     { "network.ensure", network_ensure, network_args }, { "network.absent", network_absent, id_only },
     { "group.ensure", group_ensure, group_args },       { "group.absent", group_absent, id_only },
+    { "group.counters", group_counters, id_only },
     { "port.ensure", port_ensure, port_args },          { "port.absent", port_absent, id_only },
     { "router.ensure", router_ensure, router_args },    { "router.absent", router_absent, id_only },
     { "net.list", net_list, no_args },                  { "net.facts", net_facts, no_args },

@@ -307,6 +307,18 @@ static json_t *router_ensure(const json_t *args, GError **err)
 
 static json_t *router_absent(const json_t *args, GError **err)   { (void) err; return drop_named("routers", args); }
 
+/* Each rule has let three packets through. */
+static json_t *group_counters(const json_t *args, GError **err)
+{
+    (void) err;
+    g_autoptr(json_t) group = object_get("groups", arg_id(args));
+    json_t *list = json_array(), *rule;
+    size_t i;
+    json_array_foreach(json_object_get(group, "rules"), i, rule)
+        json_array_append_new(list, json_make("sii", "rule", id_12(json_get_str(rule, "id")).s, "packets", (gint64) 3, "bytes", (gint64) 300));
+    return json_make("o", "rules", list);
+}
+
 static json_t *net_list(const json_t *args, GError **err)
 {
     (void) args, (void) err;
@@ -424,6 +436,7 @@ static const Verb verbs[] = {
     { "network.absent", network_absent, id_args },
     { "group.ensure", group_ensure, group_args },
     { "group.absent", group_absent, id_args },
+    { "group.counters", group_counters, id_args },
     { "port.ensure", port_ensure, port_args },
     { "port.absent", port_absent, id_args },
     { "router.ensure", router_ensure, router_args },

@@ -25,6 +25,19 @@ class Operations(World, ComputeBase):
         ports = lambda: self.world("networks").get(port["network_id"], {"dhcp": {"ports": []}})["dhcp"]["ports"]
         self.becomes(lambda: port["id"] not in {p["id"] for p in ports()}, "the lease gone")
 
+    def test_counters_of_rules(self):
+        g = self.ok(self.demo.post(N + "security-groups", {"security_group": {"name": "counted"}}), 201)["security_group"]
+        rule = {"security_group_id": g["id"], "direction": "ingress", "protocol": "tcp", "port_range_min": 22, "port_range_max": 22}
+        rule = self.ok(self.demo.post(N + "security-group-rules", {"security_group_rule": rule}), 201)["security_group_rule"]
+        counters = lambda: self.ok(self.demo.get(N + "security-groups/%s/counters" % g["id"]), 200)["counters"]
+        self.assertEqual({(r["packets"], r["bytes"]) for r in counters()["rules"]}, {(0, 0)})
+        self.boot(security_groups=[{"name": "counted"}])
+        shown = counters()
+        self.assertEqual((shown["hosts"], shown["complete"], len(shown["rules"])), (1, True, 3))
+        mine = [r for r in shown["rules"] if r["id"] == rule["id"]][0]
+        self.assertEqual((mine["packets"], mine["bytes"], mine["direction"], mine["protocol"], mine["port_range_max"]), (3, 300, "ingress", "tcp", 22))
+        self.assertEqual(self.cloud.new_tenant().get(N + "security-groups/%s/counters" % g["id"]).status, 404)
+
     def test_idle_goes(self):
         n = self.make_network(self.demo, "10.77.0.0/24")
         g = self.ok(self.demo.post(N + "security-groups", {"security_group": {"name": "idle"}}), 201)["security_group"]["id"]

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""tests/integration/test_qos.py -- limits of ports as transfers see them: bandwidth both ways, packets a second, DSCP marks; healed and gone."""
+"""tests/integration/test_qos.py -- limits of ports as transfers see them: bandwidth both ways, packets a second, DSCP marks; healed and gone; and what rules count."""
 import os
 import socket
 import subprocess
@@ -17,7 +17,7 @@ if os.environ.get("NUVOLET_MACHINE") != "1":
 sys.path.insert(0, ROOT + "/tests/lib")
 sys.path.insert(0, ROOT + "/tests/integration")
 from guest import ether, ip4, ip6, sh, udp  # noqa: E402
-from test_net_agent import Case, OUT, rule, until  # noqa: E402
+from test_net_agent import Case, OUT, rule, uid, until  # noqa: E402
 
 RECEIVE = """import socket, time
 s = socket.socket(); s.bind(("", 7000)); s.listen(1); print(1, flush=True)
@@ -36,6 +36,43 @@ s = socket.create_connection((sys.argv[1], 7000), 5); s.settimeout(5); end = tim
 while time.monotonic() < end: s.sendall(bytes(16384))
 s.close()
 """
+
+
+class Counters(Case):
+    def test_rules_count_and_go_on_counting(self):
+        net = self.network(1)
+        rules = [dict(rule("egress"), id=uid(701)), dict(rule(protocol=17, low=7, high=7), id=uid(702)), dict(rule(protocol=17, low=8, high=8), id=uid(703))]
+        group = self.group(50, rules, stateful=False)
+        p, g = self.port(1, net, "10.0.0.11", [group])
+        q, h = self.port(2, net, "10.0.0.12", [group])
+
+        def counted():
+            return {c["rule"]: (c["packets"], c["bytes"]) for c in self.verb("group.counters", id=group)["rules"]}
+
+        def send(n, port):
+            for i in range(n):
+                g.send(ether(p.mac, q.mac, 0x800, ip4(p.ip, q.ip, 17, udp(9, port, b"counted!"), ident=i + 1)))
+        key = lambda n: uid(n).replace("-", "")[:12]
+        before = counted()[key(701)]
+        send(5, 7)
+        send(2, 8)
+        send(3, 9)
+        until("all are counted", 3, lambda: counted()[key(702)] == (5, 180) and counted()[key(703)] == (2, 72))
+        self.assertGreaterEqual(counted()[key(701)][0], before[0] + 10)
+        # A rule more, and one less: the others go on.
+        self.group(50, rules[:2] + [dict(rule(protocol=17, low=9, high=9), id=uid(704))], stateful=False)
+        self.assertEqual((counted()[key(702)], counted()[key(704)]), ((5, 180), (0, 0)))
+        self.assertNotIn(key(703), counted())
+        send(1, 7)
+        until("it goes on", 3, lambda: counted()[key(702)] == (6, 216))
+        self.agent.kill()
+        self.agent.wait()
+        type(self).start_agent()
+        self.assertEqual(counted()[key(702)], (6, 216))
+        self.assertEqual(self.verb("group.counters", id=uid(799)), {"rules": []})
+        self.ensure_network(net)
+        self.group(50, rules, stateful=False)
+        self.assertEqual(counted()[key(702)], (6, 216))
 
 
 class Limits(Case):

@@ -59,7 +59,7 @@ static char *render(const json_t *args, GError **err)
     if (json_object_get(args, "rules")) {
         g_autoptr(GroupSpec) g = spec_group_parse(args, err);
         if (g) {
-            nft_group_build(out, g);
+            nft_group_build(out, g, NULL);
             nft_group_chains_absent_build(out, g->n.s);
             nft_group_sets_absent_build(out, g->n.s);
         }
