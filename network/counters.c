@@ -27,8 +27,8 @@ static bool add_host(const char *host, const char *group_id, GHashTable *sums)
 
 static json_t *rule_entry(const json_t *rule, GHashTable *sums)
 {
-    static const char *const shown[] = { "direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix", "remote_group_id",
-                                         "remote_address_group_id" };
+    static const char *const shown[] = { "direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix",
+                                         "remote_group_id", "remote_address_group_id" };
     const char *id = json_get_str(rule, "id");
     const Sum *sum = g_hash_table_lookup(sums, id_12(id).s);
     json_t *entry = json_make("sii", "id", id, "packets", sum ? sum->packets : (gint64) 0, "bytes", sum ? sum->bytes : (gint64) 0);
