@@ -9,8 +9,8 @@ static const struct { const char *kind, *name, *type; } sets[] = {
     { "set", "own",        "type ipv4_addr;" },                      /* what may stand as the source of a packet that leaves */
     { "map", "floating",   "type ipv4_addr : ipv4_addr;" },
     { "map", "fixed",      "type ipv4_addr : ipv4_addr;" },
-    { "map", "fwd_tcp",    "type ipv4_addr . inet_service : ipv4_addr . inet_service;" },
-    { "map", "fwd_udp",    "type ipv4_addr . inet_service : ipv4_addr . inet_service;" },
+    { "map", "fwd_tcp",    "type ipv4_addr . inet_service : ipv4_addr . inet_service; flags interval;" },
+    { "map", "fwd_udp",    "type ipv4_addr . inet_service : ipv4_addr . inet_service; flags interval;" },
     { "map", "ranges_tcp", "type ipv4_addr . inet_service : ipv4_addr; flags interval;" },      /* the port stays */
     { "map", "ranges_udp", "type ipv4_addr . inet_service : ipv4_addr; flags interval;" },
 };
@@ -176,21 +176,26 @@ static void put_links(GString *out, const RouterSpec *r)
     }
 }
 
-/* Where the ports stay the same, a range is one entry; else each port is one. */
+/* A range whose ports stay the same or become one is one entry; else each port is one. */
 static void put_forwarding(GString *out, const RouterForwarding *f)
 {
     const char *map = f->udp ? "udp" : "tcp";
     char from[46], to[46];
     ip_format(f->external, from);
     ip_format(f->internal, to);
-    if (f->external_first == f->internal_first && f->external_last > f->external_first) {
+    if (f->external_first == f->internal_first && f->external_last > f->external_first && !f->all_to_one) {
         g_string_append_printf(out, "add element inet nuvolet ranges_%s { %s . %d-%d : %s }\n", map, from, f->external_first, f->external_last, to);
+        return;
+    }
+    if (f->all_to_one && f->external_last > f->external_first) {
+        g_string_append_printf(out, "add element inet nuvolet fwd_%s { %s . %d-%d : %s . %d }\n", map, from, f->external_first, f->external_last, to,
+                               f->internal_first);
         return;
     }
     g_string_append_printf(out, "add element inet nuvolet fwd_%s { ", map);
     for (int port = f->external_first; port <= f->external_last; port++)
         g_string_append_printf(out, "%s%s . %d : %s . %d", port > f->external_first ? ", " : "", from, port, to,
-                               f->internal_first + port - f->external_first);
+                               router_forwarding_port(f, port));
     g_string_append(out, " }\n");
 }
 

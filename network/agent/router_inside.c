@@ -59,7 +59,7 @@ static bool is_forwarding(const RouterSpec *r, const Tuple *there, const Tuple *
         const RouterForwarding *f = &g_array_index(r->forwardings, RouterForwarding, i);
         int port = there->destination_port;
         if (same(f->external, there->destination) && same(f->internal, back->source) && there->protocol == (f->udp ? IPPROTO_UDP : IPPROTO_TCP) &&
-            port >= f->external_first && port <= f->external_last && back->source_port == f->internal_first + port - f->external_first)
+            port >= f->external_first && port <= f->external_last && back->source_port == router_forwarding_port(f, port))
             return true;
     }
     return false;
@@ -90,7 +90,7 @@ static bool has_forwarding(const RouterSpec *r, const RouterForwarding *f)
     for (guint i = 0; r->gateway && i < r->forwardings->len; i++) {
         const RouterForwarding *other = &g_array_index(r->forwardings, RouterForwarding, i);
         if (same(f->external, other->external) && same(f->internal, other->internal) && f->udp == other->udp &&
-            f->external_first == other->external_first && f->external_last == other->external_last && f->internal_first == other->internal_first)
+            f->external_first == other->external_first && f->external_last == other->external_last && f->internal_first == other->internal_first && f->all_to_one == other->all_to_one)
             return true;
     }
     return false;

@@ -119,6 +119,11 @@ static bool port_member(const json_t *v, const char *name, int *ret, GError **er
     return true;
 }
 
+int router_forwarding_port(const RouterForwarding *f, int external)
+{
+    return f->internal_first + (f->all_to_one ? 0 : external - f->external_first);
+}
+
 static bool overlaps(const RouterForwarding *a, const RouterForwarding *b)
 {
     return same(a->external, b->external) && a->udp == b->udp && a->external_first <= b->external_last && b->external_first <= a->external_last;
@@ -135,7 +140,8 @@ static bool forwarding_parse(const json_t *v, RouterSpec *r, GError **err)
         !port_member(v, "external_first", &f.external_first, err) || !port_member(v, "external_last", &f.external_last, err) ||
         !port_member(v, "internal_first", &f.internal_first, err))
         return false;
-    if (f.external_last < f.external_first || f.internal_first + f.external_last - f.external_first > PORTS_MAX)
+    f.all_to_one = json_get_int(v, "internal_last", 0) == f.internal_first;
+    if (f.external_last < f.external_first || router_forwarding_port(&f, f.external_last) > PORTS_MAX)
         return nv_fail(err, NV_ERR_INVALID, "external_last: the range of ports is empty or too long");
     for (guint k = 0; k < r->forwardings->len; k++)
         if (overlaps(&g_array_index(r->forwardings, RouterForwarding, k), &f))

@@ -12,8 +12,8 @@ typedef struct RouterPort {
     GArray *ra;                      /* RouterRa */
 } RouterPort;
 typedef struct RouterFloating { Ip external, fixed; } RouterFloating;
-/* Ports external_first … external_last go to internal_first … in the same order. */
-typedef struct RouterForwarding { Ip external, internal; bool udp; int external_first, external_last, internal_first; } RouterForwarding;
+/* Ports external_first … external_last go to internal_first … in the same order, or all to that one. */
+typedef struct RouterForwarding { Ip external, internal; bool udp, all_to_one; int external_first, external_last, internal_first; } RouterForwarding;
 typedef struct RouterRoute { Cidr destination; Ip nexthop; } RouterRoute;
 
 typedef struct RouterSpec {
@@ -34,6 +34,8 @@ RouterSpec *router_spec_parse(const json_t *args, GError **err);
 void router_spec_free(RouterSpec *r);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RouterSpec, router_spec_free)
 
+/* The internal port of an external one. */
+int router_forwarding_port(const RouterForwarding *f, int external);
 /* The first IPv4 address of the gateway: what traffic on its way out is translated to.  False: there is none. */
 bool router_spec_source(const RouterSpec *r, Ip *ret_ip);
 /* All addresses at the gateway's link: its own with their prefixes, floating and forwarded ones as single addresses. */

@@ -332,11 +332,13 @@ class Translation(Case):
         r = Router(1).interface(net, "10.0.0.1/24").external(ext, "172.24.4.5/24")
         r.forward("172.24.4.9", 2222, 2222, "10.0.0.11", 22).forward("172.24.4.9", 8000, 8003, "10.0.0.11", 9000)
         r.forward("172.24.4.9", 5000, 6000, "10.0.0.12", 5000).forward("172.24.4.9", 5000, 6000, "10.0.0.11", 5000, "udp")
+        r.forward("172.24.4.9", 7000, 7009, "10.0.0.11", 22)
+        r.forwardings[-1]["internal_last"] = 22
         self.ensure(r)
         for where, port in ((g, 22), (g, 9000), (g, 9003), (h, 5000), (h, 5500)):
             self.who(where, port)
         until("the router is there", 5, lambda: self.outside_pings("172.24.4.5"))
-        for port in (2222, 8000, 8003, 5000, 5500):
+        for port in (2222, 8000, 8003, 5000, 5500, 7000, 7009):
             self.assertEqual(self.ask(None, "172.24.4.9", port), OUTSIDE, port)
         self.assertEqual(self.ask(h, "172.24.4.9", 2222), "172.24.4.5")
         for port in (22, 8004, 9000, 6001):
