@@ -17,7 +17,7 @@
 
 /* RFC 4861 §6.2.1, §10; the prefix's times are those of dnsmasq's advertisements on the same network. */
 enum {
-    INTERVAL_S = 200, FIRST_S = 5, FIRST_COUNT = 3, AGAIN_S = 1, BETWEEN_S = 3,
+    INTERVAL_S = 60, FIRST_S = 5, FIRST_COUNT = 3, AGAIN_S = 1, BETWEEN_S = 3,
     PREFIX_S = 86400, HOP_LIMIT = 64, FLAG_MANAGED = 0x80, FLAG_OTHER = 0x40, FLAG_ON_LINK = 0x80, FLAG_AUTO = 0x40, MTU_MIN_6 = 1280,
 };
 

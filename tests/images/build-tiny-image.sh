@@ -192,9 +192,9 @@ printf '#!/bin/sh\necho "tiny: powerbutton=pressed" > /dev/console\nexec powerof
 cat > "$R/etc/udhcpc/default.script" <<'X'
 #!/bin/sh
 case $1 in
-deconfig) ip addr flush dev $interface; ip link set $interface up ;;
+deconfig) ip -4 addr flush dev $interface; ip link set $interface up ;;
 bound|renew)
-    ip addr flush dev $interface
+    ip -4 addr flush dev $interface
     ip addr add $ip/$mask dev $interface
     [ -n "$mtu" ] && ip link set $interface mtu $mtu
     if [ -n "$staticroutes" ]; then
