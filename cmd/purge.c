@@ -18,15 +18,17 @@ static const char *header(const Call *c, const char *name)
     return g_ascii_strcasecmp(name, "OpenStack-API-Version") == 0 ? "compute 2.93" : NULL;
 }
 
-/* DELETE path, as over HTTP; 404 is as good as done. */
-static bool delete_path(const char *path, GError **err)
+/* DELETE path, or PUT of body, as over HTTP; 404 is as good as done. */
+static bool delete_path(const char *path, const char *body, GError **err)
 {
-    HttpRequest req = { .host = "localhost", .call = { .method = "DELETE", .path = path, .header = header, .client = "127.0.0.1", .fd = -1 } };
+    const char *method = body ? "PUT" : "DELETE";
+    HttpRequest req = { .host = "localhost", .call = { .method = method, .path = path, .header = header, .client = "127.0.0.1", .fd = -1 },
+                        .raw_body = body, .raw_len = body ? strlen(body) : 0 };
     router_handle(&req, NULL);
     int status = req.call.status;
     g_autofree char *text = req.call.out ? g_string_free(req.call.out, FALSE) : g_strdup("");
     g_clear_pointer(&req.call.headers, g_ptr_array_unref);
-    return status < 300 || status == 404 || nv_fail(err, NV_ERR_CONFLICT, "DELETE %s: %d %.300s", path, status, text);
+    return status < 300 || status == 404 || nv_fail(err, NV_ERR_CONFLICT, "%s %s: %d %.300s", method, path, status, text);
 }
 
 /* Servers go in the background. */
@@ -53,7 +55,7 @@ static bool carry_out(Db *db, const char *project_id, const json_t *plan, GStrin
         if (servers && !is_server && !wait_for_servers(db, project_id, err))
             return false;
         servers = is_server;
-        if (!delete_path(json_get_str(row, "path"), err))
+        if (!delete_path(json_get_str(row, "path"), json_get_str(row, "body"), err))
             return false;
     }
     g_string_append(out, "done\n");

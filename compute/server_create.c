@@ -328,10 +328,13 @@ static bool find_networks(Plan *p, GError **err)
         return true;
     if (!network_default_for(p->c->db, p->c->ctx, &p->default_network, err))
         return false;
-    if (!p->default_network && word)
-        return nv_fail(err, NV_ERR_INVALID, "Unable to automatically allocate a network for project %s: it has none; create a network with a subnet",
-                       p->c->ctx->project_id);
-    return true;
+    if (p->default_network || !word)
+        return true;
+    g_autoptr(GError) why = NULL;
+    if (network_auto_topology(p->c->db, p->c->ctx->project_id, &p->default_network, &why))
+        return true;
+    return nv_fail(err, nv_error_code(why) == NV_ERR_CONFLICT ? NV_ERR_INVALID : nv_error_code(why),
+                   "Unable to automatically allocate a network for project %s: %s", p->c->ctx->project_id, why->message);
 }
 
 static char *make_password(void)

@@ -74,7 +74,8 @@ SELECT 1 AS nobody WHERE EXISTS (SELECT 1 FROM domain) AND NOT EXISTS (
 -- :name owner_gone
 SELECT kind, id FROM (
     SELECT 'server' AS kind, id, project_id FROM server UNION ALL SELECT 'network', id, project_id FROM network
-    UNION ALL SELECT 'security group', id, project_id FROM security_group UNION ALL SELECT 'quota', project_id, project_id FROM quota) x
+    UNION ALL SELECT 'security group', id, project_id FROM security_group UNION ALL SELECT 'router', id, project_id FROM router
+    UNION ALL SELECT 'floating IP', id, project_id FROM floating_ip UNION ALL SELECT 'quota', project_id, project_id FROM quota) x
 WHERE NOT EXISTS (SELECT 1 FROM project p WHERE p.id = x.project_id);
 
 -- :name keypair_owner_gone
@@ -85,3 +86,29 @@ SELECT id, user_id FROM keypair k WHERE NOT EXISTS (SELECT 1 FROM user u WHERE u
 SELECT r.host, r.servers, r.vcpus, r.memory_mb, r.disk_gb FROM host_room r WHERE (r.servers, r.vcpus, r.memory_mb, r.disk_gb) IS NOT
     (SELECT count(*), coalesce(sum(vcpus), 0), coalesce(sum(memory_mb), 0), coalesce(sum(disk_gb + ephemeral_gb), 0) FROM server s WHERE s.host = r.host)
 UNION ALL SELECT DISTINCT host, 0, 0, 0, 0 FROM server WHERE host IS NOT NULL AND host NOT IN (SELECT host FROM host_room);
+
+-- A floating IP leads to an address that its port has, through a router that is on both sides.
+-- :name floating_address_gone
+SELECT f.id, f.port_id, f.fixed_ip_address FROM floating_ip f WHERE f.port_id IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = f.port_id AND a.address = f.fixed_ip_address);
+
+-- :name floating_router_cut_off
+SELECT f.id, f.router_id FROM floating_ip f WHERE f.router_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM router_port rp JOIN port p ON p.id = rp.port_id
+    WHERE rp.router_id = f.router_id AND rp.kind = 'gateway' AND p.network_id = f.floating_network_id);
+
+-- :name floating_port_without_its_address
+SELECT f.id, f.floating_ip_address FROM floating_ip f WHERE NOT EXISTS (SELECT 1 FROM ip_allocation a
+    WHERE a.port_id = f.floating_port_id AND a.network_id = f.floating_network_id AND a.address = f.floating_ip_address);
+
+-- :name floating_used_twice
+SELECT f.id FROM floating_ip f WHERE f.port_id IS NOT NULL AND EXISTS (SELECT 1 FROM port_forwarding w WHERE w.floatingip_id = f.id);
+
+-- :name forwarding_overlaps
+SELECT v.id, w.id AS other FROM port_forwarding v JOIN port_forwarding w ON w.floatingip_id = v.floatingip_id AND w.protocol = v.protocol AND w.id > v.id
+    AND w.external_first <= v.external_last AND w.external_last >= v.external_first;
+
+-- :name forwarding_address_gone
+SELECT w.id FROM port_forwarding w WHERE NOT EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = w.internal_port_id AND a.address = w.internal_ip_address);
+
+-- :name router_port_elsewhere
+SELECT p.id, p.host, r.host AS router_host FROM router_port rp JOIN port p ON p.id = rp.port_id JOIN router r ON r.id = rp.router_id WHERE p.host <> r.host;

@@ -5,7 +5,7 @@
 #include "core/physnet.h"
 #include "network/internal.h"
 
-static Row *make(Db *db, const Ctx *ctx, const Resource *res, json_t *body, GError **err)
+Row *network_row_make(Db *db, const Ctx *ctx, const Resource *res, json_t *body, GError **err)
 {
     g_autoptr(json_t) owned = body;
     g_autoptr(Row) row = row_new(res);
@@ -28,11 +28,11 @@ static bool public_make(Db *db, const char *project_id, GError **err)
     json_t *body = json_make("sbbbss", "name", name, "router:external", true, "shared", true, "is_default", true, "provider:network_type", "flat",
                              "provider:physical_network", "public");
     json_object_set_new(body, "mtu", json_integer(1500));
-    g_autoptr(Network) n = AS(Network, make(db, &ctx, &network_resource, body, err));
+    g_autoptr(Network) n = AS(Network, network_row_make(db, &ctx, &network_resource, body, err));
     if (!n)
         return false;
     g_autofree char *subnet_name = g_strdup_printf("%s-subnet", name);
-    g_autoptr(Row) s = make(db, &ctx, &subnet_resource,
+    g_autoptr(Row) s = network_row_make(db, &ctx, &subnet_resource,
                             json_make("sssi", "network_id", n->id, "name", subnet_name, "cidr", cidr, "ip_version", (gint64) 4), err);
     if (!s)
         return false;

@@ -1,4 +1,4 @@
-/* network/extension.c -- what this API offers (exactly what works), agents and zones, and how many addresses are left. */
+/* network/extension.c -- what this API offers (exactly what works), zones, and how many addresses are left. */
 #include "core/clock.h"
 #include "core/id.h"
 #include "network/internal.h"
@@ -11,6 +11,7 @@ static const Extension extensions[] = {
     { "address-scope",             "Address scope",             "Address scopes of subnet pools" },
     { "agent",                     "agent",                     "The agents of the hosts" },
     { "allowed-address-pairs",     "Allowed Address Pairs",     "Further addresses that a port may send from" },
+    { "auto-allocated-topology",   "Auto Allocated Topology Services", "A network with subnets and a router, made when asked for" },
     { "availability_zone",         "Availability Zone",         "The availability zone of networks and agents" },
     { "binding",                   "Port Binding",              "Where a port is plugged" },
     { "default-subnetpools",       "Default Subnetpools",       "Subnet pools that are used without being named" },
@@ -28,6 +29,7 @@ static const Extension extensions[] = {
     { "floating-ip-port-forwarding-detail", "Floating IP Port Forwarding details", "Id and internal port of forwardings shown with their floating IP" },
     { "floating-ip-port-forwarding-port-ranges", "Floating IP Port Forwarding support to port ranges", "Ranges of ports in one forwarding" },
     { "ip-substring-filtering",    "IP address substring filtering", "Ports by a part of their address" },
+    { "l3_agent_scheduler",        "L3 Agent Scheduler",        "Which host has a router" },
     { "net-mtu",                   "Network MTU",               "MTU of networks" },
     { "net-mtu-writable",          "Network MTU (writable)",    "MTU of networks can be set" },
     { "network-ip-availability",   "Network IP Availability",   "How many addresses are used and left" },
@@ -51,6 +53,7 @@ static const Extension extensions[] = {
     { "rbac-security-groups",      "Add security_group type to network RBAC", "Security groups shared with chosen projects" },
     { "rbac-subnetpool",           "Add subnetpool type to network RBAC", "Subnet pools shared with chosen projects" },
     { "router",                    "Neutron L3 Router",         "Routers and floating IPs" },
+    { "router-interface-fip",      "Router interface FIP Extension", "Floating IPs of the ports of routers" },
     { "router_availability_zone",  "Router Availability Zone",  "Availability zones of routers" },
     { "security-group",            "security-group",            "What ports may send and receive" },
     { "security-group-rule-counters", "Security group rule counters", "GET /security-groups/{id}/counters: packets and bytes that each rule let through" },
@@ -109,93 +112,6 @@ bool net_extension_show(Call *c, GError **err)
             return true;
         }
     return nv_fail(err, NV_ERR_NOT_FOUND, "Extension with alias %.64s does not exist", c->params[0]);
-}
-
-/* A host's agent has no row; its id is made of the host's name so that it stays. */
-static char *agent_id(const char *host)
-{
-    g_autofree char *hex = g_compute_checksum_for_string(G_CHECKSUM_SHA256, host, -1);
-    return g_strdup_printf("%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
-}
-
-/* As Neutron's agents say it. */
-static json_t *configurations(Db *db, const char *name)
-{
-    g_autoptr(json_t) host = segment_host(db, name, NULL);
-    const char *tunnel = json_get_str(host, "tunnel_address");
-    json_t *mappings = json_object(), *types = json_array(), *one;
-    size_t i;
-    json_array_foreach(json_object_get(host, "physical"), i, one)
-        json_object_set_new(mappings, json_get_str(one, "name"), json_string(json_get_str(one, "interface")));
-    if (tunnel)
-        json_array_append_new(types, json_string("vxlan"));
-    return json_make("sbooo", "tunneling_ip", tunnel, "l2_population", (int) (tunnel != NULL), "tunnel_types", types, "interface_mappings", mappings,
-                     "bridge_mappings", json_object());
-}
-
-static json_t *agent_entry(Db *db, const json_t *host)
-{
-    const char *name = json_get_str(host, "host");
-    g_autofree char *id = agent_id(name);
-    char when[32];
-    bool up = json_is_true(json_object_get(host, "up"));
-    clock_format(up ? clock_wall_us() : json_get_int(host, "since", 0), CLOCK_SECONDS_Z, when);
-    json_t *entry = json_make("ssssssbbss", "id", id, "agent_type", "Linux bridge agent", "binary", "nuvolet-agent", "host", name, "topic", "N/A",
-                              "description", NULL, "alive", (int) up, "admin_state_up", 1, "heartbeat_timestamp", when, "availability_zone", "nova");
-    json_object_set_new(entry, "configurations", configurations(db, name));
-    return entry;
-}
-
-static bool matches(const Call *c, const json_t *agent)
-{
-    static const char *const filters[] = { "host", "agent_type", "binary", "id" };
-    for (gsize i = 0; i < G_N_ELEMENTS(filters); i++) {
-        const char *wanted = call_query(c, filters[i]);
-        if (wanted && strcmp(wanted, json_get_str(agent, filters[i])) != 0)
-            return false;
-    }
-    return true;
-}
-
-/* Others than administrators see none. */
-bool net_agents_list(Call *c, GError **err)
-{
-    g_autoptr(json_t) hosts = agents_status(), list = json_array();
-    size_t i;
-    json_t *host;
-    (void) err;
-    json_array_foreach(hosts, i, host) {
-        g_autoptr(json_t) agent = agent_entry(c->db, host);
-        if (c->ctx->admin && matches(c, agent))
-            json_array_append(list, agent);
-    }
-    return call_reply(c, 200, json_make("o", "agents", json_incref(list)));
-}
-
-bool net_agent_show(Call *c, GError **err)
-{
-    g_autoptr(json_t) hosts = agents_status();
-    size_t i;
-    json_t *host;
-    json_array_foreach(hosts, i, host) {
-        g_autoptr(json_t) agent = agent_entry(c->db, host);
-        if (c->ctx->admin && strcmp(json_get_str(agent, "id"), c->params[0]) == 0)
-            return call_reply(c, 200, json_make("o", "agent", json_incref(agent)));
-    }
-    return nv_fail(err, NV_ERR_NOT_FOUND, "Agent %.64s could not be found.", c->params[0]);
-}
-
-/* What an agent is follows from the configuration: what is so anyway may be said, and nothing else. */
-bool net_agent_put(Call *c, GError **err)
-{
-    json_t *body = call_body_object(c, "agent", err), *v;
-    const char *key;
-    if (!body)
-        return false;
-    json_object_foreach(body, key, v)
-        if (strcmp(key, "admin_state_up") != 0 || !json_is_true(v))
-            return nv_fail(err, NV_ERR_INVALID, "Attribute '%.64s' of an agent cannot be changed here", key);
-    return net_agent_show(c, err);
 }
 
 bool net_zones_list(Call *c, GError **err)

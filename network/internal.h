@@ -161,6 +161,10 @@ bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err);
 bool rbac_everybody(Db *db, const char *type, const char *object_id, const char *project_id, const char *action, bool on, GError **err);
 Handler address_group_add, address_group_remove;
 
+/* --- bootstrap.c --- */
+/* Makes a row as POST does, of the project of ctx; body is stolen. */
+Row *network_row_make(Db *db, const Ctx *ctx, const Resource *res, json_t *body, GError **err);
+
 /* --- tag.c, quota.c, extension.c: handlers of routes without a table --- */
 Handler net_tags_show, net_tags_replace, net_tags_clear, net_tag_check, net_tag_put, net_tag_delete;
 Handler quotas_list, quota_show, quota_details, quota_defaults, quota_own, quota_put, quota_delete;

@@ -35,6 +35,10 @@ bool network_nic_create(Db *db, const Ctx *ctx, const char *server_id, const cha
 /* The network to use when the caller named none (`auto` or nothing): the project's only network, or the only shared one; 
  * NV_ERR_CONFLICT when several fit, *ret_id NULL when none. */
 bool network_default_for(Db *db, const Ctx *ctx, char **ret_id, GError **err);
+/* The network of the project's own topology ("get me a network"),
+    made with its subnets and router when there is none yet; in a transaction of its own.
+ * NV_ERR_CONFLICT where the installation has no default external network or no default subnet pool. */
+bool network_auto_topology(Db *db, const char *project_id, char **ret_id, GError **err);
 /* Records the host of all ports of the server. */
 bool network_ports_bind(Db *db, const char *server_id, const char *host, GError **err);
 /* Last step of delete: ports made by network_nic_create go, others are only unbound. */

@@ -168,15 +168,3 @@ const Resource router_resource = {
     .before_delete = before_delete,
     .after_load = after_load,
 };
-
-Router *router_make(Db *db, const Ctx *ctx, json_t *body, GError **err)
-{
-    g_autoptr(json_t) owned = body;
-    g_autoptr(Router) r = AS(Router, row_new(&router_resource));
-    g_autofree char *id = id_new();
-    if (!row_parse(&r->row, owned, ctx, CREATE, err))
-        return NULL;
-    ROW_SET_STR(r, id, id);
-    ROW_SET_STR(r, project_id, ctx->project_id);
-    return before_create(db, ctx, &r->row, err) ? router_find(db, NULL, id, err) : NULL;
-}

@@ -32,8 +32,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Forwarding, row_unref)
 /* --- router.c --- */
 /* The router by id as ctx may change it; ctx NULL: any. */
 Router *router_find(Db *db, const Ctx *ctx, const char *id, GError **err);
-/* Makes a router as POST does; the row is inserted.  body is stolen. */
-Router *router_make(Db *db, const Ctx *ctx, json_t *body, GError **err);
 bool router_bump(Db *db, const char *router_id, GError **err);
 
 /* --- router_gateway.c --- */
@@ -70,7 +68,7 @@ bool floating_network_gone(Db *db, const char *network_id, GError **err);
 /* --- forwarding.c --- */
 Handler forwardings_list, forwarding_create, forwarding_one;
 
-/* --- router_agent.c --- */
+/* --- agents.c --- */
 Handler agent_routers_list, agent_router_add, agent_router_remove, router_agents_list;
 
 /* --- auto_topology.c --- */

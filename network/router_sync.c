@@ -24,6 +24,18 @@ static bool is_configured(const char *name)
     return false;
 }
 
+/* Other hosts reach its ports at the new place. */
+static bool networks_follow(Db *db, const char *router_id, GError **err)
+{
+    g_autoptr(json_t) networks = db_query(db, err, "router_networks", "s", router_id);
+    size_t i;
+    json_t *one;
+    json_array_foreach(networks, i, one)
+        if (!sync_network(db, NULL, json_get_str(one, "id"), err))
+            return false;
+    return networks != NULL;
+}
+
 /* *ret_host: where the router is from now on; NULL while no host is up, or there is no such router any more. */
 static bool place(Db *db, const char *router_id, char **ret_host, GError **err)
 {
@@ -39,7 +51,7 @@ static bool place(Db *db, const char *router_id, char **ret_host, GError **err)
         return false;
     if (chosen
         && (!db_exec(db, err, "router_set_host", "ss", router_id, chosen) || !db_exec(db, err, "router_ports_bind", "s", router_id)
-            || !txn_commit(&txn, err)))
+            || !networks_follow(db, router_id, err) || !txn_commit(&txn, err)))
         return false;
     *ret_host = g_steal_pointer(&chosen);
     return true;

@@ -28,6 +28,11 @@ CREATE TABLE router_port (
 CREATE INDEX router_port_router ON router_port (router_id);
 CREATE UNIQUE INDEX router_port_gateway ON router_port (router_id) WHERE kind = 'gateway';
 
+-- Ports that have something on a host: a guest's tap, or a router's link.
+CREATE VIEW port_here AS
+SELECT id, network_id, host FROM port WHERE plugged = 1
+UNION ALL SELECT p.id, p.network_id, p.host FROM router_port rp JOIN port p ON p.id = rp.port_id WHERE p.host <> '';
+
 -- port_id and fixed_ip_address: what it leads to, both or neither.  router_id: who carries it, for an association or for forwardings.
 CREATE TABLE floating_ip (
     id TEXT PRIMARY KEY,

@@ -134,14 +134,11 @@ SELECT id FROM network n WHERE (n.shared = 1
 
 -- On some host, so that a change of it matters there: with a guest, or with a router.
 -- :name network_is_live
-SELECT EXISTS (SELECT 1 FROM port WHERE network_id = ?1 AND plugged = 1)
-    OR EXISTS (SELECT 1 FROM router_port rp JOIN port p ON p.id = rp.port_id JOIN router r ON r.id = rp.router_id WHERE p.network_id = ?1 AND r.host <> '')
+SELECT EXISTS (SELECT 1 FROM port_here WHERE network_id = ?1)
     OR EXISTS (SELECT 1 FROM network WHERE id = ?1 AND external = 1 AND network_type = 'flat' AND physical_network = 'public');
 
 -- :name network_hosts
-SELECT host FROM port WHERE network_id = ?1 AND plugged = 1
-UNION SELECT r.host FROM router_port rp JOIN port p ON p.id = rp.port_id JOIN router r ON r.id = rp.router_id WHERE p.network_id = ?1 AND r.host <> ''
-ORDER BY 1;
+SELECT DISTINCT host FROM port_here WHERE network_id = ?1 ORDER BY host;
 
 -- :name public_network_made
 SELECT count(*) FROM network_once WHERE name = 'public';
@@ -421,8 +418,7 @@ FROM port p WHERE p.network_id = ?1 AND p.device_owner <> 'network:floatingip' O
 
 -- What should be on a host.
 -- :name host_networks
-SELECT DISTINCT network_id AS id FROM port WHERE host = ?1 AND plugged = 1
-UNION SELECT p.network_id FROM router r JOIN router_port rp ON rp.router_id = r.id JOIN port p ON p.id = rp.port_id WHERE r.host = ?1
+SELECT DISTINCT network_id AS id FROM port_here WHERE host = ?1
 UNION SELECT id FROM network WHERE external = 1 AND network_type = 'flat' AND physical_network = 'public' ORDER BY 1;
 
 -- :name host_groups
@@ -448,7 +444,7 @@ SELECT id FROM security_group WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2
 -- :name network_used_by_prefix
 SELECT n.id FROM network n WHERE substr(n.id, 1, 13) = substr(?1, 1, 13) AND ((n.external = 1 AND n.network_type = 'flat' AND n.physical_network = 'public')
     OR EXISTS (SELECT 1 FROM port p WHERE p.network_id = n.id AND p.host = ?2 AND (p.server_id IS NOT NULL OR p.plugged = 1))
-    OR EXISTS (SELECT 1 FROM router r JOIN router_port rp ON rp.router_id = r.id JOIN port p ON p.id = rp.port_id WHERE r.host = ?2 AND p.network_id = n.id))
+    OR EXISTS (SELECT 1 FROM port_here h WHERE h.network_id = n.id AND h.host = ?2))
 UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
 
 -- :name group_used_by_prefix

@@ -15,7 +15,9 @@ SELECT kind, n FROM (
     UNION ALL SELECT 9, 'address group', (SELECT count(*) FROM address_group WHERE project_id IN mine)
     UNION ALL SELECT 10, 'QoS policy', (SELECT count(*) FROM qos_policy q WHERE project_id IN mine
         AND (EXISTS (SELECT 1 FROM network n WHERE n.qos_policy_id = q.id) OR EXISTS (SELECT 1 FROM port p WHERE p.qos_policy_id = q.id)))
-    UNION ALL SELECT 11, 'trunk', (SELECT count(*) FROM trunk WHERE project_id IN mine))
+    UNION ALL SELECT 11, 'trunk', (SELECT count(*) FROM trunk WHERE project_id IN mine)
+    UNION ALL SELECT 12, 'router', (SELECT count(*) FROM router WHERE project_id IN mine)
+    UNION ALL SELECT 13, 'floating IP', (SELECT count(*) FROM floating_ip WHERE project_id IN mine))
 WHERE n > 0 ORDER BY place;
 
 -- :name owned_by_user
@@ -39,20 +41,27 @@ SELECT id FROM project WHERE domain_id = ?1;
 -- :name users_of_domain
 SELECT id FROM user WHERE domain_id = ?1;
 
--- Everything of a project (?1) in the order in which it can be deleted, the project last, with the call that does it.
+-- Everything of a project (?1) in the order in which it can be deleted, the project last, with the call that does it: DELETE, or PUT of a body.
 -- :name purge_plan
-SELECT kind, id, name, path || id AS path FROM (
-    SELECT 1 AS place, 'server' AS kind, id, name, '/compute/v2.1/servers/' AS path FROM server WHERE project_id = ?1
-    UNION ALL SELECT 1.5, 'trunk', id, name, '/network/v2.0/trunks/' FROM trunk WHERE project_id = ?1
-    UNION ALL SELECT 2, 'port', id, name, '/network/v2.0/ports/' FROM port
+SELECT kind, id, name, path || CASE WHEN body IS NULL THEN id ELSE '' END AS path, body FROM (
+    SELECT 1 AS place, 'server' AS kind, id, name, '/compute/v2.1/servers/' AS path, NULL AS body FROM server WHERE project_id = ?1
+    UNION ALL SELECT 1.1, 'port forwarding', w.id, '', '/network/v2.0/floatingips/' || f.id || '/port_forwardings/', NULL FROM port_forwarding w
+        JOIN floating_ip f ON f.id = w.floatingip_id WHERE f.project_id = ?1
+    UNION ALL SELECT 1.2, 'floating IP', id, floating_ip_address, '/network/v2.0/floatingips/', NULL FROM floating_ip WHERE project_id = ?1
+    UNION ALL SELECT 1.3, 'routes', id, name, '/network/v2.0/routers/' || id, '{"router": {"routes": []}}' FROM router WHERE project_id = ?1 AND routes <> '[]'
+    UNION ALL SELECT 1.4, 'router port', rp.port_id, r.name, '/network/v2.0/routers/' || r.id || '/remove_router_interface',
+        json_object('port_id', rp.port_id) FROM router_port rp JOIN router r ON r.id = rp.router_id WHERE r.project_id = ?1 AND rp.kind = 'interface'
+    UNION ALL SELECT 1.5, 'router', id, name, '/network/v2.0/routers/', NULL FROM router WHERE project_id = ?1
+    UNION ALL SELECT 1.6, 'trunk', id, name, '/network/v2.0/trunks/', NULL FROM trunk WHERE project_id = ?1
+    UNION ALL SELECT 2, 'port', id, name, '/network/v2.0/ports/', NULL FROM port
         WHERE project_id = ?1 AND device_owner NOT LIKE 'network:%' AND server_id IS NULL
-    UNION ALL SELECT 3, 'subnet', id, name, '/network/v2.0/subnets/' FROM subnet WHERE project_id = ?1
-    UNION ALL SELECT 4, 'network', id, name, '/network/v2.0/networks/' FROM network WHERE project_id = ?1
-    UNION ALL SELECT 5, 'security group', id, name, '/network/v2.0/security-groups/' FROM security_group WHERE project_id = ?1 AND is_default = 0
-    UNION ALL SELECT 6, 'subnet pool', id, name, '/network/v2.0/subnetpools/' FROM subnetpool WHERE project_id = ?1
-    UNION ALL SELECT 7, 'address scope', id, name, '/network/v2.0/address-scopes/' FROM address_scope WHERE project_id = ?1
-    UNION ALL SELECT 8, 'address group', id, name, '/network/v2.0/address-groups/' FROM address_group WHERE project_id = ?1
-    UNION ALL SELECT 9, 'QoS policy', id, name, '/network/v2.0/qos/policies/' FROM qos_policy WHERE project_id = ?1
-    UNION ALL SELECT 9, 'image', id, name, '/image/v2/images/' FROM image WHERE project_id = ?1
-    UNION ALL SELECT 10, 'project', id, name, '/identity/v3/projects/' FROM project WHERE id = ?1)
+    UNION ALL SELECT 3, 'subnet', id, name, '/network/v2.0/subnets/', NULL FROM subnet WHERE project_id = ?1
+    UNION ALL SELECT 4, 'network', id, name, '/network/v2.0/networks/', NULL FROM network WHERE project_id = ?1
+    UNION ALL SELECT 5, 'security group', id, name, '/network/v2.0/security-groups/', NULL FROM security_group WHERE project_id = ?1 AND is_default = 0
+    UNION ALL SELECT 6, 'subnet pool', id, name, '/network/v2.0/subnetpools/', NULL FROM subnetpool WHERE project_id = ?1
+    UNION ALL SELECT 7, 'address scope', id, name, '/network/v2.0/address-scopes/', NULL FROM address_scope WHERE project_id = ?1
+    UNION ALL SELECT 8, 'address group', id, name, '/network/v2.0/address-groups/', NULL FROM address_group WHERE project_id = ?1
+    UNION ALL SELECT 9, 'QoS policy', id, name, '/network/v2.0/qos/policies/', NULL FROM qos_policy WHERE project_id = ?1
+    UNION ALL SELECT 9, 'image', id, name, '/image/v2/images/', NULL FROM image WHERE project_id = ?1
+    UNION ALL SELECT 10, 'project', id, name, '/identity/v3/projects/', NULL FROM project WHERE id = ?1)
 ORDER BY place, name, id;

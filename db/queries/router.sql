@@ -100,9 +100,9 @@ UPDATE router SET host = '' WHERE id = ?1 AND host NOT IN (SELECT value FROM jso
 -- :name router_set_host
 UPDATE router SET host = ?2, updated_at = now_us() WHERE id = ?1;
 
--- Of the hosts in ?2 (JSON array) the one with most of the guests that the router serves, then the one with fewest routers.
+-- Of the hosts in ?2 (JSON array) the one with most of the guests that the router serves, then the one with fewest routers; none for a router without ports.
 -- :name router_place
-SELECT h.value FROM json_each(?2) h
+SELECT h.value FROM json_each(?2) h WHERE EXISTS (SELECT 1 FROM router_port rp WHERE rp.router_id = ?1)
 ORDER BY (SELECT count(*) FROM port p WHERE p.host = h.value AND p.plugged = 1
         AND p.network_id IN (SELECT q.network_id FROM router_port rp JOIN port q ON q.id = rp.port_id WHERE rp.router_id = ?1)) DESC,
     (SELECT count(*) FROM router r WHERE r.host = h.value), h.value LIMIT 1;
@@ -136,6 +136,9 @@ SELECT rp.port_id FROM router_port rp JOIN ip_allocation a ON a.port_id = rp.por
 -- Routers on a host, as ids and as what is behind a name found there.
 -- :name host_routers
 SELECT id FROM router WHERE host = ?1 ORDER BY id;
+
+-- :name host_router_count
+SELECT count(*) FROM router WHERE host = ?1;
 
 -- :name router_by_prefix
 SELECT id FROM router WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND host = ?2 LIMIT 1;

@@ -12,22 +12,22 @@ SELECT count(*) FROM network_host WHERE tunnel_address IS NOT NULL;
 
 -- Networks that are on a host with others, or on its own physical networks: its segments change with what the host says.
 -- :name network_segments_on
-SELECT DISTINCT n.id FROM network n JOIN port p ON p.network_id = n.id
-WHERE p.plugged = 1 AND n.network_type <> 'local' AND EXISTS (SELECT 1 FROM port q WHERE q.network_id = n.id AND q.host = ?1 AND q.plugged = 1) ORDER BY 1;
+SELECT n.id FROM network n
+WHERE n.network_type <> 'local' AND EXISTS (SELECT 1 FROM port_here q WHERE q.network_id = n.id AND q.host = ?1) ORDER BY 1;
 
 -- Some host but ?2 has the VXLAN network ?1 too.
 -- :name network_elsewhere
-SELECT EXISTS (SELECT 1 FROM network n JOIN port p ON p.network_id = n.id
-    WHERE n.id = ?1 AND n.network_type = 'vxlan' AND p.plugged = 1 AND p.host <> ?2);
+SELECT EXISTS (SELECT 1 FROM network n JOIN port_here p ON p.network_id = n.id
+    WHERE n.id = ?1 AND n.network_type = 'vxlan' AND p.host <> ?2);
 
 -- Hosts but ?2 that have the VXLAN network ?1.
 -- :name network_other_hosts
-SELECT DISTINCT p.host FROM network n JOIN port p ON p.network_id = n.id
-WHERE n.id = ?1 AND n.network_type = 'vxlan' AND p.plugged = 1 AND p.host <> ?2 ORDER BY 1;
+SELECT DISTINCT p.host FROM network n JOIN port_here p ON p.network_id = n.id
+WHERE n.id = ?1 AND n.network_type = 'vxlan' AND p.host <> ?2 ORDER BY 1;
 
 -- Ports of network ?1 on other hosts than ?2 that VXLAN reaches.
 -- :name network_peers
 SELECT h.tunnel_address AS remote, p.mac_address AS mac, p.device_owner, p.port_security_enabled, p.allowed_address_pairs AS pairs,
     (SELECT group_concat(address, ',') FROM (SELECT a.address FROM ip_allocation a WHERE a.port_id = p.id ORDER BY length(a.key), a.key)) AS ips
-FROM port p JOIN network_host h ON h.host = p.host
-WHERE p.network_id = ?1 AND p.plugged = 1 AND p.host <> ?2 AND h.tunnel_address IS NOT NULL ORDER BY p.id;
+FROM port_here x JOIN port p ON p.id = x.id JOIN network_host h ON h.host = p.host
+WHERE x.network_id = ?1 AND p.host <> ?2 AND h.tunnel_address IS NOT NULL ORDER BY p.id;

@@ -222,6 +222,9 @@ class Site:
         for folder, may in (("seeds", whole | broken), ("ports", ports), ("networks", networks), ("groups", groups)):
             if self.world(folder) - may:
                 raise Wrong("leaked", "%s of no row: %s" % (folder, self.world(folder) - may))
+        routers = {r["id"] for r in self.get("network", "/routers", self.admin)["routers"]}
+        if self.world("routers") - routers:
+            raise Wrong("leaked", "routers of no row: %s" % (self.world("routers") - routers))
         left = [n for n in os.listdir(self.cloud.state + "/images") if n not in {i["id"] for i in self.get("image", "/images", self.admin)["images"]}]
         if left:
             raise Wrong("leaked", "image files of no row: %s" % left)
@@ -235,6 +238,7 @@ class Site:
             if time.monotonic() > end:
                 raise Wrong("stuck", "servers do not go: %s" % self.get("compute", "/servers")["servers"])
             time.sleep(0.02)
+        routers_swept(self)
         for p in self.get("network", "/ports")["ports"]:
             if p["device_owner"] == "":
                 self.must("DELETE", "network", "/ports/" + p["id"])
@@ -251,7 +255,7 @@ class Site:
             self.must("DELETE", "network", "/qos/policies/" + p["id"], client=self.admin)
         self.settle()
         self.compare()
-        for folder in ("domains", "disks", "seeds", "ports"):
+        for folder in ("domains", "disks", "seeds", "ports", "routers"):
             if self.world(folder):
                 raise Wrong("leaked", "%s left after everything was deleted: %s" % (folder, self.world(folder)))
 
@@ -536,6 +540,101 @@ class HostReboot(Scenario):
         site.wait_server(st["id"], "ACTIVE", *(("SHUTOFF", "ERROR") if mode == "fatal" else ()))
 
 
+def new_router(site, name):
+    """A router with a gateway, an interface, a floating IP and a forwarding; → ids."""
+    out = site.get("network", "/networks?router:external=true")["networks"][0]["id"]
+    n = site.post("network", "/networks", {"network": {"name": name}})["network"]["id"]
+    s = site.post("network", "/subnets", {"subnet": {"network_id": n, "ip_version": 4, "cidr": "10.20.0.0/24"}})["subnet"]["id"]
+    ports = [site.post("network", "/ports", {"port": {"network_id": n}})["port"]["id"] for _ in range(2)]
+    r = site.post("network", "/routers", {"router": {"name": name, "external_gateway_info": {"network_id": out}}})["router"]["id"]
+    site.must("PUT", "network", "/routers/%s/add_router_interface" % r, {"subnet_id": s})
+    a = site.post("network", "/floatingips", {"floatingip": {"floating_network_id": out, "port_id": ports[0]}})["floatingip"]["id"]
+    b = site.post("network", "/floatingips", {"floatingip": {"floating_network_id": out}})["floatingip"]["id"]
+    site.post("network", "/floatingips/%s/port_forwardings" % b,
+              {"port_forwarding": {"protocol": "tcp", "internal_port_id": ports[1], "internal_port": 22, "external_port": 2222}})
+    return {"name": name, "network": n, "router": r, "floating": a}
+
+
+def routers_swept(site):
+    """Takes apart what new_router made, in the order in which it can be."""
+    for f in site.get("network", "/floatingips")["floatingips"]:
+        for w in f["port_forwardings"]:
+            site.must("DELETE", "network", "/floatingips/%s/port_forwardings/%s" % (f["id"], w["id"]))
+        site.must("DELETE", "network", "/floatingips/" + f["id"])
+    for p in site.get("network", "/ports?device_owner=network:router_interface")["ports"]:
+        site.must("PUT", "network", "/routers/%s/remove_router_interface" % p["device_id"], {"port_id": p["id"]})
+    for r in site.get("network", "/routers")["routers"]:
+        site.must("DELETE", "network", "/routers/" + r["id"])
+
+
+class RouterScenario(Scenario):
+    """Several requests: a refusal on the way is a request that was not accepted."""
+
+    def act(self, site, st):
+        try:
+            return super().act(site, st)
+        except Wrong:
+            return False
+
+    def there(self, site, router):
+        with open(os.path.join(site.cloud.world, "routers", router)) as f:
+            return json.load(f)
+
+
+class RouterCreate(RouterScenario):
+    def prepare(self, site): return {"name": site.name()}
+
+    def request(self, site, st):
+        new_router(site, st["name"])
+        return 201, None
+
+    def check(self, site, st, accepted, mode):
+        r = site.find("network", "routers", st["name"])
+        if not accepted:
+            return
+        if not r:
+            raise Wrong("lost", "the router was accepted and is not there")
+        site.settle()
+        there = self.there(site, r["id"])
+        if (len(there["interfaces"]), len(there["floating"]), len(there["forwardings"])) != (1, 1, 1) or not there["gateway"]:
+            raise Wrong("wrong", "the host has another router than the rows: %s" % there)
+        down = [f["id"] for f in site.get("network", "/floatingips")["floatingips"] if f["status"] != "ACTIVE"]
+        if down:
+            raise Wrong("wrong", "floating IPs are not in force: %s" % down)
+
+
+class RouterDelete(RouterScenario):
+    """The whole of it is taken apart."""
+
+    def prepare(self, site): return new_router(site, site.name())
+
+    def request(self, site, st):
+        routers_swept(site)
+        return 204, None
+
+    def check(self, site, st, accepted, mode):
+        site.settle()
+        if accepted and (site.find("network", "routers", st["name"]) or st["router"] in site.world("routers")):
+            raise Wrong("lost", "the router was deleted and is there")
+
+
+class FloatingMove(RouterScenario):
+    def prepare(self, site):
+        st = new_router(site, site.name())
+        st["port"] = site.post("network", "/ports", {"port": {"network_id": st["network"]}})["port"]
+        return st
+
+    def request(self, site, st):
+        return site.call("PUT", "network", "/floatingips/" + st["floating"], {"floatingip": {"port_id": st["port"]["id"]}})
+
+    def check(self, site, st, accepted, mode):
+        site.settle()
+        fixed = site.get("network", "/floatingips/" + st["floating"])["floatingip"]["fixed_ip_address"]
+        there = self.there(site, st["router"])["floating"]
+        if [f["fixed"] for f in there] != [fixed] or (accepted and fixed != st["port"]["fixed_ips"][0]["ip_address"]):
+            raise Wrong("wrong", "the floating IP leads to %s, not to %s" % (there, fixed))
+
+
 SCENARIOS = {
     "server.create": ServerCreate(),
     "server.delete": ServerDelete(),
@@ -551,6 +650,9 @@ SCENARIOS = {
     "security-group.rule": GroupRule(),
     "qos.rule": QosRule(),
     "trunk.subport": TrunkSubport(),
+    "router.create": RouterCreate(),
+    "router.delete": RouterDelete(),
+    "floating.move": FloatingMove(),
     "image.upload": ImageUpload(),
     "image.delete": ImageDelete(),
     "host.reboot": HostReboot(),

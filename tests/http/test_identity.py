@@ -815,6 +815,13 @@ class Operator(unittest.TestCase):
             network = t.post("/network/v2.0/networks", {"network": {"name": "n"}}).json["network"]["id"]
             self.assertEqual(t.post("/network/v2.0/subnets", {"subnet": {"network_id": network, "cidr": "10.9.0.0/24", "ip_version": 4}}).status, 201)
             self.assertEqual(t.post("/network/v2.0/security-groups", {"security_group": {"name": "g"}}).status, 201)
+            subnet = t.get("/network/v2.0/networks/" + network).json["network"]["subnets"][0]
+            out = t.get("/network/v2.0/networks?router:external=true").json["networks"][0]["id"]
+            router = t.post("/network/v2.0/routers", {"router": {"external_gateway_info": {"network_id": out}}}).json["router"]["id"]
+            self.assertEqual(t.put("/network/v2.0/routers/%s/add_router_interface" % router, {"subnet_id": subnet}).status, 200)
+            route = {"router": {"routes": [{"destination": "192.168.0.0/24", "nexthop": "10.9.0.9"}]}}
+            self.assertEqual(t.put("/network/v2.0/routers/" + router, route).status, 200)
+            self.assertEqual(t.post("/network/v2.0/floatingips", {"floatingip": {"floating_network_id": out}}).status, 201)
             image = t.post("/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"}).json["id"]
             self.assertEqual(t.call("PUT", "/image/v2/images/%s/file" % image, raw=b"x" * 1048576, headers={"Content-Type": "application/octet-stream"}).status, 204)
             flavor = boss.get("/compute/v2.1/flavors").json["flavors"][0]["id"]
@@ -822,7 +829,8 @@ class Operator(unittest.TestCase):
             self.assertEqual(r.status, 202, r)
             self.assertEqual(boss.delete("%s/projects/%s" % (V3, t.project_id)).status, 409)
             plan = c.ctl("project", "purge", "doomed")
-            self.assertEqual([line.split()[0] for line in plan.stdout.splitlines()[:6]], ["server", "subnet", "network", "security", "image", "project"], plan)
+            self.assertEqual([line.split()[0] for line in plan.stdout.splitlines()[:10]],
+                             ["server", "floating", "routes", "router", "router", "subnet", "network", "security", "image", "project"], plan)
             self.assertEqual(boss.get("%s/projects/%s" % (V3, t.project_id)).status, 200)
             done = c.ctl("project", "purge", "doomed", "--yes")
             self.assertEqual((done.returncode, done.stdout.splitlines()[-1:]), (0, ["done"]), done)

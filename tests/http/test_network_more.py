@@ -149,7 +149,8 @@ class Itself(Base):
     def test_agents_and_zones(self):
         self.assertEqual(self.ok(self.demo.get(N + "agents"), 200)["agents"], [])
         agents = self.ok(self.admin.get(N + "agents"), 200)["agents"]
-        self.assertEqual([a["host"] for a in agents], ["local"])
+        self.assertEqual([a["host"] for a in agents], ["local", "local"])
+        self.assertEqual({a["agent_type"] for a in agents}, {"Linux bridge agent", "L3 agent"})
         self.assertEqual(self.ok(self.admin.get(N + "agents/" + agents[0]["id"]), 200)["agent"]["id"], agents[0]["id"])
         self.assertEqual(self.ok(self.demo.get(N + "availability_zones"), 200)["availability_zones"][0]["name"], "nova")
 

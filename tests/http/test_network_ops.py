@@ -38,6 +38,25 @@ class Operations(World, ComputeBase):
         self.assertEqual((mine["packets"], mine["bytes"], mine["direction"], mine["protocol"], mine["port_range_max"]), (3, 300, "ingress", "tcp", 22))
         self.assertEqual(self.cloud.new_tenant().get(N + "security-groups/%s/counters" % g["id"]).status, 404)
 
+    def test_floating_address_of_a_server(self):
+        public = self.ok(self.demo.get(N + "networks?router:external=true"), 200)["networks"][0]["id"]
+        n = self.make_network(self.demo, "10.71.0.0/24")
+        subnet = self.ok(self.demo.get(N + "networks/" + n), 200)["network"]["subnets"][0]
+        r = self.ok(self.demo.post(N + "routers", {"router": {"external_gateway_info": {"network_id": public}}}), 201)["router"]["id"]
+        self.ok(self.demo.put(N + "routers/%s/add_router_interface" % r, {"subnet_id": subnet}), 200)
+        sid, port = self.boot(networks=[{"uuid": n}])
+        f = self.ok(self.demo.post(N + "floatingips", {"floatingip": {"floating_network_id": public, "port_id": port["id"]}}), 201)["floatingip"]
+        shown = [a for many in self.show(sid)["addresses"].values() for a in many]
+        self.assertEqual([(a["addr"], a["OS-EXT-IPS:type"], a["OS-EXT-IPS-MAC:mac_addr"]) for a in shown],
+                         [(port["fixed_ips"][0]["ip_address"], "fixed", port["mac_address"]), (f["floating_ip_address"], "floating", port["mac_address"])])
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+        self.becomes(lambda: self.ok(self.demo.get(N + "floatingips/" + f["id"]), 200)["floatingip"]["port_id"] is None, "the floating IP free")
+        self.becomes(lambda: self.world("routers")[r]["floating"] == [], "its translation gone")
+        self.assertEqual(self.demo.delete(N + "floatingips/" + f["id"]).status, 204)
+        self.ok(self.demo.put(N + "routers/%s/remove_router_interface" % r, {"subnet_id": subnet}), 200)
+        self.assertEqual(self.demo.delete(N + "routers/" + r).status, 204)
+        self.becomes(lambda: r not in self.world("routers") and n not in self.world("networks"), "nothing of it left")
+
     def test_idle_goes(self):
         n = self.make_network(self.demo, "10.77.0.0/24")
         g = self.ok(self.demo.post(N + "security-groups", {"security_group": {"name": "idle"}}), 201)["security_group"]["id"]

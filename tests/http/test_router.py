@@ -452,6 +452,84 @@ class Floating(Base):
         self.becomes(lambda: self.world("routers")[self.r["id"]]["forwardings"] == [], "the forwarding gone")
 
 
+class Topology(Base):
+    def test_get_me_a_network(self):
+        who = self.cloud.new_tenant()
+        path = "auto-allocated-topology/"
+        self.assertIn("No default subnetpools", self.refuse(409, "GET", path + "None?fields=dry-run", who=who))
+        self.refuse(409, "GET", path + who.project_id, who=who)
+        self.assertEqual(who.get(N + "routers").json["routers"], [])
+        pools = [self.ok(self.admin.post(N + "subnetpools", {"subnetpool": {"name": "p", "prefixes": [prefix], "default_prefixlen": length, "shared": True,
+                                                                            "is_default": True}}), 201)["subnetpool"]
+                 for prefix, length in (("10.192.0.0/16", 24), ("2001:db8:aa::/48", 64))]
+        self.assertEqual(self.ok(who.get(N + path + "None?fields=dry-run"), 200)["auto_allocated_topology"]["id"], "dry-run=pass")
+        self.refuse(400, "GET", path + "None?fields=x", who=who)
+        self.refuse(404, "GET", path + who.project_id)
+        t = self.ok(who.get(N + path + who.project_id), 200)["auto_allocated_topology"]
+        self.assertEqual(self.ok(who.get(N + path + "None"), 200)["auto_allocated_topology"], t)
+        n = self.show("network", t["id"], who)
+        self.assertEqual((n["name"], n["admin_state_up"], len(n["subnets"]), n["project_id"]), ("auto_allocated_network", True, 2, who.project_id))
+        r = who.get(N + "routers").json["routers"]
+        self.assertEqual([(x["name"], x["external_gateway_info"]["network_id"]) for x in r], [("auto_allocated_router", self.public)])
+        self.becomes(lambda: len(self.world("routers")[r[0]["id"]]["interfaces"]) == 2, "the router on the host")
+        port = self.port(n, who)
+        self.refuse(409, "DELETE", path + "None", who=who)
+        self.gone("port", port["id"], who)
+        self.assertEqual(who.delete(N + path + "None").status, 204)
+        self.assertEqual([who.get(N + x).json[x] for x in ("routers", "subnets")][0], [])
+        self.assertEqual(who.get(N + "subnets?project_id=" + who.project_id).json["subnets"], [])
+        self.assertEqual(who.delete(N + path + "None").status, 204)
+        for p in pools:
+            self.gone("subnetpool", p["id"], self.admin)
+
+
+class Agents(Base):
+    def test_whose_router(self):
+        r, (n, s) = self.router(out=False), self.inside()
+        agents = self.ok(self.admin.get(N + "agents?agent_type=L3+agent"), 200)["agents"]
+        self.assertEqual([a["host"] for a in agents], ["local"])
+        path, of = "agents/%s/l3-routers" % agents[0]["id"], "routers/%s/l3-agents" % r["id"]
+        self.assertEqual(self.ok(self.admin.get(N + of), 200)["agents"], [])
+        self.plug(r, s)
+        self.becomes(lambda: self.ok(self.admin.get(N + of), 200)["agents"], "the router on a host")
+        self.assertEqual([x["id"] for x in self.ok(self.admin.get(N + path), 200)["routers"]], [r["id"]])
+        self.assertEqual(self.ok(self.admin.get(N + "agents/" + agents[0]["id"]), 200)["agent"]["configurations"]["routers"], 1)
+        self.refuse(403, "GET", path)
+        self.refuse(403, "POST", path, {"router_id": r["id"]})
+        bridge = self.ok(self.admin.get(N + "agents?agent_type=Linux+bridge+agent"), 200)["agents"][0]["id"]
+        self.refuse(409, "GET", "agents/%s/l3-routers" % bridge, who=self.admin)
+        self.refuse(404, "GET", "agents/%s/l3-routers" % uuid.uuid4(), who=self.admin)
+        self.refuse(400, "POST", path, {}, who=self.admin)
+        self.assertEqual(self.admin.delete(N + path + "/" + r["id"]).status, 204)
+        self.becomes(lambda: self.ok(self.admin.get(N + of), 200)["agents"] and r["id"] in self.world("routers"), "it placed again")
+        self.unplug(r, subnet_id=s["id"])
+        self.assertEqual(self.admin.delete(N + path + "/" + r["id"]).status, 204)
+        self.becomes(lambda: r["id"] not in self.world("routers"), "it away")
+        self.assertEqual(self.admin.post(N + path, {"router_id": r["id"]}).status, 201)
+        self.becomes(lambda: r["id"] in self.world("routers"), "it there")
+        self.gone("router", r["id"])
+        self.gone("network", n["id"])
+
+    def test_repairs(self):
+        r, (n, s) = self.router(), self.inside()
+        self.plug(r, s)
+        self.becomes(lambda: self.world("routers")[r["id"]]["interfaces"], "the router")
+        os.unlink("%s/routers/%s" % (self.cloud.world, r["id"]))
+        stray = "abcdefab-cdef-4000-8000-000000000001"
+        with open("%s/routers/%s" % (self.cloud.world, stray), "w") as f:
+            json.dump({"id": stray}, f)
+        self.becomes(lambda: r["id"] in self.world("routers") and stray not in self.world("routers"), "the router back, the stray gone")
+        self.cloud.kill_agent()
+        os.unlink("%s/routers/%s" % (self.cloud.world, r["id"]))
+        f = self.floating(port_id=self.port(n)["id"])
+        self.assertEqual(f["status"], "DOWN")
+        self.cloud.start_agent()
+        self.becomes(lambda: self.world("routers")[r["id"]]["floating"] and self.show("floatingip", f["id"])["status"] == "ACTIVE", "all that changed meanwhile")
+        self.gone("floatingip", f["id"])
+        self.unplug(r, subnet_id=s["id"])
+        self.gone("router", r["id"])
+
+
 del Base
 
 if __name__ == "__main__":

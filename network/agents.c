@@ -1,0 +1,202 @@
+/* network/agents.c -- the hosts' agents as Neutron lists them, and which of them has which router. */
+#include "core/clock.h"
+#include "network/router.h"
+#include <string.h>
+
+/* What Neutron has a program of its own for.  suffix: makes its id another one. */
+typedef struct Part { const char *suffix, *type; json_t *(*configurations)(Db *db, const char *host); } Part;
+
+/* A host's agent has no row; its id is made of the host's name so that it stays.  One program does the work of several of Neutron's agents. */
+static char *agent_id(const char *host, const Part *part)
+{
+    g_autofree char *name = g_strconcat(host, part->suffix, NULL);
+    g_autofree char *hex = g_compute_checksum_for_string(G_CHECKSUM_SHA256, name, -1);
+    return g_strdup_printf("%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+/* As Neutron's agents say it. */
+static json_t *bridge_configurations(Db *db, const char *name)
+{
+    g_autoptr(json_t) host = segment_host(db, name, NULL);
+    const char *tunnel = json_get_str(host, "tunnel_address");
+    json_t *mappings = json_object(), *types = json_array(), *one;
+    size_t i;
+    json_array_foreach(json_object_get(host, "physical"), i, one)
+        json_object_set_new(mappings, json_get_str(one, "name"), json_string(json_get_str(one, "interface")));
+    if (tunnel)
+        json_array_append_new(types, json_string("vxlan"));
+    return json_make("sbooo", "tunneling_ip", tunnel, "l2_population", (int) (tunnel != NULL), "tunnel_types", types, "interface_mappings", mappings,
+                     "bridge_mappings", json_object());
+}
+
+static json_t *router_configurations(Db *db, const char *name)
+{
+    gint64 routers = 0;
+    db_query_int(db, NULL, &routers, "host_router_count", "s", name);
+    return json_make("sibb", "agent_mode", "legacy", "routers", routers, "handle_internal_only_routers", 1, "metadata_proxy", 1);
+}
+
+static const Part parts[] = {
+    { "", "Linux bridge agent", bridge_configurations },
+    { "/router", "L3 agent", router_configurations },
+};
+
+static json_t *agent_entry(Db *db, const json_t *host, const Part *part)
+{
+    const char *name = json_get_str(host, "host");
+    g_autofree char *id = agent_id(name, part);
+    char when[32];
+    bool up = json_is_true(json_object_get(host, "up"));
+    clock_format(up ? clock_wall_us() : json_get_int(host, "since", 0), CLOCK_SECONDS_Z, when);
+    json_t *entry = json_make("ssssssbbss", "id", id, "agent_type", part->type, "binary", "nuvolet-agent", "host", name, "topic", "N/A",
+                              "description", NULL, "alive", (int) up, "admin_state_up", 1, "heartbeat_timestamp", when, "availability_zone", "nova");
+    json_object_set_new(entry, "configurations", part->configurations(db, name));
+    return entry;
+}
+
+static bool matches(const Call *c, const json_t *agent)
+{
+    static const char *const filters[] = { "host", "agent_type", "binary", "id" };
+    for (gsize i = 0; i < G_N_ELEMENTS(filters); i++) {
+        const char *wanted = call_query(c, filters[i]);
+        if (wanted && strcmp(wanted, json_get_str(agent, filters[i])) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* All agents of all hosts. */
+static json_t *agents(Db *db)
+{
+    g_autoptr(json_t) hosts = agents_status();
+    json_t *list = json_array(), *host;
+    size_t i;
+    json_array_foreach(hosts, i, host)
+        for (gsize k = 0; k < G_N_ELEMENTS(parts); k++)
+            json_array_append_new(list, agent_entry(db, host, &parts[k]));
+    return list;
+}
+
+/* Others than administrators see none. */
+bool net_agents_list(Call *c, GError **err)
+{
+    g_autoptr(json_t) all = agents(c->db), list = json_array();
+    size_t i;
+    json_t *agent;
+    (void) err;
+    json_array_foreach(all, i, agent)
+        if (c->ctx->admin && matches(c, agent))
+            json_array_append(list, agent);
+    return call_reply(c, 200, json_make("o", "agents", json_incref(list)));
+}
+
+/* The agent of the path: a new reference. */
+static json_t *agent_find(const Call *c, GError **err)
+{
+    g_autoptr(json_t) all = agents(c->db);
+    size_t i;
+    json_t *agent;
+    json_array_foreach(all, i, agent)
+        if (c->ctx->admin && strcmp(json_get_str(agent, "id"), c->params[0]) == 0)
+            return json_incref(agent);
+    nv_fail(err, NV_ERR_NOT_FOUND, "Agent %.64s could not be found.", c->params[0]);
+    return NULL;
+}
+
+bool net_agent_show(Call *c, GError **err)
+{
+    json_t *agent = agent_find(c, err);
+    return agent && call_reply(c, 200, json_make("o", "agent", agent));
+}
+
+/* What an agent is follows from the configuration: what is so anyway may be said, and nothing else. */
+bool net_agent_put(Call *c, GError **err)
+{
+    json_t *body = call_body_object(c, "agent", err), *v;
+    const char *key;
+    if (!body)
+        return false;
+    json_object_foreach(body, key, v)
+        if (strcmp(key, "admin_state_up") != 0 || !json_is_true(v))
+            return nv_fail(err, NV_ERR_INVALID, "Attribute '%.64s' of an agent cannot be changed here", key);
+    return net_agent_show(c, err);
+}
+
+/* The host of the path's agent, which must be one for routers. */
+static char *router_host(const Call *c, GError **err)
+{
+    g_autoptr(json_t) agent = agent_find(c, err);
+    if (!agent)
+        return NULL;
+    if (strcmp(json_get_str(agent, "agent_type"), "L3 agent") != 0)
+        return nv_fail(err, NV_ERR_CONFLICT, "Agent %s is not a L3 Agent or has been disabled", c->params[0]), NULL;
+    return g_strdup(json_get_str(agent, "host"));
+}
+
+bool agent_routers_list(Call *c, GError **err)
+{
+    g_autofree char *host = router_host(c, err);
+    g_autoptr(GPtrArray) rows = host ? rows_where(c->db, &router_resource, err, "host", host, NULL) : NULL;
+    if (!rows)
+        return false;
+    JsonW w = call_begin(c, 200);
+    jw_object(&w);
+    jw_key(&w, "routers");
+    jw_array(&w);
+    for (guint i = 0; i < rows->len; i++)
+        row_render(rows->pdata[i], c->ctx, &w, false);
+    jw_end_array(&w);
+    jw_end_object(&w);
+    return true;
+}
+
+static bool move(Db *db, const Ctx *ctx, const Router *r, const char *host, GError **err)
+{
+    return (!*r->host || sync_router_leaves(db, ctx, r->id, r->host, err)) && db_exec(db, err, "router_set_host", "ss", r->id, host)
+        && db_exec(db, err, "router_ports_bind", "s", r->id) && sync_router(db, ctx, r->id, err);
+}
+
+bool agent_router_add(Call *c, GError **err)
+{
+    const char *id = json_get_str(c->body, "router_id");
+    g_autofree char *host = router_host(c, err);
+    if (!host || !id)
+        return host ? nv_fail(err, NV_ERR_INVALID, "Invalid input: router_id must be given.") : false;
+    g_auto(Txn) txn = txn_begin(c->db, err);
+    g_autoptr(Router) r = txn.db ? router_find(c->db, NULL, id, err) : NULL;
+    if (!r)
+        return false;
+    if (*r->host && strcmp(r->host, host) != 0)
+        return nv_fail(err, NV_ERR_CONFLICT, "The router %s has been already hosted by the L3 Agent of %s.", r->id, r->host);
+    if (!*r->host && !move(c->db, c->ctx, r, host, err))
+        return false;
+    return txn_commit(&txn, err) && call_reply(c, 201, json_null());
+}
+
+/* One that has ports is placed again, with the next comparison of hosts and rows. */
+bool agent_router_remove(Call *c, GError **err)
+{
+    g_autofree char *host = router_host(c, err);
+    g_auto(Txn) txn = txn_begin(c->db, err);
+    g_autoptr(Router) r = host && txn.db ? router_find(c->db, NULL, c->params[1], err) : NULL;
+    if (!r)
+        return false;
+    if (strcmp(r->host, host) != 0)
+        return nv_fail(err, NV_ERR_CONFLICT, "The router %s is not hosted by L3 agent %s.", r->id, c->params[0]);
+    return sync_router_leaves(c->db, c->ctx, r->id, host, err) && db_exec(c->db, err, "router_set_host", "ss", r->id, "")
+        && db_exec(c->db, err, "router_ports_bind", "s", r->id) && txn_commit(&txn, err) && call_reply_empty(c, 204);
+}
+
+bool router_agents_list(Call *c, GError **err)
+{
+    g_autoptr(Router) r = router_find(c->db, NULL, c->params[0], err);
+    g_autoptr(json_t) all = r ? agents(c->db) : NULL, list = json_array();
+    size_t i;
+    json_t *agent;
+    if (!r)
+        return false;
+    json_array_foreach(all, i, agent)
+        if (strcmp(json_get_str(agent, "agent_type"), "L3 agent") == 0 && strcmp(json_get_str(agent, "host"), r->host) == 0)
+            json_array_append(list, agent);
+    return call_reply(c, 200, json_make("o", "agents", json_incref(list)));
+}
