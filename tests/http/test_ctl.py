@@ -1,6 +1,8 @@
 """tests/http/test_ctl.py -- `nuvolet ctl` against a running service: status, doctor with its repairs, ops, log, schema, and who may ask."""
 import os
+import shutil
 import subprocess
+import tempfile
 import unittest
 
 import cloud as cloudlib
@@ -83,8 +85,13 @@ class Ctl(unittest.TestCase):
         sock = self.cloud.run + "/control.sock"
         self.assertEqual(os.stat(sock).st_mode & 0o777, 0o660)
         os.chmod(sock, 0o666)
+        # The clone may be in a home that others do not enter.
+        program = tempfile.mkdtemp(prefix="nuvolet-ctl-")
+        self.addCleanup(shutil.rmtree, program)
+        os.chmod(program, 0o755)
+        shutil.copy(cloudlib.NUVOLET, program)
         try:
-            r = subprocess.run([cloudlib.NUVOLET, "ctl", "status"] + self.cloud.settings(), capture_output=True, text=True, timeout=30,
+            r = subprocess.run([program + "/nuvolet", "ctl", "status"] + self.cloud.settings(), capture_output=True, text=True, timeout=30,
                                user="daemon", group="daemon", extra_groups=[])
             self.assertEqual(r.returncode, 2, r.stdout)
             self.assertIn("only root and its own user may ask", r.stderr)

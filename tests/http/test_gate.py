@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -644,6 +645,8 @@ class Idle(Base):
             get(self.echo, "/bytes/1500")
         before = self.echo.rss()
         conns = []
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
         for _ in range(2500):
             s = self.echo.connect()
             s.sendall(b"GET /bytes/1500 HTTP/1.1\r\nHost: a\r\n\r\n")

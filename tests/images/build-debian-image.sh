@@ -41,8 +41,8 @@ R=$W/root
 # The machine's own sources, so that its mirror settings apply; Debian only.
 sources() {
     local f
-    for f in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
-        [ -s "$f" ] && grep -q debian "$f" && { printf '%s\n' "$f"; return; }
+    for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list; do
+        if [ -s "$f" ] && grep -q '^[^#]*debian' "$f"; then echo "$f"; return; fi
     done
 }
 SRC=$(sources); [ -n "$SRC" ] || { echo "$0: no Debian source found" >&2; exit 1; }
