@@ -41,10 +41,19 @@ static bool check_project(const Call *c, const char *id, GError **err)
     return n > 0 || nv_fail(err, NV_ERR_INVALID, "Project ID %.64s is not a valid project.", id);
 }
 
+static const char *const known_query[] = { "user_id", NULL };
 typedef enum { LIMITS, DETAIL, DEFAULTS } What;
+
+/* Of the user of ?user_id=, or of the project. */
+static bool get(Call *c, const char *project, const char *user, const char *resource, gint64 *ret_limit, gint64 *ret_used, GError **err)
+{
+    return user ? quota_user_get(c->db, project, user, resource, ret_limit, ret_used, err)
+                : quota_get(c->db, project, resource, ret_limit, ret_used, err);
+}
 
 static bool put_quotas(Call *c, const char *project, What what, JsonW *w, GError **err)
 {
+    const char *user = call_query(c, "user_id");
     for (guint i = 0; i < G_N_ELEMENTS(shown); i++) {
         const Shown *s = &shown[i];
         gint64 limit = s->fixed, used = 0;
@@ -52,7 +61,7 @@ static bool put_quotas(Call *c, const char *project, What what, JsonW *w, GError
             continue;
         if (s->resource && what == DEFAULTS)
             limit = quota_default(s->resource);
-        else if (s->resource && !quota_get(c->db, project, s->resource, &limit, &used, err))
+        else if (s->resource && !get(c, project, user, s->resource, &limit, &used, err))
             return false;
         jw_key(w, s->name);
         if (what != DETAIL) {
@@ -85,8 +94,7 @@ static bool reply(Call *c, const char *id, const char *project, What what, GErro
 
 static bool show(Call *c, What what, GError **err)
 {
-    static const char *const known[] = { "user_id", NULL };
-    return query_allowed(c, known, MV(75), err) && check_project(c, c->params[0], err) && reply(c, c->params[0], c->params[0], what, err);
+    return query_allowed(c, known_query, MV(75), err) && check_project(c, c->params[0], err) && reply(c, c->params[0], c->params[0], what, err);
 }
 
 bool quota_set_show(Call *c, GError **err)
@@ -112,8 +120,25 @@ static const Shown *find(const char *name, int mv)
     return NULL;
 }
 
-/* One limit of a body: -1 is none.  Below what is used it needs force. */
-static bool set_one(Call *c, const char *project, const char *name, const json_t *value, bool force, GError **err)
+/* A project's limit is at least what is used and what its users were given; a user's at most what the other users leave. */
+static bool check_bounds(Call *c, const char *project, const char *user, const char *name, gint64 wanted, gint64 used, GError **err)
+{
+    gint64 given, limit, unused;
+    if (!quota_user_sum(c->db, project, name, user, &given, err) || !quota_get(c->db, project, name, &limit, &unused, err))
+        return false;
+    gint64 least = user ? used : MAX(used, given), most = user && limit >= 0 ? MAX(0, limit - given) : -1;
+    if (wanted >= 0 && wanted < least)
+        return nv_fail(err, NV_ERR_INVALID,
+                       "Quota limit %" G_GINT64_FORMAT " for %s must be greater than or equal to already used and reserved %" G_GINT64_FORMAT ".",
+                       wanted, name, least);
+    if (most >= 0 && (wanted < 0 || wanted > most))
+        return nv_fail(err, NV_ERR_INVALID, "Quota limit %" G_GINT64_FORMAT " for %s must be less than or equal to %" G_GINT64_FORMAT ".", wanted,
+                       name, most);
+    return true;
+}
+
+/* One limit of a body: -1 is none.  Out of bounds it needs force. */
+static bool set_one(Call *c, const char *project, const char *user, const char *name, const json_t *value, bool force, GError **err)
 {
     static const Range range = { -1, G_MAXINT32 };
     const Field field = { .json = name, .arg = &range };
@@ -127,13 +152,9 @@ static bool set_one(Call *c, const char *project, const char *name, const json_t
     gint64 wanted = flexible_int(value);
     if (!s->resource)
         return true;
-    if (!quota_get(c->db, project, s->resource, &limit, &used, err))
+    if (!get(c, project, user, s->resource, &limit, &used, err) || (!force && !check_bounds(c, project, user, s->resource, wanted, used, err)))
         return false;
-    if (!force && wanted >= 0 && wanted < used)
-        return nv_fail(err, NV_ERR_INVALID,
-                       "Quota limit %" G_GINT64_FORMAT " for %s must be greater than or equal to already used and reserved %" G_GINT64_FORMAT ".",
-                       wanted, name, used);
-    return quota_set(c->db, project, s->resource, wanted, err);
+    return user ? quota_user_set(c->db, project, user, s->resource, wanted, err) : quota_set(c->db, project, s->resource, wanted, err);
 }
 
 bool quota_set_update(Call *c, GError **err)
@@ -141,8 +162,8 @@ bool quota_set_update(Call *c, GError **err)
     static const Field force_field = { .json = "force" };
     json_t *body = body_only(c, "quota_set", NULL, err), *v;
     const json_t *force = json_object_get(body, "force");
-    const char *key, *project = c->params[0];
-    if (!body || !check_project(c, project, err) || (force && !check_bool_text(&force_field, force, err)))
+    const char *key, *project = c->params[0], *user = call_query(c, "user_id");
+    if (!body || !query_allowed(c, known_query, MV(75), err) || !check_project(c, project, err) || (force && !check_bool_text(&force_field, force, err)))
         return false;
     if (json_object_get(body, "networks"))
         return nv_fail(err, NV_ERR_INVALID, "The networks quota has been removed");
@@ -150,7 +171,7 @@ bool quota_set_update(Call *c, GError **err)
     if (!txn.db)
         return false;
     json_object_foreach(body, key, v)
-        if (strcmp(key, "force") != 0 && !set_one(c, project, key, v, force && bool_text(force), err))
+        if (strcmp(key, "force") != 0 && !set_one(c, project, user, key, v, force && bool_text(force), err))
             return false;
     return txn_commit(&txn, err) && reply(c, NULL, project, LIMITS, err);
 }
@@ -158,7 +179,9 @@ bool quota_set_update(Call *c, GError **err)
 bool quota_set_delete(Call *c, GError **err)
 {
     g_auto(Txn) txn = txn_begin(c->db, err);
-    return txn.db && quota_clear(c->db, c->params[0], "compute", err) && txn_commit(&txn, err) && call_reply_empty(c, 202);
+    const char *user = call_query(c, "user_id");
+    return query_allowed(c, known_query, MV(75), err) && txn.db && quota_user_clear(c->db, c->params[0], user, err)
+        && (user || quota_clear(c->db, c->params[0], "compute", err)) && txn_commit(&txn, err) && call_reply_empty(c, 202);
 }
 
 static bool class_visible(const Shown *s, int mv)

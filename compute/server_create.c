@@ -412,11 +412,11 @@ static bool count_allowed(const Plan *p, gint64 *ret_n, GError **err)
     gint64 n = p->max;
     for (guint i = 0; i < G_N_ELEMENTS(asked); i++) {
         gint64 left;
-        if (!quota_left(p->c->db, p->c->ctx->project_id, asked[i].resource, &left, err))
+        if (!quota_left(p->c->db, p->c->ctx->project_id, p->c->ctx->user_id, asked[i].resource, &left, err))
             return false;
         n = MIN(n, left / MAX(1, asked[i].each));
         if (n < p->min)
-            return quota_check(p->c->db, p->c->ctx->project_id, asked[i].resource, asked[i].each * p->min, err);
+            return quota_user_check(p->c->db, p->c->ctx->project_id, p->c->ctx->user_id, asked[i].resource, asked[i].each * p->min, err);
     }
     *ret_n = n;
     return true;

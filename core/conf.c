@@ -41,6 +41,7 @@ static const Option options[] = {
     { "identity.password_min_length",   OPT_INT, "1", 1, 128, "Least characters of a new password." },
     { "identity.password_expires_days", OPT_INT, "0", 0, 36500, "Days until a password must be changed; 0: never." },
     { "identity.password_history",      OPT_INT, "0", 0, 24, "Passwords, the present one included, that a user may not choose again; 0: no such rule." },
+    { "identity.trust_redelegations",   OPT_INT, "3", 0, 10, "How many times a trust that allows it may be passed on." },
     { "identity.password_min_age_s",    OPT_INT, "0", 0, 31536000, "Seconds that must pass before a user changes the password again." },
 
     { "quota.instances",            OPT_INT, "10", -1, 1000000, "Servers a project may have; -1 is no limit, here and below. Rows set through the API go before these defaults." },

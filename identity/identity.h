@@ -47,8 +47,10 @@ const char *identity_order_help(guint i);      /* i-th line of the usage, or NUL
 /* Limits of a project, counted by SQL over the rows, inside the caller's transaction.  resource is a row of identity/quota.c ("instances",
  * "cores", "ram", "networks", …).  NV_ERR_QUOTA says the limit, what is used and what was asked. */
 bool quota_check(Db *db, const char *project_id, const char *resource, gint64 add, GError **err);
-/* How much of it may be added; G_MAXINT64 without a limit, and then nothing is counted. */
-bool quota_left(Db *db, const char *project_id, const char *resource, gint64 *ret_left, GError **err);
+/* The same, and within the user's own limit. */
+bool quota_user_check(Db *db, const char *project_id, const char *user_id, const char *resource, gint64 add, GError **err);
+/* How much of it may be added; G_MAXINT64 without a limit, and then nothing is counted.  user_id: within his own limit, too; or NULL. */
+bool quota_left(Db *db, const char *project_id, const char *user_id, const char *resource, gint64 *ret_left, GError **err);
 /* Limit (-1: none) and use of one resource. */
 bool quota_get(Db *db, const char *project_id, const char *resource, gint64 *ret_limit, gint64 *ret_used, GError **err);
 /* Limits as the quota APIs show and change them.  service: "compute", "network", "volume"; the writes need a transaction. */
@@ -56,5 +58,12 @@ const char *quota_resource(const char *service, guint i);      /* i-th limited r
 gint64 quota_default(const char *resource);                    /* the configured limit */
 bool quota_set(Db *db, const char *project_id, const char *resource, gint64 limit, GError **err);
 bool quota_clear(Db *db, const char *project_id, const char *service, GError **err);
+/* Limits of one user within a project's; those not set are the project's. */
+bool quota_user_get(Db *db, const char *project_id, const char *user_id, const char *resource, gint64 *ret_limit, gint64 *ret_used, GError **err);
+bool quota_user_set(Db *db, const char *project_id, const char *user_id, const char *resource, gint64 limit, GError **err);
+/* user_id NULL: those of all users. */
+bool quota_user_clear(Db *db, const char *project_id, const char *user_id, GError **err);
+/* What the limits of users, but for one (or NULL), add up to. */
+bool quota_user_sum(Db *db, const char *project_id, const char *resource, const char *but_user_id, gint64 *ret_sum, GError **err);
 bool quota_class_get(Db *db, const char *name, const char *resource, gint64 *ret_limit, GError **err);
 bool quota_class_set(Db *db, const char *name, const char *resource, gint64 limit, GError **err);

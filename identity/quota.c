@@ -33,6 +33,10 @@ static const Limited limited[] = {
     { "volume",  "backup_gigabytes",            "quota.backup_gigabytes",     NULL },
     { "volume",  "groups",                      "quota.volume_groups",        NULL },
 };
+/* What counts for users, too: the user is ?2. */
+static const struct { const char *resource, *usage; } by_user[] = {
+    { "instances", "quota_user_instances" }, { "cores", "quota_user_cores" }, { "ram", "quota_user_ram" },
+};
 /* Other names of the same limits: domains write the plural where Neutron's quota API has the singular. */
 static const struct { const char *alias, *resource; } aliases[] = {
     { "networks", "network" }, { "subnets", "subnet" }, { "subnetpools", "subnetpool" }, { "ports", "port" }, { "routers", "router" },
@@ -77,35 +81,104 @@ bool quota_get(Db *db, const char *project_id, const char *resource, gint64 *ret
     return get_limit(db, project_id, l, ret_limit, err) && (!l->usage || db_query_int(db, err, ret_used, l->usage, "s", project_id));
 }
 
-bool quota_left(Db *db, const char *project_id, const char *resource, gint64 *ret_left, GError **err)
+static bool count(Db *db, const char *project_id, const char *user_id, const Limited *l, gint64 *ret_used, GError **err)
 {
-    const Limited *l = find(resource);
-    gint64 limit, used = 0;
-    if (!get_limit(db, project_id, l, &limit, err))
-        return false;
+    *ret_used = 0;
+    for (guint i = 0; user_id && i < G_N_ELEMENTS(by_user); i++)
+        if (strcmp(by_user[i].resource, l->resource) == 0)
+            return db_query_int(db, err, ret_used, by_user[i].usage, "ss", project_id, user_id);
+    return user_id || !l->usage || db_query_int(db, err, ret_used, l->usage, "s", project_id);
+}
+
+/* What is left of limit; without one nothing is counted. */
+static bool left_of(Db *db, const char *project_id, const char *user_id, const Limited *l, gint64 limit, gint64 *ret_left, GError **err)
+{
+    gint64 used;
     *ret_left = G_MAXINT64;
-    if (limit < 0)                               /* unlimited: nothing to count */
+    if (limit < 0)
         return true;
-    if (l->usage && !db_query_int(db, err, &used, l->usage, "s", project_id))
+    if (!count(db, project_id, user_id, l, &used, err))
         return false;
     *ret_left = MAX(0, limit - used);
     return true;
 }
 
+bool quota_left(Db *db, const char *project_id, const char *user_id, const char *resource, gint64 *ret_left, GError **err)
+{
+    const Limited *l = find(resource);
+    gint64 limit, own, any = 0, left;
+    if (!get_limit(db, project_id, l, &limit, err) || !left_of(db, project_id, NULL, l, limit, ret_left, err)
+        || (user_id && !db_query_int(db, err, &any, "user_quota_any", "ss", project_id, user_id)))
+        return false;
+    if (!any)                                    /* as nearly always: no limits of the user's own */
+        return true;
+    if (!db_query_int(db, err, &own, "user_quota_limit", "sssi", project_id, user_id, l->resource, limit)
+        || !left_of(db, project_id, user_id, l, own, &left, err))
+        return false;
+    *ret_left = MIN(*ret_left, left);
+    return true;
+}
+
+bool quota_user_get(Db *db, const char *project_id, const char *user_id, const char *resource, gint64 *ret_limit, gint64 *ret_used, GError **err)
+{
+    const Limited *l = find(resource);
+    gint64 limit;
+    return get_limit(db, project_id, l, &limit, err)
+        && db_query_int(db, err, ret_limit, "user_quota_limit", "sssi", project_id, user_id, l->resource, limit)
+        && count(db, project_id, user_id, l, ret_used, err);
+}
+
+static bool exceeded(const char *resource, gint64 add, gint64 used, gint64 limit, GError **err)
+{
+    return nv_fail(err, NV_ERR_QUOTA, "Quota exceeded for %s: Requested %" G_GINT64_FORMAT ", but already used %" G_GINT64_FORMAT
+                   " of %" G_GINT64_FORMAT " %s", resource, add, used, limit, resource);
+}
+
+static bool fits(gint64 limit, gint64 used, gint64 add)
+{
+    gint64 total;
+    return limit < 0 || add <= 0 || (!__builtin_add_overflow(used, add, &total) && total <= limit);
+}
+
 bool quota_check(Db *db, const char *project_id, const char *resource, gint64 add, GError **err)
 {
     const Limited *l = find(resource);
-    gint64 limit, used = 0, total;
+    gint64 limit, used;
     if (!get_limit(db, project_id, l, &limit, err))
         return false;
     if (limit < 0)                               /* unlimited: nothing to count */
         return true;
-    if (l->usage && !db_query_int(db, err, &used, l->usage, "s", project_id))
+    if (!count(db, project_id, NULL, l, &used, err))
         return false;
-    if (add <= 0 || (!__builtin_add_overflow(used, add, &total) && total <= limit))
-        return true;
-    return nv_fail(err, NV_ERR_QUOTA, "Quota exceeded for %s: Requested %" G_GINT64_FORMAT ", but already used %" G_GINT64_FORMAT
-                   " of %" G_GINT64_FORMAT " %s", resource, add, used, limit, resource);
+    return fits(limit, used, add) || exceeded(resource, add, used, limit, err);
+}
+
+bool quota_user_check(Db *db, const char *project_id, const char *user_id, const char *resource, gint64 add, GError **err)
+{
+    gint64 limit, used;
+    if (!quota_check(db, project_id, resource, add, err) || !quota_user_get(db, project_id, user_id, resource, &limit, &used, err))
+        return false;
+    return fits(limit, used, add) || exceeded(resource, add, used, limit, err);
+}
+
+bool quota_user_sum(Db *db, const char *project_id, const char *resource, const char *but_user_id, gint64 *ret_sum, GError **err)
+{
+    return db_query_int(db, err, ret_sum, "user_quota_sum", "sss", project_id, find(resource)->resource, but_user_id);
+}
+
+bool quota_user_set(Db *db, const char *project_id, const char *user_id, const char *resource, gint64 limit, GError **err)
+{
+    g_autofree char *there = NULL;
+    if (!db_query_str(db, err, &there, "user_by_id", "s", user_id))
+        return false;
+    if (!there)
+        return nv_fail(err, NV_ERR_INVALID, "User ID %.64s is not a valid user.", user_id);
+    return db_exec(db, err, "user_quota_put", "sssi", project_id, user_id, find(resource)->resource, limit);
+}
+
+bool quota_user_clear(Db *db, const char *project_id, const char *user_id, GError **err)
+{
+    return db_exec(db, err, "user_quota_clear", "ss", project_id, user_id);
 }
 
 bool quota_set(Db *db, const char *project_id, const char *resource, gint64 limit, GError **err)

@@ -117,7 +117,7 @@ const Route identity_routes[] = {
     ROUTE("DELETE", "/v3/users/{id}/credentials/OS-EC2/{access}", PRIMARY, ec2_delete),
 
     ROUTE("GET",    "/v3/OS-TRUST/trusts",                   PRIMARY, trust_list),
-    ROUTE("POST",   "/v3/OS-TRUST/trusts",                   PRIMARY, trust_create),
+    ROUTE("POST",   "/v3/OS-TRUST/trusts",                   AUTHENTICATED, trust_create),
     ROUTE("GET",    "/v3/OS-TRUST/trusts/{id}",              PRIMARY, trust_show),
     ROUTE("DELETE", "/v3/OS-TRUST/trusts/{id}",              PRIMARY, trust_delete),
     ROUTE("GET",    "/v3/OS-TRUST/trusts/{id}/roles",        PRIMARY, trust_roles),

@@ -1,4 +1,5 @@
 /* identity/trust.c -- trusts (OS-TRUST): one user lets another act with a part of his roles on a project, under his own name or the other's. */
+#include "core/conf.h"
 #include "core/id.h"
 #include "identity/delegate.h"
 #include <string.h>
@@ -21,7 +22,8 @@ static bool put_trust(const Call *c, const json_t *t, bool roles, JsonW *w, GErr
     put_when(w, "expires_at", json_get_int(t, "expires_at", 0));
     jw_kjson(w, "remaining_uses", json_object_get(t, "remaining_uses"));
     jw_knull(w, "deleted_at");
-    jw_kint(w, "redelegation_count", 0);
+    jw_kint(w, "redelegation_count", json_get_int(t, "redelegation_count", 0));
+    jw_kstr(w, "redelegated_trust_id", json_get_str(t, "redelegated_trust_id"));
     if (roles) {
         jw_key(w, "roles");
         if (!delegate_put_roles(c, "trust_roles", id, true, w, err))
@@ -82,20 +84,81 @@ static bool check_body(const Call *c, const json_t *body, GError **err)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'trust': trustor_user_id, trustee_user_id and impersonation must be given");
     if (uses && !json_is_null(uses) && (!json_is_integer(uses) || json_integer_value(uses) < 1))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'remaining_uses': it is not a positive integer");
-    if (json_is_true(json_object_get(body, "allow_redelegation")))
-        return nv_fail(err, NV_ERR_FORBIDDEN, "Trusts cannot be passed on here.");
-    if (strcmp(trustor, c->ctx->user_id) != 0)
-        return nv_fail(err, NV_ERR_FORBIDDEN, "The authenticated user should match the trustor");
-    return check_primary(c->ctx, err);
+    const json_t *allow = json_object_get(body, "allow_redelegation"), *count = json_object_get(body, "redelegation_count");
+    if ((allow && !json_is_boolean(allow)) || (count && !json_is_null(count) && (!json_is_integer(count) || json_integer_value(count) < 0)))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for field 'allow_redelegation' or 'redelegation_count': wrong type");
+    return strcmp(trustor, c->ctx->user_id) == 0 || nv_fail(err, NV_ERR_FORBIDDEN, "The authenticated user should match the trustor");
+}
+
+/* How often the new trust may be passed on: as often as was asked for, at most what the configuration and the trust it comes from leave. */
+static bool redelegations(const json_t *body, const json_t *source, gint64 *ret_count, GError **err)
+{
+    const json_t *asked = json_object_get(body, "redelegation_count"), *uses = json_object_get(body, "remaining_uses");
+    gint64 most = source ? json_get_int(source, "redelegation_count", 0) - 1 : conf_int("identity.trust_redelegations");
+    *ret_count = 0;
+    if (!json_is_true(json_object_get(body, "allow_redelegation")) || (json_is_integer(asked) && !json_integer_value(asked)))
+        return true;
+    if (json_is_integer(uses))
+        return nv_fail(err, NV_ERR_INVALID, "remaining_uses must not be set if redelegation is allowed");
+    if (source && json_is_integer(asked) && json_integer_value(asked) != most)
+        return nv_fail(err, NV_ERR_FORBIDDEN, "Modifying \"redelegation_count\" upon redelegation is forbidden. Omitting this parameter is advised.");
+    *ret_count = json_is_integer(asked) ? json_integer_value(asked) : most;
+    return *ret_count <= most || nv_fail(err, NV_ERR_FORBIDDEN, "Requested redelegation depth of %d is greater than allowed %d", (int) *ret_count, (int) most);
+}
+
+/* What is made with a trust's token is a part of that trust: not longer, not more, not as somebody else. */
+static bool check_part(const json_t *body, const json_t *source, gint64 *expires, GError **err)
+{
+    gint64 end = json_get_int(source, "expires_at", 0), left = json_get_int(source, "redelegation_count", 0);
+    if (left <= 0 || left > conf_int("identity.trust_redelegations"))
+        return nv_fail(err, NV_ERR_FORBIDDEN, "Remaining redelegation depth of %d out of allowed range of [0..%d]", (int) left,
+                       (int) conf_int("identity.trust_redelegations"));
+    if (json_is_integer(json_object_get(body, "remaining_uses")))
+        return nv_fail(err, NV_ERR_FORBIDDEN, "Field \"remaining_uses\" must not be set in order to redelegate a trust");
+    if (g_strcmp0(json_get_str(body, "project_id"), json_get_str(source, "project_id")) != 0)
+        return nv_fail(err, NV_ERR_FORBIDDEN, "A trust can only be passed on for its own project.");
+    if (end && *expires > end)
+        return nv_fail(err, NV_ERR_FORBIDDEN, "Requested expiration time is more than redelegated trust can provide");
+    if (json_is_true(json_object_get(body, "impersonation")) && !json_get_int(source, "impersonation", 0))
+        return nv_fail(err, NV_ERR_FORBIDDEN, "Impersonation is not allowed because redelegated trust does not specify impersonation.");
+    if (!*expires)
+        *expires = end;
+    return true;
+}
+
+/* The trust that the caller's token was made with; null: it stands for its whole user.  NULL only with err. */
+static json_t *source_of(Call *c, GError **err)
+{
+    const char *id = login_fact(login_of(c->ctx), "trust_id");
+    if (!id)
+        return check_primary(c->ctx, err) ? json_null() : NULL;
+    g_autoptr(json_t) rows = db_query(c->db, err, "trusts", "sss", id, NULL, NULL);
+    if (rows && !json_array_size(rows))
+        return nv_fail(err, NV_ERR_FORBIDDEN, "The trust %s is used up.", id), NULL;
+    return json_incref(json_array_get(rows, 0));
+}
+
+/* Roles that the caller can give away. */
+static json_t *held_roles(Call *c, const json_t *source, const char *project, GError **err)
+{
+    if (json_is_object(source))
+        return json_incref((json_t *) login_roles(login_of(c->ctx)));
+    return project ? db_query(c->db, err, "effective_roles", "sss", c->ctx->user_id, project, NULL) : json_array();
 }
 
 bool trust_create(Call *c, GError **err)
 {
     const json_t *body = call_body_object(c, "trust", err);
-    gint64 expires;
+    gint64 expires, count;
     size_t i;
     json_t *role;
     if (!body || !check_body(c, body, err) || !delegate_expiry(body, &expires, err))
+        return false;
+    g_autoptr(json_t) source = source_of(c, err);
+    if (!source)
+        return false;
+    const json_t *from = json_is_object(source) ? source : NULL;
+    if ((from && !check_part(body, from, &expires, err)) || !redelegations(body, from, &count, err))
         return false;
     const char *project = json_get_str(body, "project_id"), *trustee = json_get_str(body, "trustee_user_id");
     const json_t *roles = json_object_get(body, "roles");
@@ -103,13 +166,14 @@ bool trust_create(Call *c, GError **err)
         return nv_fail(err, NV_ERR_FORBIDDEN, "At least one role should be specified");
     g_auto(Txn) txn = txn_begin(c->db, err);
     g_autoptr(Row) other = txn.db ? row_get(c->db, &user_resource, trustee, err) : NULL;
-    g_autoptr(json_t) held = !other ? NULL : project ? db_query(c->db, err, "effective_roles", "sss", c->ctx->user_id, project, NULL) : json_array();
-    g_autoptr(json_t) ids = held ? delegate_roles(roles ? roles : held, held, NV_ERR_NOT_FOUND, err) : NULL;
+    g_autoptr(json_t) held = other ? held_roles(c, source, project, err) : NULL;
+    g_autoptr(json_t) ids = held ? delegate_roles(roles ? roles : held, held, from ? NV_ERR_FORBIDDEN : NV_ERR_NOT_FOUND, err) : NULL;
     if (!ids)
         return false;
     g_autofree char *id = id_new_hex();
-    if (!db_exec(c->db, err, "trust_insert", "ssssiii", id, c->ctx->user_id, trustee, project,
-                 (gint64) json_is_true(json_object_get(body, "impersonation")), expires, json_get_int(body, "remaining_uses", -1)))
+    if (!db_exec(c->db, err, "trust_insert", "ssssiiisis", id, c->ctx->user_id, trustee, project,
+                 (gint64) json_is_true(json_object_get(body, "impersonation")), expires, json_get_int(body, "remaining_uses", -1), json_get_str(from, "id"), count,
+                 from ? json_get_str(from, "origin_user_id") : c->ctx->user_id))
         return false;
     json_array_foreach(ids, i, role)
         if (!db_exec(c->db, err, "trust_role_insert", "ss", id, json_string_value(role)))

@@ -159,8 +159,14 @@ CREATE TABLE trust (
     impersonation        INTEGER NOT NULL CHECK (impersonation IN (0, 1)),
     expires_at           INTEGER,
     remaining_uses       INTEGER CHECK (remaining_uses >= 0),
+    -- A trust may be passed on so many times; origin: whose roles they are in the end, at the head of the chain.
+    redelegated_trust_id TEXT REFERENCES trust (id) ON DELETE CASCADE,
+    redelegation_count   INTEGER NOT NULL DEFAULT 0 CHECK (redelegation_count >= 0),
+    origin_user_id       TEXT NOT NULL REFERENCES user (id) ON DELETE CASCADE,
     created_at           INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX trust_redelegated ON trust (redelegated_trust_id);
+CREATE INDEX trust_origin ON trust (origin_user_id);
 CREATE INDEX trust_trustor ON trust (trustor_user_id);
 CREATE INDEX trust_trustee ON trust (trustee_user_id);
 CREATE TABLE trust_role (
@@ -308,6 +314,15 @@ CREATE TABLE quota (
     hard_limit INTEGER NOT NULL CHECK (hard_limit >= -1),
     PRIMARY KEY (project_id, resource)
 ) STRICT, WITHOUT ROWID;
+-- Of one user within the project's, as Nova has them.
+CREATE TABLE user_quota (
+    project_id TEXT NOT NULL REFERENCES project (id) ON DELETE CASCADE,
+    user_id    TEXT NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    resource   TEXT NOT NULL,
+    hard_limit INTEGER NOT NULL CHECK (hard_limit >= -1),
+    PRIMARY KEY (project_id, user_id, resource)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX user_quota_user ON user_quota (user_id);
 CREATE TABLE quota_class (
     class      TEXT NOT NULL,
     resource   TEXT NOT NULL,

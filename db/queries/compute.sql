@@ -153,6 +153,15 @@ AND (:a8 = '' OR t.task_state IN (SELECT value FROM json_each(:a8)));
 -- :name quota_used_instances
 SELECT count(*) FROM server WHERE project_id = ?1;
 
+-- :name quota_user_instances
+SELECT count(*) FROM server WHERE project_id = ?1 AND user_id = ?2;
+
+-- :name quota_user_cores
+SELECT coalesce(sum(vcpus), 0) FROM server WHERE project_id = ?1 AND user_id = ?2;
+
+-- :name quota_user_ram
+SELECT coalesce(sum(memory_mb), 0) FROM server WHERE project_id = ?1 AND user_id = ?2;
+
 -- :name quota_used_cores
 SELECT coalesce(sum(vcpus), 0) FROM server WHERE project_id = ?1;
 

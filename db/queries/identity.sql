@@ -26,7 +26,7 @@ SELECT id FROM domain WHERE name = ?1;
 -- :name token_facts
 SELECT t.hash, t.methods, t.audit_id, t.parent_audit_id, t.issued_at, t.expires_at, t.system, t.app_credential_id, t.trust_id, t.password_generation,
        ac.name AS app_credential_name, ac.unrestricted, ac.limited,
-       tr.trustor_user_id, tr.trustee_user_id, tr.impersonation, ifnull(tr.trustor_user_id, u.id) AS role_user_id,
+       tr.trustor_user_id, tr.trustee_user_id, tr.impersonation, ifnull(tr.origin_user_id, u.id) AS role_user_id,
        u.id AS user_id, u.name AS user_name, u.domain_id AS user_domain_id, ud.name AS user_domain_name, u.password_expires_at,
        p.id AS project_id, p.name AS project_name, p.domain_id AS project_domain_id, pd.name AS project_domain_name,
        d.id AS domain_id, d.name AS domain_name
@@ -39,8 +39,10 @@ LEFT JOIN domain d ON d.id = t.domain_id AND d.enabled = 1
 LEFT JOIN app_credential ac ON ac.id = t.app_credential_id
 LEFT JOIN trust tr ON tr.id = t.trust_id
 WHERE t.hash = ?1 AND (t.project_id IS NULL OR pd.id IS NOT NULL) AND (t.domain_id IS NULL OR d.id IS NOT NULL)
-  AND (tr.id IS NULL OR 2 = (SELECT count(*) FROM user x JOIN domain xd ON xd.id = x.domain_id AND xd.enabled = 1
-                             WHERE x.enabled = 1 AND x.id IN (tr.trustor_user_id, tr.trustee_user_id)));
+  AND (tr.id IS NULL OR NOT EXISTS (
+    WITH RECURSIVE chain (id) AS (SELECT tr.id UNION SELECT c.redelegated_trust_id FROM trust c JOIN chain USING (id))
+    SELECT 1 FROM trust c JOIN user x ON x.id IN (c.trustor_user_id, c.trustee_user_id) JOIN domain xd ON xd.id = x.domain_id
+    WHERE c.id IN (SELECT id FROM chain) AND (x.enabled = 0 OR xd.enabled = 0)));
 
 -- No row when the password of ?13 has changed since it was shown (?14), or what the token would rest on is gone.
 -- :name token_insert
@@ -57,9 +59,12 @@ DELETE FROM token WHERE hash = ?1;
 -- :name token_purge
 DELETE FROM token WHERE hash IN (SELECT hash FROM token WHERE expires_at < ?1 LIMIT 200);
 
--- His own, and those made with trusts that he gave or was given.
+-- His own, and those made with trusts that he gave or was given, and with what became of these.
 -- :name tokens_delete_user
-DELETE FROM token WHERE user_id = ?1 OR trust_id IN (SELECT id FROM trust WHERE trustor_user_id = ?1 OR trustee_user_id = ?1);
+WITH RECURSIVE his (id) AS (
+    SELECT id FROM trust WHERE trustor_user_id = ?1 OR trustee_user_id = ?1
+    UNION SELECT t.id FROM trust t JOIN his ON t.redelegated_trust_id = his.id)
+DELETE FROM token WHERE user_id = ?1 OR trust_id IN (SELECT id FROM his);
 
 -- :name tokens_delete_project
 DELETE FROM token WHERE project_id = ?1;
@@ -117,6 +122,27 @@ ON CONFLICT (project_id, resource) DO UPDATE SET hard_limit = excluded.hard_limi
 
 -- :name quota_delete
 DELETE FROM quota WHERE project_id = ?1 AND resource = ?2;
+
+-- :name user_quota_limit
+SELECT coalesce((SELECT hard_limit FROM user_quota WHERE project_id = ?1 AND user_id = ?2 AND resource = ?3), ?4);
+
+-- :name user_quota_any
+SELECT EXISTS (SELECT 1 FROM user_quota WHERE project_id = ?1 AND user_id = ?2);
+
+-- What the limits of the project's users, but for one, take of its own; -1 of somebody is not counted, as in Nova.
+-- :name user_quota_sum
+SELECT coalesce(sum(max(hard_limit, 0)), 0) FROM user_quota WHERE project_id = ?1 AND resource = ?2 AND (?3 IS NULL OR user_id <> ?3);
+
+-- :name user_quota_put
+INSERT INTO user_quota (project_id, user_id, resource, hard_limit) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (project_id, user_id, resource) DO UPDATE SET hard_limit = excluded.hard_limit;
+
+-- ?2: of this user, NULL: of all
+-- :name user_quota_clear
+DELETE FROM user_quota WHERE project_id = ?1 AND (?2 IS NULL OR user_id = ?2);
+
+-- :name user_by_id
+SELECT id FROM user WHERE id = ?1;
 
 -- :name quota_class_put
 INSERT INTO quota_class (class, resource, hard_limit) VALUES (?1, ?2, ?3)
@@ -434,13 +460,15 @@ UPDATE credential SET totp_step = ?2 WHERE id = ?1 AND totp_step < ?2;
 
 -- Trusts: ?1 id, or ?2 trustor and ?3 trustee.  An expired or used up trust is gone.
 -- :name trusts
-SELECT id, trustor_user_id, trustee_user_id, project_id, impersonation, expires_at, remaining_uses FROM trust
+SELECT id, trustor_user_id, trustee_user_id, project_id, impersonation, expires_at, remaining_uses, redelegated_trust_id, redelegation_count,
+       origin_user_id FROM trust
 WHERE (?1 IS NULL OR id = ?1) AND (?2 IS NULL OR trustor_user_id = ?2) AND (?3 IS NULL OR trustee_user_id = ?3)
   AND (expires_at IS NULL OR expires_at > now_us()) AND (remaining_uses IS NULL OR remaining_uses > 0) ORDER BY created_at, id;
 
 -- :name trust_insert
-INSERT INTO trust (id, trustor_user_id, trustee_user_id, project_id, impersonation, expires_at, remaining_uses, created_at)
-VALUES (?1, ?2, ?3, ?4, ?5, nullif(?6, 0), nullif(?7, -1), now_us());
+INSERT INTO trust (id, trustor_user_id, trustee_user_id, project_id, impersonation, expires_at, remaining_uses, redelegated_trust_id,
+                   redelegation_count, origin_user_id, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5, nullif(?6, 0), nullif(?7, -1), ?8, ?9, ?10, now_us());
 
 -- :name trust_use
 UPDATE trust SET remaining_uses = remaining_uses - 1 WHERE id = ?1 AND remaining_uses > 0;
