@@ -59,9 +59,10 @@ static bool put_quotas(Call *c, const char *project, What what, JsonW *w, GError
         gint64 limit = s->fixed, used = 0;
         if (!visible(s, c->ctx->mv))
             continue;
-        if (s->resource && what == DEFAULTS)
-            limit = quota_default(s->resource);
-        else if (s->resource && !get(c, project, user, s->resource, &limit, &used, err))
+        bool ok = !s->resource
+               || (what == DEFAULTS ? quota_class_get(c->db, "default", s->resource, &limit, err)
+                                    : get(c, project, user, s->resource, &limit, &used, err));
+        if (!ok)
             return false;
         jw_key(w, s->name);
         if (what != DETAIL) {

@@ -404,7 +404,11 @@ class Catalog(unittest.TestCase):
 
     def test_endpoints_chosen_for_a_project(self):
         t = cloud.new_tenant()
-        types = lambda: {s["type"] for s in t.get(V3 + "/auth/catalog").json["catalog"]}  # noqa: E731
+
+        def types():
+            own = t.get(V3 + "/auth/tokens", headers={"X-Subject-Token": t.token}).json["token"]["catalog"]
+            self.assertEqual(own, t.get(V3 + "/auth/catalog").json["catalog"])
+            return {s["type"] for s in own}
         image = admin.get(V3 + "/services?type=image").json["services"][0]["id"]
         endpoint = admin.get(V3 + "/endpoints?service_id=%s&interface=public" % image).json["endpoints"][0]["id"]
         self.assertGreater(len(types()), 3)
@@ -422,6 +426,7 @@ class Catalog(unittest.TestCase):
         self.assertEqual(admin.patch(group, {"endpoint_group": {"filters": {"colour": "red"}}}).status, 400)
         self.assertEqual(t.put(one).status, 403)
         self.assertEqual(admin.delete(one).status, 204)
+        self.assertEqual(types(), {"compute"})
         self.assertEqual(admin.delete(one).status, 404)
         self.assertEqual(admin.delete(group).status, 204)
         self.assertGreater(len(types()), 3)
