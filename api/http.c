@@ -233,7 +233,7 @@ static enum MHD_Result execute(Req *req)
         req->http.raw_len = req->body->len;
     }
     if (s->opt.slow && s->opt.slow(c->method, c->path))
-        return dispatch(req, POOL_LONG);
+        return dispatch(req, POOL_HEAVY);
     if (!s->opt.quick || begin < atomic_load(&s->quick_off_until) || !s->opt.quick(c->method, c->path))
         return dispatch(req, c->method[0] == 'G' ? POOL_LAZY : POOL_SOON);
     s->opt.handle(&req->http, s->opt.data);

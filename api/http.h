@@ -33,7 +33,7 @@ typedef struct HttpOptions {
      * longer than about a millisecond (one row read from the database).  NULL: none.  If one takes over 20 ms all the same, the server uses
      * workers for everything during the next second. */
     bool (*quick)(const char *method, const char *path);
-    /* Requests whose handler computes for long (password hashing): they share the half of the workers that uploads have.  NULL: none. */
+    /* Requests whose handler computes for long (password hashing): they have a share of the workers, as uploads have theirs.  NULL: none. */
     bool (*slow)(const char *method, const char *path);
     /* Zero means the default in brackets. */
     gsize head_max;                  /* memory of a connection: bounds request line and headers together [8 KiB; an idle connection keeps it] */

@@ -8,9 +8,9 @@ struct Pool {
     void (*run)(PoolJob *job);
     GMutex lock;
     GCond work, ended;
-    PoolQueue soon, slow;                    /* POOL_SOON, POOL_LONG */
+    PoolQueue queues[POOL_KINDS];            /* POOL_LAZY's is the drivers' */
     guint queue_max, workers, n_threads, n_drivers;
-    guint idle, driving, active, active_long;        /* threads; active: running jobs, the long ones included */
+    guint idle, driving, active, running[POOL_KINDS];        /* threads; active: running jobs of all kinds */
     bool standby;                            /* an idle thread looks at the clock */
     bool stopping;
     PoolDriver *const *drivers;
@@ -42,16 +42,29 @@ static bool is_free(const PoolDriver *d)
     return d && !d->owned && !d->over;
 }
 
-static PoolJob *take_job(Pool *p, PoolDriver *own, bool *ret_long)
+static guint slow_ones(const Pool *p)
 {
+    return p->running[POOL_LONG] + p->running[POOL_HEAVY];
+}
+
+static bool has_share(const Pool *p, PoolKind kind)
+{
+    return p->running[kind] < MAX(1, p->workers / 2) && (!p->running[kind] || slow_ones(p) < MAX(1, p->workers * 3 / 4));
+}
+
+static PoolJob *take_job(Pool *p, PoolDriver *own, PoolKind *ret_kind)
+{
+    static const PoolKind slow[] = { POOL_HEAVY, POOL_LONG };
     PoolJob *job;
-    *ret_long = false;
+    *ret_kind = POOL_SOON;
     if (p->active >= p->workers)
         return NULL;
-    if ((is_free(own) && (job = queue_pop(&own->lazy))) || (job = queue_pop(&p->soon)))
+    if ((is_free(own) && (job = queue_pop(&own->lazy))) || (job = queue_pop(&p->queues[POOL_SOON])))
         return job;
-    *ret_long = true;
-    return p->active_long < MAX(1, p->workers / 2) ? queue_pop(&p->slow) : NULL;
+    for (guint i = 0; i < G_N_ELEMENTS(slow); i++)
+        if (has_share(p, slow[i]) && (job = queue_pop(&p->queues[*ret_kind = slow[i]])))
+            return job;
+    return NULL;
 }
 
 /* A driver that was left before `since`. */
@@ -66,7 +79,7 @@ static PoolDriver *left_driver(const Pool *p, gint64 since)
 /* Is anything going on that may turn out slow? */
 static bool unsettled(const Pool *p)
 {
-    return p->active > p->active_long || p->soon.head || left_driver(p, G_MAXINT64);
+    return p->active > slow_ones(p) || p->queues[POOL_SOON].head || left_driver(p, G_MAXINT64);
 }
 
 /* While others work, one idle thread wakes every millisecond to take over what they left. */
@@ -88,8 +101,8 @@ static void drive(Pool *p, PoolDriver *d)
     p->driving++;
     /* All workers were busy: what this driver had for itself is now for whoever gets free first. */
     while (d->lazy.head)
-        queue_push(&p->soon, queue_pop(&d->lazy));
-    if (p->soon.head && p->idle)
+        queue_push(&p->queues[POOL_SOON], queue_pop(&d->lazy));
+    if (p->queues[POOL_SOON].head && p->idle)
         g_cond_signal(&p->work);             /* somebody else must do those */
     g_mutex_unlock(&p->lock);
     bool more = d->drive(d);
@@ -103,10 +116,10 @@ static void drive(Pool *p, PoolDriver *d)
         g_cond_broadcast(&p->ended);
 }
 
-static void run_job(Pool *p, PoolJob *job, bool is_long)
+static void run_job(Pool *p, PoolJob *job, PoolKind kind)
 {
     p->active++;
-    p->active_long += is_long;
+    p->running[kind]++;
     /* Should this handler turn out slow, somebody must notice: one at the clock, or one who is just about to look around. */
     if (p->idle && !p->standby && p->idle + p->driving + p->active == p->n_threads)
         g_cond_signal(&p->work);
@@ -114,7 +127,7 @@ static void run_job(Pool *p, PoolJob *job, bool is_long)
     p->run(job);
     g_mutex_lock(&p->lock);
     p->active--;
-    p->active_long -= is_long;
+    p->running[kind]--;
 }
 
 static gpointer thread_main(gpointer data)
@@ -122,11 +135,11 @@ static gpointer thread_main(gpointer data)
     Pool *p = data;
     PoolDriver *own = NULL;                  /* what this thread drove last: its requests are this thread's to run */
     PoolJob *job;
-    bool is_long;
+    PoolKind kind;
     g_mutex_lock(&p->lock);
     for (;;) {
-        if ((job = take_job(p, own, &is_long)))
-            run_job(p, job, is_long);
+        if ((job = take_job(p, own, &kind)))
+            run_job(p, job, kind);
         else if (is_free(own) && !own->lazy.head)
             drive(p, own);
         else if ((own = left_driver(p, p->stopping ? G_MAXINT64 : clock_mono_us() - STALE_US))) {
@@ -148,8 +161,8 @@ Pool *pool_new(guint workers, guint queue_max, void (*run)(PoolJob *job))
     p->run = run;
     p->queue_max = queue_max;
     p->workers = MAX(1, workers);
-    p->soon.tail = &p->soon.head;
-    p->slow.tail = &p->slow.head;
+    for (int k = 0; k < POOL_KINDS; k++)
+        p->queues[k].tail = &p->queues[k].head;
     g_mutex_init(&p->lock);
     g_cond_init(&p->work);
     g_cond_init(&p->ended);
@@ -171,13 +184,13 @@ void pool_start(Pool *p, PoolDriver *const *drivers, guint n_drivers)
 bool pool_push(Pool *p, PoolDriver *driver, PoolJob *job, PoolKind kind)
 {
     if (kind == POOL_LAZY) {
-        bool room = driver->lazy.length + p->soon.length < p->queue_max;
+        bool room = driver->lazy.length + p->queues[POOL_SOON].length < p->queue_max;
         if (room)
             queue_push(&driver->lazy, job);
         return room;
     }
     g_mutex_lock(&p->lock);
-    PoolQueue *q = kind == POOL_LONG ? &p->slow : &p->soon;
+    PoolQueue *q = &p->queues[kind];
     bool room = q->length < p->queue_max;
     if (room) {
         queue_push(q, job);
@@ -192,7 +205,9 @@ bool pool_push(Pool *p, PoolDriver *driver, PoolJob *job, PoolKind kind)
 guint pool_queued(Pool *p)
 {
     g_mutex_lock(&p->lock);
-    guint n = p->soon.length + p->slow.length;
+    guint n = 0;
+    for (int k = 0; k < POOL_KINDS; k++)
+        n += p->queues[k].length;
     for (guint i = 0; i < p->n_drivers; i++)
         n += p->drivers[i]->owned ? 0 : p->drivers[i]->lazy.length;
     g_mutex_unlock(&p->lock);

@@ -30,8 +30,9 @@ struct PoolDriver {
 };
 
 /* SOON: the handler may wait (disk, agent), so other threads are called in at once.  LAZY: it is likely to be done within microseconds.
- * LONG: as SOON, but at most half of the workers do such jobs at a time (uploads as slow as their clients). */
-typedef enum { POOL_LAZY, POOL_SOON, POOL_LONG } PoolKind;
+ * LONG (uploads, as slow as their clients) and HEAVY (logins, which compute): as SOON, but at most half of the workers do jobs of the one kind,
+ * and at most three quarters of both: neither keeps the other from getting on, nor both the rest. */
+typedef enum { POOL_LAZY, POOL_SOON, POOL_LONG, POOL_HEAVY, POOL_KINDS } PoolKind;
 
 /* At most `workers` jobs run at a time; there is a thread more for each driver. */
 Pool *pool_new(guint workers, guint queue_max, void (*run)(PoolJob *job));

@@ -84,6 +84,16 @@ IfName id_trunk_end(const char *port_id)
     return interface_name('s', port_id);
 }
 
+IfName id_vxlan(const char *network_id)
+{
+    return interface_name('x', network_id);
+}
+
+IfName id_vlan(const char *network_id)
+{
+    return interface_name('u', network_id);
+}
+
 NsName id_netns(const char *network_id)
 {
     NsName out;

@@ -18,6 +18,8 @@ typedef struct { char s[16]; } IfName;
 IfName id_tap(const char *port_id);            /* nvt…  the guest's tap */
 IfName id_bridge(const char *network_id);      /* nvb…  the network's bridge */
 IfName id_dhcp_veth(const char *network_id);   /* nvd…  host end of the DHCP namespace's pair */
+IfName id_vxlan(const char *network_id);       /* nvx…  VXLAN device to the other hosts */
+IfName id_vlan(const char *network_id);        /* nvu…  VLAN interface of a physical network */
 /* "nuvolet-" and 12 digits: the network's DHCP and metadata namespace. */
 typedef struct { char s[24]; } NsName;
 NsName id_netns(const char *network_id);

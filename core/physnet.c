@@ -46,8 +46,10 @@ GArray *physnets_parse(const char *text, GError **err)
         if (!*g_strstrip(*item))
             continue;
         if (!item_parse(*item, &p))
-            return nv_fail(err, NV_ERR_INVALID, "configuration: network.physical: \"%s\" is not NAME:INTERFACE or NAME:INTERFACE:FIRST-LAST "
-                           "(VLAN ids %d to %d; the name public and interfaces that start with nv are Nuvolet's own)", *item, VLAN_FIRST, VLAN_LAST), NULL;
+            return nv_fail(err, NV_ERR_INVALID,
+                           "configuration: network.physical: \"%s\" is not NAME:INTERFACE or NAME:INTERFACE:FIRST-LAST (VLAN ids %d to %d; the "
+                           "name public and interfaces that start with nv are Nuvolet's own)",
+                           *item, VLAN_FIRST, VLAN_LAST), NULL;
         g_array_append_val(list, p);
     }
     return g_steal_pointer(&list);

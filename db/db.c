@@ -32,7 +32,7 @@ struct Db {
     GPtrArray *readers;              /* all reader connections, to close them in the end */
 };
 
-typedef struct AfterCommit { void (*fn)(void *data); void *data; } AfterCommit;
+typedef struct AfterCommit { void (*fn)(void *data); void *data; void (*drop)(void *data); } AfterCommit;
 
 /* What a thread has to do with the database. */
 typedef struct Thread {
@@ -113,13 +113,20 @@ static gboolean is_idle(gpointer sql, gpointer st, gpointer data)
     return !sqlite3_stmt_busy(st);
 }
 
+/* Lists and updates have as many texts as there are choices of fields.  Only where nobody holds a statement that is not stepped yet. */
+static void forget_idle(Conn *conn)
+{
+    if (g_hash_table_size(conn->statements) >= STATEMENTS_MAX)
+        g_hash_table_foreach_remove(conn->statements, is_idle, NULL);
+}
+
 sqlite3_stmt *conn_prepare(Conn *conn, const char *sql, GError **err)
 {
     sqlite3_stmt *st = g_hash_table_lookup(conn->statements, sql);
     if (st && !sqlite3_stmt_busy(st))
         return st;
-    if (g_hash_table_size(conn->statements) >= STATEMENTS_MAX && !txn_active())
-        g_hash_table_foreach_remove(conn->statements, is_idle, NULL);
+    if (!txn_active())
+        forget_idle(conn);
     g_assert(!st);                               /* a statement is never used again before it is reset */
     if (sqlite3_prepare_v3(conn->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK) {
         db_fail(conn->db, sql, err);
@@ -242,31 +249,6 @@ bool txn_active(void)
     return thread_self()->in_txn;
 }
 
-Txn txn_begin(Db *db, GError **err)
-{
-    Thread *t = thread_self();
-    if (t->in_txn)
-        return (Txn){ .db = db, .joined = true };
-    snapshot_drop(t);
-    g_atomic_int_inc(&db->waiting);
-    g_mutex_lock(&db->write_lock);
-    g_atomic_int_add(&db->waiting, -1);
-    if (!db->batch) {
-        if (!run_plain(&db->writer, "BEGIN IMMEDIATE", err)) {
-            g_mutex_unlock(&db->write_lock);
-            return (Txn){ .db = NULL };
-        }
-        db->batch = g_new0(Batch, 1);
-        db->batch->refs = 1;
-    }
-    if (!run_plain(&db->writer, "SAVEPOINT member", err)) {
-        g_mutex_unlock(&db->write_lock);
-        return (Txn){ .db = NULL };
-    }
-    t->in_txn = true;
-    return (Txn){ .db = db };
-}
-
 static void batch_unref(Db *db, Batch *b)
 {
     g_mutex_lock(&db->batch_lock);
@@ -333,6 +315,42 @@ static bool batch_leave(Db *db, bool member, GError **err)
     return ok;
 }
 
+Txn txn_begin(Db *db, GError **err)
+{
+    Thread *t = thread_self();
+    if (t->in_txn)
+        return (Txn){ .db = db, .joined = true };
+    snapshot_drop(t);
+    g_atomic_int_inc(&db->waiting);
+    g_mutex_lock(&db->write_lock);
+    g_atomic_int_add(&db->waiting, -1);
+    if (!db->batch) {
+        forget_idle(&db->writer);
+        if (!run_plain(&db->writer, "BEGIN IMMEDIATE", err)) {
+            g_mutex_unlock(&db->write_lock);
+            return (Txn){ .db = NULL };
+        }
+        db->batch = g_new0(Batch, 1);
+        db->batch->refs = 1;
+    }
+    if (!run_plain(&db->writer, "SAVEPOINT member", err)) {
+        batch_leave(db, false, NULL);            /* others may be waiting for the batch: somebody must commit it */
+        return (Txn){ .db = NULL };
+    }
+    t->in_txn = true;
+    return (Txn){ .db = db };
+}
+
+static void run_after(const GArray *after, bool committed)
+{
+    for (guint i = 0; i < after->len; i++) {
+        const AfterCommit *a = &g_array_index(after, AfterCommit, i);
+        void (*fn)(void *data) = committed ? a->fn : a->drop;
+        if (fn)
+            fn(a->data);
+    }
+}
+
 bool txn_commit(Txn *txn, GError **err)
 {
     Db *db = txn->db;
@@ -346,10 +364,7 @@ bool txn_commit(Txn *txn, GError **err)
     bool ok = batch_leave(db, released, err) && released;
     g_autoptr(GArray) after = t->after;
     t->after = g_array_new(FALSE, FALSE, sizeof(AfterCommit));
-    for (guint i = 0; ok && i < after->len; i++) {
-        AfterCommit *a = &g_array_index(after, AfterCommit, i);
-        a->fn(a->data);
-    }
+    run_after(after, ok);
     return ok;
 }
 
@@ -363,14 +378,15 @@ void txn_end(Txn *txn)
     if (!sqlite3_get_autocommit(db->writer.db))
         conn_exec(&db->writer, "ROLLBACK TO member; RELEASE member", NULL);
     t->in_txn = false;
-    g_array_set_size(t->after, 0);
     batch_leave(db, false, NULL);
+    run_after(t->after, false);
+    g_array_set_size(t->after, 0);
 }
 
-void txn_after_commit(void (*fn)(void *data), void *data)
+void txn_after_commit(void (*fn)(void *data), void *data, void (*drop)(void *data))
 {
     Thread *t = thread_self();
-    AfterCommit a = { fn, data };
+    AfterCommit a = { fn, data, drop };
     if (t->in_txn)
         g_array_append_val(t->after, a);
     else

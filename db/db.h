@@ -24,8 +24,8 @@ bool txn_active(void);
 void db_snapshot_begin(Db *db);
 void db_snapshot_end(Db *db);
 
-/* Runs fn(data) after the current transaction became durable (dropped on rollback); at once when there is none. */
-void txn_after_commit(void (*fn)(void *data), void *data);
+/* Runs fn(data) after the current transaction became durable; at once when there is none.  Rolled back: drop(data) instead (NULL: nothing). */
+void txn_after_commit(void (*fn)(void *data), void *data, void (*drop)(void *data));
 
 /* Rows by table.  Writes need a transaction (asserted).  Insert writes dirty fields and children; created_at/updated_at columns are set
  * when the table has them.  Update writes only what is dirty.  A UNIQUE violation is NV_ERR_CONFLICT.

@@ -13,13 +13,19 @@ static void regex_drop(void *re)
     g_free(re);
 }
 
-/* Counted repeats, whose automata can grow without bound, and back references, which are searched for by trying. */
+/* Counted repeats, whose automata can grow without bound; repeats of repeats, each level of which doubles the automaton; and back references,
+ * which are searched for by trying. */
 static bool too_clever(const char *pattern)
 {
-    for (const char *p = pattern; *p; p++)
+    enum { NESTED_MAX = 4 };
+    int nested = 0;
+    char before = 0;
+    for (const char *p = pattern; *p; before = *p++) {
         if (*p == '{' || (*p == '\\' && (!*++p || g_ascii_isdigit(*p))))
             return true;
-    return strlen(pattern) > 255;
+        nested += strchr("*+?", *p) && before && strchr(")*+?", before);
+    }
+    return nested > NESTED_MAX || strlen(pattern) > 255;
 }
 
 /* text REGEXP pattern, for Nova's name= filters.  POSIX extended; what is too clever or is no expression is looked for as it stands. */

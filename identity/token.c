@@ -34,7 +34,7 @@ static void bump(void *unused)
 
 void identity_changed(void)
 {
-    txn_after_commit(bump, NULL);
+    txn_after_commit(bump, NULL, NULL);
 }
 
 void identity_login_free(Login *l)

@@ -53,7 +53,7 @@ bool op_start(Db *db, const Ctx *ctx, const OpKind *kind, const char *resource_i
     }
     if (!fault_point_at("ops.queued", kind->name, NULL, err))
         return false;
-    txn_after_commit(wake, g_strdup(resource_id));
+    txn_after_commit(wake, g_strdup(resource_id), g_free);
     return true;
 }
 

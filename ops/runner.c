@@ -15,6 +15,7 @@ enum {
     DATABASE_RETRY_US = G_USEC_PER_SEC,
     CALL_TIMEOUT_S = 60,
     KEEP_DAYS = 90,                  /* finished operations, for os-instance-actions */
+    PRUNE_EVERY_S = 3600,
 };
 
 /* An operation in the hands of a thread. */
@@ -294,6 +295,34 @@ static LaneNext wait_next(Run *run)
     return later(MAX(0, run->not_before - clock_wall_us()));
 }
 
+/* Operations that ended long ago go, a few at a time so that nobody waits long for the writer. */
+static bool prune(GError **err)
+{
+    enum { SLICE = 500 };
+    gint64 before = clock_wall_us() - KEEP_DAYS * 86400 * (gint64) G_USEC_PER_SEC;
+    for (gint64 gone = SLICE; gone == SLICE;) {
+        g_auto(Txn) txn = txn_begin(runner_db, err);
+        if (!txn.db || !db_exec(runner_db, err, "op_prune", "ii", before, (gint64) SLICE))
+            return false;
+        gone = db_changes(runner_db);
+        if (!txn_commit(&txn, err))
+            return false;
+    }
+    return true;
+}
+
+/* One of the threads, when an operation has ended and it is time. */
+static void prune_at_times(void)
+{
+    static gint64 due;                           /* monotonic; atomic */
+    gint64 now = clock_mono_us(), at = __atomic_load_n(&due, __ATOMIC_RELAXED);
+    g_autoptr(GError) error = NULL;
+    if (now < at || !__atomic_compare_exchange_n(&due, &at, now + PRUNE_EVERY_S * (gint64) G_USEC_PER_SEC, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        return;
+    if (!prune(&error))
+        log_warn("op.prune_failed", "error", error->message, NULL);
+}
+
 /* The operations of one resource, the oldest first, until none is left or the oldest has to wait. */
 static LaneNext run_lane(const char *resource_id)
 {
@@ -318,24 +347,29 @@ static LaneNext run_lane(const char *resource_id)
             return later(DATABASE_RETRY_US);
         if (outcome == WAITING)
             return wait_next(run);
+        prune_at_times();
     }
 }
 
-static bool prepare_rows(Db *db, GError **err)
+static bool reset_waits(Db *db, GError **err)
 {
     g_auto(Txn) txn = txn_begin(db, err);
-    return txn.db && db_exec(db, err, "op_reset_waits", "")
-        && db_exec(db, err, "op_prune", "i", clock_wall_us() - KEEP_DAYS * 86400 * (gint64) G_USEC_PER_SEC) && txn_commit(&txn, err);
+    return txn.db && db_exec(db, err, "op_reset_waits", "") && txn_commit(&txn, err);
 }
 
 bool ops_start(Db *db, const OpKind *const *const *kinds, int threads, GError **err)
 {
     runner_db = db;
     all_kinds = kinds;
-    g_autoptr(json_t) resources = NULL;
-    if (!prepare_rows(db, err) || !(resources = db_query(db, err, "op_lanes", "")))
+    if (!reset_waits(db, err))
         return false;
+    /* The lanes are there before the rows are read: requests are served already, and what they queue from here on kicks its own. */
     lanes_start(run_lane, threads);
+    g_autoptr(json_t) resources = db_query(db, err, "op_lanes", "");
+    if (!resources) {
+        lanes_stop();
+        return false;
+    }
     for (size_t i = 0; i < json_array_size(resources); i++)
         lanes_kick(json_get_str(json_array_get(resources, i), "resource_id"));
     if (json_array_size(resources))

@@ -49,7 +49,7 @@ UPDATE operation SET state = ?2, waiting = NULL, error = coalesce(error, ?3), up
 DELETE FROM operation WHERE id = ?1;
 
 -- :name op_prune
-DELETE FROM operation WHERE state <> 'live' AND finished_at < ?1;
+DELETE FROM operation WHERE id IN (SELECT id FROM operation WHERE state <> 'live' AND finished_at < ?1 LIMIT ?2);
 
 -- :name op_event_put
 INSERT INTO operation_event (operation_id, kind, step, started_at, finished_at, result, details) VALUES (?1, ?2, ?3, ?4, now_us(), ?5, ?6)

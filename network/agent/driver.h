@@ -32,6 +32,13 @@ typedef struct NetDriver {
     bool (*link_join)(const char *link, const char *bridge, const char *mac, GError **err);
     /* Joins a port's tap, which is there, to its bridge. */
     bool (*port_join)(const PortSpec *p, GError **err);
+    /* What carries the network beyond this host (n->segment): there with exactly the entries that n names, or gone.  Its bridge is there. */
+    bool (*segment_ensure)(const NetworkSpec *n, GError **err);
+    bool (*segment_absent)(const char *n, GError **err);
+    /* All links of it are there and joined; links: as from wiring_links. */
+    bool (*segment_complete)(const NetworkSpec *n, GHashTable *links);
+    /* Every few seconds for a complete one: puts back entries that somebody took away. */
+    bool (*segment_entries)(const NetworkSpec *n, GError **err);
     /* Before a link that was joined is removed. */
     bool (*link_leave)(const char *link, GError **err);
     /* Of all links of ours, by name: sets `master` to the index of the bridge that the link is joined to, 0 where it is not. */

@@ -1,6 +1,7 @@
 /* network/agent/elements.c -- a mirror of the kernel's sets, so that a change of one port is a transaction of a few entries. */
 #include "network/agent/elements.h"
 #include "core/error.h"
+#include "network/agent/link.h"
 #include "network/agent/nft_apply.h"
 #include <string.h>
 
@@ -91,7 +92,7 @@ void elements_values(NftMap map, GHashTable *set)
 
 /* --- reading --- */
 
-static void put_part(GString *out, const json_t *v, bool is_mac)
+static void put_part(GString *out, const json_t *v, bool is_mac, bool is_link)
 {
     const json_t *prefix = json_object_get(v, "prefix"), *range = json_object_get(v, "range");
     if (out->len)
@@ -102,7 +103,7 @@ static void put_part(GString *out, const json_t *v, bool is_mac)
         g_string_append_printf(out, is_mac ? "0x%012" G_GINT64_MODIFIER "x" : "0x%" G_GINT64_MODIFIER "x", (guint64) json_integer_value(v));
     else if (range)
         g_string_append_printf(out, "%s-%s", json_string_value(json_array_get(range, 0)), json_string_value(json_array_get(range, 1)));
-    else if (g_str_has_prefix(json_string_value(v) ? json_string_value(v) : "", "nv"))
+    else if (is_link || g_str_has_prefix(json_string_value(v) ? json_string_value(v) : "", "nv"))
         g_string_append_printf(out, "\"%s\"", json_string_value(v));
     else
         g_string_append(out, json_string_value(v) ? json_string_value(v) : "");
@@ -113,9 +114,9 @@ static char *key_text(NftMap map, const json_t *v)
     const json_t *concat = json_object_get(v, "concat");
     g_autoptr(GString) out = g_string_new(NULL);
     for (size_t i = 0; i < json_array_size(concat); i++)
-        put_part(out, json_array_get(concat, i), map == SET_CHADDR);
+        put_part(out, json_array_get(concat, i), map == SET_CHADDR, false);
     if (!concat)
-        put_part(out, v, false);
+        put_part(out, v, false, map == SET_UPLINKS || map == SET_SERVED);
     return g_strdup(out->str);
 }
 
@@ -136,19 +137,48 @@ static char *limit_text(const json_t *limit)
     return nft_limit(json_get_int(limit, "rate", 0), json_get_int(limit, "burst", 0));
 }
 
-/* Whose it is: told by the tap or bridge in the key, or by the mark, which MAP_MARKS (read first) gives to a tap. */
-static void owner_of(NftMap map, const char *key, const char *value, GHashTable *marks, char owner[16])
+/* Networks (12 digits) by VXLAN id and by the interface that is joined to their bridge, as keys say them. */
+static GHashTable *networks_by_link(void)
 {
+    GHashTable *of = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autoptr(GArray) links = link_list("", NULL);
+    g_autoptr(GHashTable) bridges = g_hash_table_new(NULL, NULL);
+    for (guint i = 0; links && i < links->len; i++) {
+        const LinkInfo *l = &g_array_index(links, LinkInfo, i);
+        if (g_str_has_prefix(l->name, "nvb"))
+            g_hash_table_insert(bridges, GINT_TO_POINTER(l->index), (gpointer) (l->name + 3));
+    }
+    for (guint i = 0; links && i < links->len; i++) {
+        const LinkInfo *l = &g_array_index(links, LinkInfo, i);
+        const char *n = l->master ? g_hash_table_lookup(bridges, GINT_TO_POINTER(l->master)) : NULL;
+        if (n)
+            g_hash_table_insert(of, g_strdup_printf("\"%s\"", l->name), g_strdup(n));
+        if (l->vni && g_str_has_prefix(l->name, "nvx"))
+            g_hash_table_insert(of, g_strdup_printf("0x%x", l->vni), g_strdup(l->name + 3));
+    }
+    return of;
+}
+
+/* Whose it is: told by the tap or bridge in the key, or by the mark, which MAP_MARKS (read first) gives to a tap, or by the kernel's links. */
+static void owner_of(NftMap map, const char *key, const char *value, GHashTable *marks, GHashTable *by_link, char owner[16])
+{
+    if (map == SET_VNIS || map == SET_PEERS4 || map == SET_PEERS6 || map == SET_UPLINKS || map == SET_SERVED) {
+        const char *last = strrchr(key, ' '), *n = g_hash_table_lookup(by_link, last ? last + 1 : key);
+        g_strlcpy(owner, ELEMENTS_STALE, 16);
+        if (n)
+            g_snprintf(owner, 16, "n%.12s", n);
+        return;
+    }
     const char *mark = map == MAP_EGRESS || map == MAP_INGRESS ? key : map == MAP_ROUTED4 || map == MAP_ROUTED6 ? value : NULL;
     const char *tap = mark ? g_hash_table_lookup(marks, mark) : key;
     *owner = 0;
     if (tap && g_str_has_prefix(tap, "\"nvt"))
         g_snprintf(owner, 16, "p%.12s", tap + 4);
-    else if (tap && g_str_has_prefix(tap, "\"nvb"))
+    else if (tap && (g_str_has_prefix(tap, "\"nvb") || g_str_has_prefix(tap, "\"nvx")))
         g_snprintf(owner, 16, "n%.12s", tap + 4);
 }
 
-static void take(NftMap map, const json_t *elements, GHashTable *marks)
+static void take(NftMap map, const json_t *elements, GHashTable *marks, GHashTable *by_link)
 {
     size_t i;
     json_t *e;
@@ -160,14 +190,14 @@ static void take(NftMap map, const json_t *elements, GHashTable *marks)
         g_autofree char *value = pair ? value_text(map, json_array_get(e, 1)) : limited ? limit_text(json_object_get(limited, "limit")) : NULL;
         if (map == MAP_MARKS)
             g_hash_table_insert(marks, g_strdup(value), g_strdup(key));
-        owner_of(map, key, value, marks, owner);
+        owner_of(map, key, value, marks, by_link, owner);
         put(map, key, value, owner);
     }
 }
 
 bool elements_read(GError **err)
 {
-    g_autoptr(GHashTable) marks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autoptr(GHashTable) marks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free), by_link = networks_by_link();
     g_hash_table_remove_all(owners);
     g_hash_table_remove_all(entries);
     for (int m = 0; m < MAP_LAST; m++) {
@@ -179,7 +209,7 @@ bool elements_read(GError **err)
             return false;
         json_array_foreach(list, i, one) {
             const json_t *body = json_object_get(one, "map") ? json_object_get(one, "map") : json_object_get(one, "set");
-            take(m, json_object_get(body, "elem"), marks);
+            take(m, json_object_get(body, "elem"), marks, by_link);
         }
     }
     return true;

@@ -3,6 +3,8 @@
 #pragma once
 #include "network/agent/nft.h"
 
+/* Owner of what was found in the kernel and belongs to nothing that is there. */
+#define ELEMENTS_STALE "stale"
 void elements_start(void);
 /* Reads all of it from the kernel. */
 bool elements_read(GError **err);

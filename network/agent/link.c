@@ -60,6 +60,27 @@ static Msg *link_msg(int type, int flags, int family, int index)
     return msg;
 }
 
+static void kind_parse(struct nlattr *attr, LinkInfo *info)
+{
+    struct nlattr *tb[IFLA_INFO_MAX + 1] = { 0 }, *data[MAX(IFLA_VXLAN_MAX, IFLA_VLAN_MAX) + 1] = { 0 };
+    if (nla_parse_nested(tb, IFLA_INFO_MAX, attr, NULL) < 0 || !tb[IFLA_INFO_KIND] || !tb[IFLA_INFO_DATA])
+        return;
+    const char *kind = nla_get_string(tb[IFLA_INFO_KIND]);
+    bool vxlan = strcmp(kind, "vxlan") == 0, vlan = strcmp(kind, "vlan") == 0;
+    if ((!vxlan && !vlan) || nla_parse_nested(data, vxlan ? IFLA_VXLAN_MAX : IFLA_VLAN_MAX, tb[IFLA_INFO_DATA], NULL) < 0)
+        return;
+    if (vlan) {
+        info->vlan = data[IFLA_VLAN_ID] ? nla_get_u16(data[IFLA_VLAN_ID]) : 0;
+        return;
+    }
+    info->vni = data[IFLA_VXLAN_ID] ? nla_get_u32(data[IFLA_VXLAN_ID]) : 0;
+    info->port = data[IFLA_VXLAN_PORT] ? ntohs(nla_get_u16(data[IFLA_VXLAN_PORT])) : 0;
+    if (data[IFLA_VXLAN_LOCAL])
+        info->local = link_ip_of(4, nla_data(data[IFLA_VXLAN_LOCAL]));
+    else if (data[IFLA_VXLAN_LOCAL6])
+        info->local = link_ip_of(6, nla_data(data[IFLA_VXLAN_LOCAL6]));
+}
+
 static void info_parse(struct nlmsghdr *nlh, LinkInfo *info)
 {
     const struct ifinfomsg *head = nlmsg_data(nlh);
@@ -70,8 +91,11 @@ static void info_parse(struct nlmsghdr *nlh, LinkInfo *info)
         g_strlcpy(info->name, nla_get_string(tb[IFLA_IFNAME]), sizeof info->name);
     info->master = tb[IFLA_MASTER] ? (int) nla_get_u32(tb[IFLA_MASTER]) : 0;
     info->mtu = tb[IFLA_MTU] ? (int) nla_get_u32(tb[IFLA_MTU]) : 0;
+    info->below = tb[IFLA_LINK] ? (int) nla_get_u32(tb[IFLA_LINK]) : 0;
     if (tb[IFLA_ADDRESS] && nla_len(tb[IFLA_ADDRESS]) == 6)
         memcpy(info->mac, nla_data(tb[IFLA_ADDRESS]), 6);
+    if (tb[IFLA_LINKINFO])
+        kind_parse(tb[IFLA_LINKINFO], info);
 }
 
 typedef struct Collect { OnMessage *fn; void *data; } Collect;
@@ -278,6 +302,9 @@ bool link_bridge_port(const char *name, const BridgePort *flags, GError **err)
     nla_put_u8(msg, IFLA_BRPORT_LEARNING, flags->learning);
     nla_put_u8(msg, IFLA_BRPORT_UNICAST_FLOOD, flags->flood);
     nla_put_u8(msg, IFLA_BRPORT_LOCKED, flags->locked);
+    nla_put_u8(msg, IFLA_BRPORT_MCAST_FLOOD, !flags->known);
+    nla_put_u8(msg, IFLA_BRPORT_BCAST_FLOOD, !flags->known);
+    nla_put_u8(msg, IFLA_BRPORT_NEIGH_SUPPRESS, flags->known);
     nla_nest_end(msg, port);
     return link_talk(msg, "bridge port", name, NULL, err);
 }
@@ -404,6 +431,25 @@ static bool has_cidr(const GArray *list, Cidr c)
     return false;
 }
 
+static bool addresses_of(const LinkInfo *info, GArray *found, GError **err)
+{
+    Addrs a = { info->index, found };
+    struct ifaddrmsg head = { .ifa_family = AF_UNSPEC };
+    Msg *msg = nlmsg_alloc_simple(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
+    nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
+    return link_dump(msg, addr_one, &a, err);
+}
+
+bool link_without_addresses(const char *name, bool *ret_none, GError **err)
+{
+    LinkInfo info;
+    g_autoptr(GArray) present = g_array_new(FALSE, FALSE, sizeof(Cidr));
+    if (!link_need(name, &info, err) || !addresses_of(&info, present, err))
+        return false;
+    *ret_none = present->len == 0;
+    return true;
+}
+
 bool link_addresses(const char *name, const GArray *cidrs, GError **err)
 {
     return link_addresses_tell(name, cidrs, NULL, err);
@@ -415,11 +461,7 @@ bool link_addresses_tell(const char *name, const GArray *cidrs, GArray *ret_adde
     g_autoptr(GArray) present = g_array_new(FALSE, FALSE, sizeof(Cidr));
     if (!link_need(name, &info, err))
         return false;
-    Addrs a = { info.index, present };
-    struct ifaddrmsg head = { .ifa_family = AF_UNSPEC };
-    Msg *msg = nlmsg_alloc_simple(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
-    nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
-    bool ok = link_dump(msg, addr_one, &a, err);
+    bool ok = addresses_of(&info, present, err);
     for (guint i = 0; ok && i < present->len; i++)
         if (!has_cidr(cidrs, g_array_index(present, Cidr, i)))
             ok = addr_change(name, info.index, g_array_index(present, Cidr, i), false, err);

@@ -7,7 +7,18 @@
 /* A token bucket: bytes a second, bytes at once, bytes that may wait (bursts included); rate 0: none. */
 typedef struct Bucket { guint64 rate; guint32 burst, limit; } Bucket;
 /* bucket (its burst is not told) and diverts: only after link_shapers. */
-typedef struct LinkInfo { int index, master, mtu; bool up; char name[16]; guint8 mac[6]; Bucket bucket; bool diverts; } LinkInfo;
+typedef struct LinkInfo {
+    int index, master, mtu;
+    bool up;
+    char name[16];
+    guint8 mac[6];
+    int below, vlan;                 /* of a VLAN interface: the one below it, and its id */
+    guint32 vni;                     /* of a VXLAN device, with its UDP port and the address it sends from */
+    guint16 port;
+    Ip local;
+    Bucket bucket;
+    bool diverts;
+} LinkInfo;
 
 /* False without err set: there is no such interface. */
 bool link_get(const char *name, LinkInfo *ret_info, GError **err);
@@ -27,15 +38,28 @@ bool link_mtu(const char *name, gint64 mtu, GError **err);
 /* Puts the interface under a bridge. */
 bool link_enslave(const char *name, const char *bridge, GError **err);
 
-/* How a bridge treats one of its ports.  locked: frames from a MAC without a static entry on this port are dropped by the bridge itself. */
-typedef struct BridgePort { bool learning, flood, locked; } BridgePort;
+/* A VXLAN device that learns nothing; made anew where it is another one. */
+bool link_vxlan_ensure(const char *name, guint32 vni, Ip local, guint16 port, gint64 mtu, GError **err);
+bool link_vlan_ensure(const char *name, const char *parent, int vlan, gint64 mtu, GError **err);
+/* Takes the interface from the bridge that it is under. */
+bool link_release(const char *name, GError **err);
+
+/* How a bridge treats one of its ports.  locked: frames from a MAC without a static entry on this port are dropped by the bridge itself.
+ * known: nothing leaves by it but frames to MACs with an entry, and the bridge answers ARP and ND for the neighbours it knows behind it. */
+typedef struct BridgePort { bool learning, flood, locked, known; } BridgePort;
 bool link_bridge_port(const char *name, const BridgePort *flags, GError **err);
 /* The static forwarding entries of a bridge's port are exactly these MACs (array of 6-byte entries). */
 bool link_fdb(const char *name, const GArray *macs, GError **err);
+typedef struct LinkNeighbour { Ip ip; guint8 mac[6]; } LinkNeighbour;
+/* Where a VXLAN device sends frames to a MAC: exactly these, and no default. */
+bool link_vxlan_fdb(const char *name, const GArray *destinations, GError **err);
+/* The permanent neighbours of an interface are exactly these. */
+bool link_neighbours(const char *name, const GArray *neighbours, GError **err);
 /* The addresses of an interface are exactly these (array of Cidr with host bits), but for link-local IPv6 ones. */
 bool link_addresses(const char *name, const GArray *cidrs, GError **err);
 /* The same; ret_added (of Cidr) gets those that were not there. */
 bool link_addresses_tell(const char *name, const GArray *cidrs, GArray *ret_added, GError **err);
+bool link_without_addresses(const char *name, bool *ret_none, GError **err);
 /* The default route of that IP version goes through gateway; NULL: there is none. */
 bool link_default_route(const char *name, int version, const Ip *gateway, GError **err);
 

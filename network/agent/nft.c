@@ -1,4 +1,5 @@
 /* network/agent/nft.c -- the sets and base chains of both tables; every word of the text is ours. */
+#include "core/conf.h"
 #include "network/agent/nft.h"
 #include <string.h>
 
@@ -25,20 +26,39 @@ static const struct { const char *name, *kind, *type; } maps[MAP_LAST] = {
     [SET_SWITCHED] = { "inet nuvolet switched",   "set", "type ifname;" },
     [SET_NAT4]     = { "inet nuvolet nat4",       "set", "type ipv4_addr; flags interval;" },
     [SET_NAT6]     = { "inet nuvolet nat6",       "set", "type ipv6_addr; flags interval;" },
+    [SET_OPEN]     = { "bridge nuvolet open",     "set", "type ifname . ether_addr;" },
+    [SET_UPLINKS]  = { "bridge nuvolet uplinks",  "set", "type ifname;" },
+    [SET_SERVED]   = { "bridge nuvolet served",   "set", "type ifname;" },
+    [SET_VNIS]     = { "inet nuvolet vnis",       "set", "typeof @th,96,24;" },
+    [SET_PEERS4]   = { "inet nuvolet peers4",     "set", "typeof ip saddr . @th,96,24;" },
+    [SET_PEERS6]   = { "inet nuvolet peers6",     "set", "typeof ip6 saddr . @th,96,24;" },
     /* Each entry has a limit of its own, and matches while it is exceeded. */
     [SET_PPS_OUT]  = { "bridge nuvolet pps_out",  "set", "typeof iifname; flags dynamic; limit rate over 1000000/second;" },
     [SET_PPS_IN]   = { "bridge nuvolet pps_in",   "set", "typeof oifname; flags dynamic; limit rate over 1000000/second;" },
     [MAP_DSCP]     = { "bridge nuvolet dscp",     "map", "type ifname : verdict;" },
 };
 
-/* A chain's rules; "$T" stands for the mark's flag, "$H" for the mark of what the host sends to an address of no port. */
+/* A chain's rules; "$T" stands for the mark's flag, "$H" for the mark of what the host sends to an address of no port, "$V" for VXLAN's port. */
 typedef struct BaseChain { const char *family, *name, *hook; const char *const *rules; } BaseChain;
 #define RULES(...) (const char *const[]){ __VA_ARGS__, NULL }
 
 static const BaseChain base[] = {
     { "bridge", "prerouting", "type filter hook prerouting priority -300; policy accept;", RULES(
         "iifname \"nvt*\" goto from_tap",
+        "iifname \"nvx*\" goto from_overlay",
+        "iifname @uplinks goto from_uplink",
         "iifname \"nv*\" meta mark set 0") },
+    /* From another host: unicast only, from what its ports may send; theirs was judged there, and counts as nobody's here. */
+    { "bridge", "from_overlay", NULL, RULES(
+        "meta mark set 0",
+        "ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 counter drop",
+        "iifname . ether saddr @open accept",
+        "goto secure") },
+    /* Where DHCP is ours, no other server answers. */
+    { "bridge", "from_uplink", NULL, RULES(
+        "meta mark set 0",
+        "iifname @served udp sport 67 udp dport 68 counter drop",
+        "iifname @served udp sport 547 udp dport 546 counter drop") },
     /* The frame carries its sender's mark from here; a tap that nobody declared sends nothing. */
     { "bridge", "from_tap", NULL, RULES(
         "meta mark set iifname map @marks",
@@ -105,7 +125,21 @@ static const BaseChain base[] = {
     /* Before br_netfilter hands the packet to inet forward: now the mark tells the receiver. */
     { "bridge", "forward", "type filter hook forward priority -10; policy accept;", RULES(
         "oifname \"nvt*\" goto to_tap",
+        "oifname \"nvx*\" goto to_overlay",
+        "oifname @uplinks goto to_uplink",
+        "iifname @uplinks oifname \"nvd*\" counter drop",
         "oifname \"nv*\" meta mark set $T") },
+    /* DHCP, DNS and metadata are answered on each host, by the same MAC and addresses: they never meet. */
+    { "bridge", "to_overlay", NULL, RULES(
+        "iifname \"nvd*\" counter drop",
+        "ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 counter drop",
+        "meta mark set $T") },
+    { "bridge", "to_uplink", NULL, RULES(
+        "iifname \"nvd*\" counter drop",
+        "ether type { 0x8100, 0x88a8 } counter drop",
+        "oifname @served udp sport 68 udp dport 67 counter drop",
+        "oifname @served udp sport 546 udp dport 547 counter drop",
+        "meta mark set $T") },
     { "bridge", "to_tap", NULL, RULES(
         "meta mark set oifname map @marks accept",
         "counter drop") },
@@ -122,6 +156,8 @@ static const BaseChain base[] = {
         "iifname \"nvs*\" counter drop",
         "iifname \"nvd*\" counter drop",
         "iifname \"nvr*\" counter drop",
+        "iifname \"nvx*\" counter drop",
+        "iifname \"nvu*\" counter drop",
         "ct zone set iifname map @zones") },
     { "inet", "prerouting", "type filter hook prerouting priority mangle; policy accept;", RULES(
         "iifname \"nvb*\" meta mark & $T != 0 goto from_guest") },
@@ -143,6 +179,7 @@ static const BaseChain base[] = {
         "iifname \"nvb*\" iifname != @gateways counter drop",
         "oifname \"nvb*\" goto routed") },
     { "inet", "output", "type filter hook output priority filter; policy accept;", RULES(
+        "oifname \"nvb*\" oifname != @gateways counter drop",
         "oifname \"nvb*\" goto routed") },
     { "inet", "bridged", NULL, RULES(
         "meta mark $T accept",
@@ -163,7 +200,13 @@ static const BaseChain base[] = {
         "meta mark set $H") },
     /* A guest reaches the host itself only on a network whose gateway it is, and there only to see that it is up. */
     { "inet", "input", "type filter hook input priority filter; policy accept;", RULES(
+        "udp dport $V @th,96,24 @vnis goto from_underlay",
         "iifname \"nvb*\" goto to_host") },
+    /* A tunnel's packets come from the hosts that have the network. */
+    { "inet", "from_underlay", NULL, RULES(
+        "ip saddr . @th,96,24 @peers4 accept",
+        "ip6 saddr . @th,96,24 @peers6 accept",
+        "counter drop") },
     { "inet", "to_host", NULL, RULES(
         "iifname != @gateways counter drop",
         "ct state established,related accept",
@@ -200,12 +243,20 @@ void nft_element_build(GString *out, const NftElement *e, bool add)
     g_string_append(out, " }\n");
 }
 
+static void append_value(GString *out, char name)
+{
+    if (name == 'V')
+        g_string_append(out, conf_str("network.vxlan_port"));
+    else
+        g_string_append_printf(out, "0x%x", name == 'T' ? NFT_MARK : NFT_MARK_HOST);
+}
+
 static void put_rule(GString *out, const char *rule)
 {
     g_string_append(out, "\t\t");
     for (const char *p = rule; *p; p++) {
         if (*p == '$')
-            g_string_append_printf(out, "0x%x", *++p == 'T' ? NFT_MARK : NFT_MARK_HOST);
+            append_value(out, *++p);
         else
             g_string_append_c(out, *p);
     }

@@ -4,6 +4,8 @@
  *   the guest it comes from, and later with the guest it goes to: NFT_MARK | number of the port.
  * table inet nuvolet: stateful security groups on those marks (bridged IP packets pass it through br_netfilter): egress in prerouting,
  *   ingress in forward; packets that the host routes or sends itself get the mark by bridge and destination address instead.
+ * Frames from other hosts (nvx) are held to what the rows say of those hosts' ports, and the hosts' own packets to their addresses; those of
+ * a physical network (uplinks) are whose they are.
  * A port is entries of sets and maps only, so that a thousand of them cost one a small transaction.  Chains: eg_, in_ (one pair for each
  * combination of groups that a port has), ge_, gi_ (a group); sets g4_, g6_ (a group's members). */
 #pragma once
@@ -14,7 +16,9 @@
 typedef enum {
     MAP_MARKS, MAP_PORTS, MAP_EGRESS, MAP_INGRESS, MAP_ROUTED4, MAP_ROUTED6, MAP_ZONES,
     SET_MACS, SET_CHADDR, SET_ARP, SET_ARPNETS, SET_IP4, SET_IP4NETS, SET_IP6, SET_IP6NETS, SET_ND, SET_NDNETS,
-    SET_GATEWAYS, SET_SWITCHED, SET_NAT4, SET_NAT6, SET_PPS_OUT, SET_PPS_IN, MAP_DSCP, MAP_LAST
+    SET_GATEWAYS, SET_SWITCHED, SET_NAT4, SET_NAT6,
+    SET_OPEN, SET_UPLINKS, SET_SERVED, SET_VNIS, SET_PEERS4, SET_PEERS6,
+    SET_PPS_OUT, SET_PPS_IN, MAP_DSCP, MAP_LAST
 } NftMap;
 /* Family and name, "bridge nuvolet marks". */
 const char *nft_map_name(NftMap map);

@@ -206,9 +206,41 @@ void nft_combo_absent_build(GString *out, const char *name)
     g_string_append_printf(out, "delete chain inet nuvolet in_%s\ndelete chain inet nuvolet eg_%s\n", name, name);
 }
 
+/* A port of another host: what it may send, as if the VXLAN device were its tap; and where it may come from. */
+static void add_peer(GArray *list, const Segment *s, const Peer *peer)
+{
+    const PortSpec *p = peer->port;
+    char ip[46];
+    ip_format(peer->remote, ip);
+    add(list, peer->remote.version == 4 ? SET_PEERS4 : SET_PEERS6, g_strdup_printf("%s . 0x%x", ip, s->vni), NULL);
+    if (peer->any) {
+        add(list, SET_OPEN, g_strdup_printf("\"%s\" . %s", p->tap.s, p->mac), NULL);
+        return;
+    }
+    add(list, SET_MACS, g_strdup_printf("\"%s\" . %s", p->tap.s, p->mac), NULL);
+    for (guint i = 0; i < p->pairs->len; i++)
+        add(list, SET_MACS, g_strdup_printf("\"%s\" . %s", p->tap.s, g_array_index(p->pairs, Pair, i).mac), NULL);
+    add_sources(list, p, 4);
+    add_sources(list, p, 6);
+}
+
+static void add_segment(GArray *list, const NetworkSpec *n)
+{
+    const Segment *s = &n->segment;
+    if (s->type == SEGMENT_VXLAN)
+        add(list, SET_VNIS, g_strdup_printf("0x%x", s->vni), NULL);
+    if (s->type == SEGMENT_FLAT || s->type == SEGMENT_VLAN)
+        add(list, SET_UPLINKS, g_strdup_printf("\"%s\"", s->link.s), NULL);
+    if ((s->type == SEGMENT_FLAT || s->type == SEGMENT_VLAN) && n->has_dhcp)
+        add(list, SET_SERVED, g_strdup_printf("\"%s\"", s->link.s), NULL);
+    for (guint i = 0; i < s->peers->len; i++)
+        add_peer(list, s, &g_array_index(s->peers, Peer, i));
+}
+
 GArray *nft_network_elements(const NetworkSpec *n)
 {
     GArray *list = elements_new();
+    add_segment(list, n);
     if (n->zone)
         add(list, MAP_ZONES, g_strdup_printf("\"%s\"", n->bridge.s), g_strdup_printf("%d", n->zone));
     if (n->host_addresses->len)

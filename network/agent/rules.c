@@ -538,7 +538,7 @@ bool rules_start(GError **err)
     orphans = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     nft_base_build(text, false);
     if (nft_apply(text->str, NULL))
-        return elements_read(err) && read_combos(err);
+        return elements_read(err) && read_combos(err) && elements_commit(ELEMENTS_STALE, NULL, "", "", NULL, err);
     /* An older version's tables of another shape: begin anew, closed until the controller says what there is. */
     g_string_truncate(text, 0);
     nft_base_build(text, true);

@@ -2,6 +2,8 @@
 #include "network/agent/segment.h"
 #include "core/conf.h"
 #include "core/physnet.h"
+#include "network/agent/link.h"
+#include "network/agent/wiring.h"
 #include <string.h>
 
 bool segment_start(GError **err)
@@ -26,4 +28,204 @@ json_t *segment_facts(void)
             json_array_append_new(list, json_make("ss", "name", p->name, "interface", p->interface));
     }
     return json_make("so", "tunnel_address", *tunnel ? tunnel : NULL, "physical", list);
+}
+
+/* --- VXLAN: what is known of the other hosts' ports --- */
+
+static void append_neighbour(GArray *list, Ip ip, const char *mac)
+{
+    LinkNeighbour n = { .ip = ip };
+    if (mac_parse(mac, n.mac))
+        g_array_append_val(list, n);
+}
+
+static char *ip_text(Ip ip)
+{
+    char buf[46];
+    ip_format(ip, buf);
+    return g_strdup(buf);
+}
+
+/* An address that several ports may have (a pair of more than one) is asked for on the wire, and found only on this host. */
+static GHashTable *claims(const Segment *s)
+{
+    GHashTable *counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (guint i = 0; i < s->peers->len; i++) {
+        const PortSpec *p = g_array_index(s->peers, Peer, i).port;
+        for (guint k = 0; k < p->pairs->len; k++) {
+            char *text = ip_text(g_array_index(p->pairs, Pair, k).cidr.base);
+            gpointer old = g_hash_table_lookup(counts, text);
+            g_hash_table_insert(counts, text, GINT_TO_POINTER(GPOINTER_TO_INT(old) + 1));
+        }
+    }
+    return counts;
+}
+
+static bool is_single(Cidr c)
+{
+    return c.prefix == (c.base.version == 4 ? 32 : 128);
+}
+
+/* Who answers to which address: the bridge says so in their stead. */
+static GArray *neighbours_of(const Segment *s)
+{
+    GArray *list = g_array_new(FALSE, TRUE, sizeof(LinkNeighbour));
+    g_autoptr(GHashTable) claimed = claims(s);
+    Cidr local = { { 6, (unsigned __int128) 0xfe80 << 112 }, 64 };
+    guint8 mac[6];
+    for (guint i = 0; i < s->peers->len; i++) {
+        const PortSpec *p = g_array_index(s->peers, Peer, i).port;
+        for (guint k = 0; k < p->pairs->len; k++) {
+            const Pair *pair = &g_array_index(p->pairs, Pair, k);
+            g_autofree char *text = ip_text(pair->cidr.base);
+            if (is_single(pair->cidr) && GPOINTER_TO_INT(g_hash_table_lookup(claimed, text)) == 1)
+                append_neighbour(list, pair->cidr.base, pair->mac);
+        }
+        if (mac_parse(p->mac, mac))
+            append_neighbour(list, ip_eui64(local, mac), p->mac);
+    }
+    /* A port's own address goes before another's pair. */
+    for (guint i = 0; i < s->peers->len; i++) {
+        const PortSpec *p = g_array_index(s->peers, Peer, i).port;
+        for (guint k = 0; k < p->addresses->len; k++)
+            append_neighbour(list, g_array_index(p->addresses, Ip, k), p->mac);
+    }
+    return list;
+}
+
+static GArray *destinations_of(const Segment *s)
+{
+    GArray *list = g_array_new(FALSE, TRUE, sizeof(LinkNeighbour));
+    for (guint i = 0; i < s->peers->len; i++) {
+        const Peer *peer = &g_array_index(s->peers, Peer, i);
+        for (guint k = 0; k < peer->port->pairs->len; k++)
+            append_neighbour(list, peer->remote, g_array_index(peer->port->pairs, Pair, k).mac);
+    }
+    for (guint i = 0; i < s->peers->len; i++) {
+        const Peer *peer = &g_array_index(s->peers, Peer, i);
+        append_neighbour(list, peer->remote, peer->port->mac);
+    }
+    return list;
+}
+
+bool segment_entries(const NetworkSpec *n, GError **err)
+{
+    const Segment *s = &n->segment;
+    if (s->type != SEGMENT_VXLAN)
+        return true;
+    g_autoptr(GArray) destinations = destinations_of(s), neighbours = neighbours_of(s), macs = g_array_new(FALSE, FALSE, 6);
+    for (guint i = 0; i < destinations->len; i++)
+        g_array_append_vals(macs, g_array_index(destinations, LinkNeighbour, i).mac, 1);
+    return link_vxlan_fdb(s->link.s, destinations, err) && link_fdb(s->link.s, macs, err) && link_neighbours(n->bridge.s, neighbours, err);
+}
+
+/* The device sends only to MACs that have an entry; nothing unknown, no broadcast and no multicast leaves this host. */
+static bool vxlan_ensure(const NetworkSpec *n, GError **err)
+{
+    static const BridgePort flags = { .known = true };
+    const Segment *s = &n->segment;
+    const char *link = s->link.s;
+    if (!link_vxlan_ensure(link, s->vni, s->local, s->udp_port, n->mtu, err))
+        return false;
+    wiring_sysctl("ipv6", link, "disable_ipv6", "1");
+    wiring_sysctl("ipv4", link, "arp_ignore", "8");
+    return link_enslave(link, n->bridge.s, err) && link_bridge_port(link, &flags, err) && segment_entries(n, err) && link_up(link, true, err);
+}
+
+/* --- physical networks --- */
+
+/* An interface that the host is reached by would be cut off. */
+static bool interface_free(const Segment *s, const char *bridge, GError **err)
+{
+    LinkInfo info, master;
+    bool none = false;
+    if (!link_get(s->interface, &info, NULL))
+        return nv_fail(err, NV_ERR_HOST_FAULT, "this host has no interface %s, which network.physical names", s->interface);
+    if (info.master && (!link_get(bridge, &master, NULL) || master.index != info.master))
+        return nv_fail(err, NV_ERR_HOST_FAULT, "the interface %s is under another bridge", s->interface);
+    return link_without_addresses(s->interface, &none, err) &&
+           (none || nv_fail(err, NV_ERR_HOST_FAULT, "the interface %s has addresses of the host: a flat network needs one without", s->interface));
+}
+
+static bool physical_join(const NetworkSpec *n, GError **err)
+{
+    static const BridgePort flags = { .learning = true, .flood = true };
+    const char *link = n->segment.link.s;
+    wiring_sysctl("ipv6", link, "disable_ipv6", "1");
+    wiring_sysctl("ipv4", link, "arp_ignore", "8");
+    /* Frames to bridge-group addresses reach the host past every rule for bridges. */
+    wiring_sysctl("ipv4", link, "drop_unicast_in_l2_multicast", "1");
+    wiring_sysctl("ipv6", link, "drop_unicast_in_l2_multicast", "1");
+    return link_enslave(link, n->bridge.s, err) && link_bridge_port(link, &flags, err) && link_up(link, true, err);
+}
+
+static bool flat_ensure(const NetworkSpec *n, GError **err)
+{
+    return interface_free(&n->segment, n->bridge.s, err) && physical_join(n, err);
+}
+
+static bool vlan_ensure(const NetworkSpec *n, GError **err)
+{
+    const Segment *s = &n->segment;
+    LinkInfo info;
+    g_autoptr(GError) why = NULL;
+    if (!link_get(s->interface, &info, NULL))
+        return nv_fail(err, NV_ERR_HOST_FAULT, "this host has no interface %s, which network.physical names", s->interface);
+    if (!link_up(s->interface, true, err))
+        return false;
+    if (!link_vlan_ensure(s->link.s, s->interface, s->vlan, n->mtu, &why))
+        return nv_fail(err, NV_ERR_HOST_FAULT, "no VLAN %d on %s (does this kernel have 8021q?): %s", s->vlan, s->interface, why->message);
+    return physical_join(n, err);
+}
+
+/* --- all --- */
+
+/* An interface that the configuration named for this network once. */
+static bool release_others(const NetworkSpec *n, GError **err)
+{
+    g_autoptr(GArray) physical = physnets_conf();
+    LinkInfo bridge, link;
+    for (guint i = 0; i < physical->len; i++) {
+        const char *name = g_array_index(physical, Physnet, i).interface;
+        if (*name && strcmp(name, n->segment.link.s) != 0 && link_get(name, &link, NULL) && link_get(n->bridge.s, &bridge, NULL) &&
+            link.master == bridge.index && !link_release(name, err))
+            return false;
+    }
+    return true;
+}
+
+/* What an earlier segment left on the bridge. */
+static bool others_absent(const NetworkSpec *n, GError **err)
+{
+    const SegmentType type = n->segment.type;
+    g_autoptr(GArray) none = g_array_new(FALSE, FALSE, sizeof(LinkNeighbour));
+    LinkInfo info;
+    if (type != SEGMENT_VXLAN && link_get(id_vxlan(n->id).s, &info, NULL) &&
+        (!link_neighbours(n->bridge.s, none, err) || !link_absent(info.name, err)))
+        return false;
+    return (type == SEGMENT_VLAN || link_absent(id_vlan(n->id).s, err)) && release_others(n, err);
+}
+
+bool segment_ensure(const NetworkSpec *n, GError **err)
+{
+    static bool (*const ensure[])(const NetworkSpec *n, GError **err) = {
+        [SEGMENT_VXLAN] = vxlan_ensure, [SEGMENT_FLAT] = flat_ensure, [SEGMENT_VLAN] = vlan_ensure,
+    };
+    return others_absent(n, err) && (n->segment.type == SEGMENT_NONE || ensure[n->segment.type](n, err));
+}
+
+/* A flat network's interface is the host's: it leaves with the bridge. */
+bool segment_absent(const char *n, GError **err)
+{
+    g_autofree char *vxlan = g_strdup_printf("nvx%s", n), *vlan = g_strdup_printf("nvu%s", n);
+    return link_absent(vxlan, err) && link_absent(vlan, err);
+}
+
+bool segment_complete(const NetworkSpec *n, GHashTable *links)
+{
+    const LinkInfo *bridge = g_hash_table_lookup(links, n->bridge.s), *link = g_hash_table_lookup(links, n->segment.link.s);
+    LinkInfo flat;
+    if (n->segment.type == SEGMENT_FLAT)
+        link = link_get(n->segment.link.s, &flat, NULL) ? &flat : NULL;
+    return n->segment.type == SEGMENT_NONE || (link && bridge && link->up && link->master == bridge->index);
 }

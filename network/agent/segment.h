@@ -6,3 +6,10 @@
 bool segment_start(GError **err);
 /* {"tunnel_address": text or null, "physical": [{"name", "interface"}]}: what `serve` has to know of this host. */
 json_t *segment_facts(void);
+
+/* For the driver of Linux bridges (driver.h). */
+bool segment_ensure(const NetworkSpec *n, GError **err);
+bool segment_absent(const char *n, GError **err);
+bool segment_complete(const NetworkSpec *n, GHashTable *links);
+/* Puts back entries that somebody took away. */
+bool segment_entries(const NetworkSpec *n, GError **err);

@@ -109,7 +109,7 @@ void spec_port_free(PortSpec *p)
     g_free(p);
 }
 
-static bool port_lists(const json_t *args, PortSpec *p, GError **err)
+bool spec_port_lists(const json_t *args, const char *addresses, PortSpec *p, GError **err)
 {
     size_t i;
     json_t *v;
@@ -129,7 +129,16 @@ static bool port_lists(const json_t *args, PortSpec *p, GError **err)
             return false;
         g_array_append_val(p->groups, g);
     }
-    return spec_get_ips(json_object_get(args, "addresses"), "addresses", p->addresses, err);
+    return spec_get_ips(json_object_get(args, addresses), addresses, p->addresses, err);
+}
+
+PortSpec *spec_port_new(void)
+{
+    PortSpec *p = g_new0(PortSpec, 1);
+    p->addresses = g_array_new(FALSE, TRUE, sizeof(Ip));
+    p->pairs = g_array_new(FALSE, TRUE, sizeof(Pair));
+    p->groups = g_array_new(FALSE, TRUE, sizeof(Id12));
+    return p;
 }
 
 static bool limits_parse(const json_t *qos, const char *direction, Limits *l, GError **err)
@@ -177,19 +186,17 @@ static bool parent_parse(const json_t *parent, PortSpec *p, GError **err)
 
 PortSpec *spec_port_parse(const json_t *args, GError **err)
 {
-    g_autoptr(PortSpec) p = g_new0(PortSpec, 1);
+    g_autoptr(PortSpec) p = spec_port_new();
     p->args = json_incref((json_t *) args);
     const char *network = json_get_str(args, "network_id");
-    p->addresses = g_array_new(FALSE, TRUE, sizeof(Ip));
-    p->pairs = g_array_new(FALSE, TRUE, sizeof(Pair));
-    p->groups = g_array_new(FALSE, TRUE, sizeof(Id12));
     g_strlcpy(p->id, json_get_str(args, "id"), sizeof p->id);
     p->n = id_12(p->id);
     p->tap = id_tap(p->id);
     p->port_security = json_get_bool(args, "port_security", true);
     p->up = json_get_bool(args, "up", true);
     if (!spec_get_id12(json_object_get(args, "network_id"), "network_id", &p->network, err) || !spec_get_mtu(args, &p->mtu, err) ||
-        !spec_get_mac(json_object_get(args, "mac"), "mac", p->mac, err) || !port_lists(args, p, err) || !qos_parse(json_object_get(args, "qos"), &p->qos, err) || !parent_parse(json_object_get(args, "parent"), p, err))
+        !spec_get_mac(json_object_get(args, "mac"), "mac", p->mac, err) || !spec_port_lists(args, "addresses", p, err) ||
+        !qos_parse(json_object_get(args, "qos"), &p->qos, err) || !parent_parse(json_object_get(args, "parent"), p, err))
         return NULL;
     p->bridge = id_bridge(network);
     return g_steal_pointer(&p);
@@ -298,6 +305,7 @@ void spec_network_free(NetworkSpec *n)
     g_array_unref(n->dhcp_addresses);
     g_ptr_array_unref(n->ports);
     g_ptr_array_unref(n->subnets);
+    spec_segment_clear(&n->segment);
     g_free(n);
 }
 
@@ -422,7 +430,8 @@ NetworkSpec *spec_network_parse(const json_t *args, GError **err)
     n->zone = (int) zone;
     if (!spec_get_mtu(args, &n->mtu, err) ||
         !spec_get_cidrs(json_object_get(args, "host_addresses"), false, "host_addresses", n->host_addresses, err) ||
-        !spec_get_cidrs(json_object_get(args, "nat"), false, "nat", n->nat, err) || !dhcp_parse(json_object_get(args, "dhcp"), n, err))
+        !spec_get_cidrs(json_object_get(args, "nat"), false, "nat", n->nat, err) || !dhcp_parse(json_object_get(args, "dhcp"), n, err) ||
+        !spec_segment_parse(json_object_get(args, "segment"), n, err))
         return NULL;
     for (guint i = 0; i < n->nat->len; i++) {
         Cidr *c = &g_array_index(n->nat, Cidr, i);

@@ -48,6 +48,21 @@ typedef struct DhcpPort { Id12 n; char mac[18]; char hostname[64]; GArray *ips; 
 typedef struct DhcpRoute { Cidr destination; Ip nexthop; } DhcpRoute;
 typedef enum { RA_NONE, RA_SLAAC, RA_STATELESS, RA_STATEFUL } RaMode;
 typedef struct DhcpSubnet { Id12 n; Cidr cidr; bool has_gateway; Ip gateway; GArray *dns; GArray *routes; RaMode mode; } DhcpSubnet;
+/* What carries a network beyond this host. */
+typedef enum { SEGMENT_NONE, SEGMENT_VXLAN, SEGMENT_FLAT, SEGMENT_VLAN } SegmentType;
+/* A port on another host: port.tap is the VXLAN device, and its addresses and pairs are what it may send from; any: from whatever it likes. */
+typedef struct Peer { Ip remote; bool any; PortSpec *port; } Peer;
+typedef struct Segment {
+    SegmentType type;
+    guint32 vni;
+    Ip local;
+    guint16 udp_port;
+    GArray *peers;                   /* Peer */
+    char interface[16];              /* of the host: under the VLAN interface, or itself joined to the bridge */
+    int vlan;
+    IfName link;                     /* what is joined to the bridge */
+} Segment;
+
 typedef struct NetworkSpec {
     char id[37];
     Id12 n;
@@ -63,16 +78,24 @@ typedef struct NetworkSpec {
     GArray *dhcp_addresses;          /* Cidr with host bits */
     GPtrArray *ports;                /* DhcpPort, in the order given */
     GPtrArray *subnets;              /* DhcpSubnet */
+    Segment segment;
     bool switched;                   /* the flows of a switch judge what the host routes to it, not nftables */
 } NetworkSpec;
 
 /* NULL with NV_ERR_INVALID naming the member. */
+/* Without addresses, pairs and groups. */
+PortSpec *spec_port_new(void);
+/* The members "pairs" and "groups", and "addresses" under that name, of a port whose MAC is known. */
+bool spec_port_lists(const json_t *args, const char *addresses, PortSpec *p, GError **err);
 PortSpec *spec_port_parse(const json_t *args, GError **err);
 void spec_port_free(PortSpec *p);
 GroupSpec *spec_group_parse(const json_t *args, GError **err);
 void spec_group_free(GroupSpec *g);
 NetworkSpec *spec_network_parse(const json_t *args, GError **err);
 void spec_network_free(NetworkSpec *n);
+/* network.ensure's member "segment"; NV_ERR_HOST_FAULT where this host is not on the physical network. */
+bool spec_segment_parse(const json_t *segment, NetworkSpec *n, GError **err);
+void spec_segment_clear(Segment *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PortSpec, spec_port_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GroupSpec, spec_group_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(NetworkSpec, spec_network_free)

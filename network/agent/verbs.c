@@ -165,7 +165,8 @@ static json_t *net_list(const json_t *args, GError **err)
     g_autoptr(GHashTable) networks = names_new(), ports = names_new(), groups = names_new(), spaces = names_new(), taps = names_new();
     g_autoptr(GHashTable) routers = names_new();
     (void) args;
-    if (!driver()->list(ports, groups, err) || !add_links(networks, "nvb", err) || !add_links(networks, "nvd", err) || !add_links(taps, "nvt", err) ||
+    if (!driver()->list(ports, groups, err) || !add_links(networks, "nvb", err) || !add_links(networks, "nvd", err) ||
+        !add_links(networks, "nvx", err) || !add_links(networks, "nvu", err) || !add_links(taps, "nvt", err) ||
         !add_links(taps, "nvq", err))
         return NULL;
     add_all(networks, dhcp_list(), 0);

@@ -1,6 +1,7 @@
 /* network/agent/wanted.c -- remembers specs, finds what is missing of them in the kernel, and makes it again. */
 #include "network/agent/wanted.h"
 #include "core/log.h"
+#include "network/agent/driver.h"
 #include "network/agent/wiring.h"
 
 static GMutex lock;
@@ -79,8 +80,11 @@ guint wanted_repair(void)
     while (g_hash_table_iter_next(&it, NULL, &value)) {
         const NetworkSpec *n = value;
         g_autoptr(GError) err = NULL;
-        if (wiring_network_complete(n, links))
+        if (wiring_network_complete(n, links)) {
+            if (!driver()->segment_entries(n, &err))
+                note("network", n->id, err);
             continue;
+        }
         count++;
         wiring_network_ensure(n, &err);
         note("network", n->id, err);

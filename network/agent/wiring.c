@@ -29,6 +29,15 @@ static void bridge_mac(const char *n, char mac[18])
     g_snprintf(mac, 18, "fa:16:3f:%.2s:%.2s:%.2s", n, n + 2, n + 4);
 }
 
+static bool host_speaks_ipv6(const NetworkSpec *n)
+{
+    for (guint i = 0; i < n->host_addresses->len; i++)
+        if (g_array_index(n->host_addresses, Cidr, i).base.version == 6)
+            return true;
+    return false;
+}
+
+/* A bridge to other hosts has IPv6 without an address: else it could not answer for its neighbours. */
 static bool bridge_ensure(const NetworkSpec *n, GError **err)
 {
     char mac[18];
@@ -43,10 +52,8 @@ static bool bridge_ensure(const NetworkSpec *n, GError **err)
     wiring_sysctl("ipv4", b, "accept_redirects", "0");
     wiring_sysctl("ipv4", b, "send_redirects", "0");
     wiring_sysctl("ipv6", b, "accept_ra", "0");
-    wiring_sysctl("ipv6", b, "disable_ipv6", "1");
-    for (guint i = 0; i < n->host_addresses->len; i++)
-        if (g_array_index(n->host_addresses, Cidr, i).base.version == 6)
-            wiring_sysctl("ipv6", b, "disable_ipv6", "0");
+    wiring_sysctl("ipv6", b, "addr_gen_mode", host_speaks_ipv6(n) ? "0" : "1");
+    wiring_sysctl("ipv6", b, "disable_ipv6", host_speaks_ipv6(n) || n->segment.type == SEGMENT_VXLAN ? "0" : "1");
     return link_up(b, true, err) && link_addresses(b, n->host_addresses, err);
 }
 
@@ -129,7 +136,7 @@ static bool services_absent(const char *n, const char *veth, const char *netns, 
 bool wiring_network_ensure(const NetworkSpec *n, GError **err)
 {
     bool fresh = false;
-    if (!bridge_ensure(n, err))
+    if (!bridge_ensure(n, err) || !driver()->segment_ensure(n, err))
         return false;
     if (!n->has_dhcp)
         return services_absent(n->n.s, n->veth.s, n->netns.s, err);
@@ -139,7 +146,7 @@ bool wiring_network_ensure(const NetworkSpec *n, GError **err)
 bool wiring_network_absent(const char *n, GError **err)
 {
     g_autofree char *veth = g_strdup_printf("nvd%s", n), *bridge = g_strdup_printf("nvb%s", n), *netns = g_strdup_printf("nuvolet-%s", n);
-    return services_absent(n, veth, netns, err) && driver()->bridge_absent(bridge, err);
+    return services_absent(n, veth, netns, err) && driver()->segment_absent(n, err) && driver()->bridge_absent(bridge, err);
 }
 
 GHashTable *wiring_links(GError **err)
@@ -160,7 +167,7 @@ bool wiring_network_complete(const NetworkSpec *n, GHashTable *links)
 {
     const LinkInfo *bridge = g_hash_table_lookup(links, n->bridge.s), *veth = g_hash_table_lookup(links, n->veth.s);
     Inside in = { n, false };
-    if (!bridge || !bridge->up)
+    if (!bridge || !bridge->up || !driver()->segment_complete(n, links))
         return false;
     if (!n->has_dhcp)
         return true;

@@ -124,6 +124,12 @@ static void send_file(Call *c, gint64 n, gint64 skip)
     c->fd_length = n;
 }
 
+static bool slow(const char *method, const char *path)
+{
+    (void) method;
+    return g_str_has_prefix(path, "/heavy/");
+}
+
 static void handle(HttpRequest *req, void *data)
 {
     Call *c = &req->call;
@@ -136,7 +142,7 @@ static void handle(HttpRequest *req, void *data)
         fill(c, n);
     else if (g_str_has_prefix(c->path, "/file/"))
         send_file(c, n, 10);
-    else if (g_str_has_prefix(c->path, "/sleep/") || g_str_has_prefix(c->path, "/quicksleep/")) {
+    else if (g_str_has_prefix(c->path, "/sleep/") || g_str_has_prefix(c->path, "/heavy/") || g_str_has_prefix(c->path, "/quicksleep/")) {
         g_usleep((gulong) n * 1000);
         fail(c, 200, "slept");
     } else if (g_str_has_prefix(c->path, "/status/"))
@@ -158,7 +164,8 @@ static void handle(HttpRequest *req, void *data)
 
 int main(int argc, char **argv)
 {
-    HttpOptions opt = { .address = "127.0.0.1", .workers = 4, .max_body = 114688, .streams = streams, .quick = quick, .handle = handle };
+    HttpOptions opt = { .address = "127.0.0.1", .workers = 4, .max_body = 114688, .streams = streams, .quick = quick, .slow = slow,
+                        .handle = handle };
     g_autoptr(GError) err = NULL;
     int o;
     while ((o = getopt(argc, argv, "w:q:s:c:n:H:r:i:C:K:")) != -1) {

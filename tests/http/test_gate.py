@@ -569,10 +569,21 @@ class Streams(Base):
         begin = time.monotonic()
         for _ in range(20):
             self.assertEqual(get(self.echo, "/bytes/5")[0], 200)
+            self.assertEqual(get(self.echo, "/heavy/1")[0], 200)         # a login
         self.assertLess(time.monotonic() - begin, 1.5)
         for s in conns:
             s.close()
         self.settled()
+
+    def test_logins_leave_workers_to_uploads(self):
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            jobs = [pool.submit(get, self.echo, "/heavy/700") for _ in range(8)]
+            time.sleep(0.1)
+            begin = time.monotonic()
+            self.assertEqual(json.loads(ask(self.echo, f"{self.put}Content-Length: 5\r\n\r\nhello")[2])["bytes"], 5)
+            self.assertLess(time.monotonic() - begin, 0.6)
+            for job in jobs:
+                self.assertEqual(job.result()[0], 200)
 
     def test_memory_stays(self):
         blob = b"x" * 65536

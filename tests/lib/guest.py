@@ -27,14 +27,19 @@ def open_tap(name):
 
 
 class Guest:
-    def __init__(self, name, tap, mac, up=True):
+    def __init__(self, name, tap, mac, up=True, host=None):
+        """host: of tests/lib/hosts.py, where the tap is; None: here."""
         self.name, self.mac, self.tap = name, mac, tap
         self.seen, self.ending = [], False
         sh("ip netns add " + name)
         self.inner = open_tap("tmp" + name)
         sh("ip link set tmp%s address %s netns %s" % (name, mac, name))
         self.run("ip link set tmp%s name eth0; ip link set lo up; ip link set eth0 mtu 1450 %s" % (name, "up" if up else "down"))
-        self.outer = open_tap(tap)
+        if host:
+            import hosts
+            self.outer = hosts.inside(host.path, open_tap, tap)
+        else:
+            self.outer = open_tap(tap)
         self.thread = threading.Thread(target=self._pump, daemon=True)
         self.thread.start()
 

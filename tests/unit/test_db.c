@@ -270,6 +270,72 @@ static void hostile_lists_are_refused(void **state)
     }
 }
 
+/* An expression whose automaton doubles with each level would take all memory: it is looked for as text. */
+static void nested_repeats_are_only_text(void **state)
+{
+    (void) state;
+    enum { LEVELS = 60 };
+    add("a", "p1", "{\"size\":3,\"name\":\"web-aaa\"}");
+    g_autoptr(GString) deep = g_string_new(NULL);
+    for (int i = 0; i < LEVELS; i++)
+        g_string_append_c(deep, '(');
+    g_string_append_c(deep, 'a');
+    for (int i = 0; i < LEVELS; i++)
+        g_string_append(deep, i % 2 ? ")+" : ")+?");
+    const struct { const char *pattern; const char *found; } all[] = { { deep->str, "" }, { "^(web|db)+-(a+)+$", "a" }, { "a++++++++++++++++++++++++++", "" } };
+    for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+        const char *value = all[i].pattern;
+        ListFilter f = { "name", OP_REGEX, &value, 1 };
+        ListQuery q = { .limit = 10, .filters = &f, .n_filters = 1 };
+        bool more;
+        g_autofree char *found = ids(&mine, &q, &more);
+        assert_string_equal(found, all[i].found);
+    }
+}
+
+static void count_up(void *n)
+{
+    ++*(int *) n;
+}
+
+static void what_waits_for_a_commit_is_dropped_without_one(void **state)
+{
+    (void) state;
+    int ran = 0, dropped = 0;
+    for (int commit = 0; commit < 2; commit++) {
+        g_auto(Txn) txn = txn_begin(db, NULL);
+        txn_after_commit(count_up, &ran, NULL);
+        g_autofree int *own = g_new0(int, 1);
+        txn_after_commit(count_up, own, count_up);
+        assert_int_equal(ran, 0);
+        if (commit)
+            assert_true(txn_commit(&txn, NULL));
+        else
+            txn_end(&txn);
+        dropped += *own;
+        assert_int_equal(ran, commit);
+    }
+    assert_int_equal(dropped, 2);                /* once run, once dropped */
+}
+
+/* Lists have as many texts as there are choices of filters: what is kept prepared has a bound, on the writer too. */
+static void statements_are_forgotten(void **state)
+{
+    (void) state;
+    enum { TEXTS = 560 };
+    const char *values[TEXTS];
+    for (int i = 0; i < TEXTS; i++)
+        values[i] = "x";
+    for (int n = 1; n <= TEXTS; n++) {
+        ListFilter f = { "name", OP_IN, values, (size_t) n };
+        ListQuery q = { .limit = 1, .filters = &f, .n_filters = 1 };
+        g_auto(Txn) txn = txn_begin(db, NULL);
+        assert_int_equal(rows_count(db, &things, &mine, &q, NULL), 0);
+        assert_true(g_hash_table_size(db_conn(db, NULL)->statements) < 530);
+        assert_true(txn_commit(&txn, NULL));
+    }
+}
+
 static void a_failed_member_harms_nobody(void **state)
 {
     (void) state;
@@ -354,7 +420,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(bad_bodies_name_the_field), T(absent_null_and_value_differ), T(stored_and_read_back), T(foreign_rows_are_not_there),
-        T(update_writes_only_what_changed), T(lists_page_sort_and_filter), T(hostile_lists_are_refused), T(a_failed_member_harms_nobody),
+        T(update_writes_only_what_changed), T(lists_page_sort_and_filter), T(hostile_lists_are_refused), T(nested_repeats_are_only_text),
+        T(what_waits_for_a_commit_is_dropped_without_one), T(statements_are_forgotten), T(a_failed_member_harms_nobody),
         T(group_commit_keeps_each_apart), T(second_owner_is_refused), T(table_check_finds_faults),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* tests/unit/test_net_agent.c -- rules and dnsmasq's files as text: golden files, hostile arguments.
  * NUVOLET_GOLDEN=write rewrites tests/golden/net/NAME.txt from NAME.json; a person reviews the difference. */
+#include "core/conf.h"
 #include "core/error.h"
 #include "network/agent/dnsmasq.h"
 #include "network/agent/announce.h"
@@ -127,7 +128,7 @@ static void hostile_text_is_refused(void **state)
     static const struct { const char *file, *path[6]; } places[] = {
         { "port", { "mac" } },           { "port", { "addresses", "0" } },      { "port", { "groups", "0" } },   { "port", { "network_id" } },
         { "group", { "members4", "0" } }, { "network", { "nat", "0" } },          { "network", { "dhcp", "mac" } }, { "network", { "dhcp", "domain" } },
-        { "network", { "dhcp", "addresses", "0" } },
+        { "network", { "dhcp", "addresses", "0" } }, { "network-vxlan", { "segment", "local" } }, { "network-vxlan", { "segment", "type" } },
         { "router", { "interfaces", "0", "mac" } }, { "router", { "interfaces", "0", "addresses", "0" } }, { "router", { "floating", "0", "fixed" } },
         { "router", { "floating", "0", "external" } }, { "router", { "forwardings", "0", "protocol" } }, { "router", { "forwardings", "0", "internal" } },
         { "router", { "routes", "0", "destination" } }, { "router", { "routes", "0", "nexthop" } }, { "router", { "gateway", "nexthops", "0" } },
@@ -220,6 +221,8 @@ static void limits_out_of_range_are_refused(void **state)
 
 int main(void)
 {
+    if (!conf_override("network.physical", "lab:eth1", NULL))
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_files),
         cmocka_unit_test(hostile_text_is_refused),

@@ -3,6 +3,7 @@
 #include "core/conf.h"
 #include "core/fault.h"
 #include "core/log.h"
+#include "db/internal.h"
 #include "ops/agent.h"
 #include "ops/op.h"
 #include <setjmp.h>
@@ -262,6 +263,18 @@ static void do_away(void)
     CHECK(count("cancelled") == 1);
 }
 
+/* An operation that ended long ago goes when another one ends. */
+static void do_prune(void)
+{
+    g_auto(Txn) txn = txn_begin(db, NULL);
+    CHECK(conn_exec(db_conn(db, NULL), "INSERT INTO operation (kind, action, step, resource_id, args, state, created_at, updated_at, finished_at)"
+                                       " VALUES ('toy.create', 'toy.create', 'disk', 'old', '{}', 'done', 1, 1, 1)", NULL));
+    CHECK(txn_commit(&txn, NULL) && count("done") == 1);
+    CHECK(queue(&toy_create, NULL, NULL));
+    settle();
+    CHECK(count("done") == 1 && world_has("disk"));
+}
+
 static void do_many(void)
 {
     enum { N = 300 };
@@ -290,6 +303,7 @@ SCENARIO(do_coalesce)
 SCENARIO(do_rolled_back_request)
 SCENARIO(do_away)
 SCENARIO(do_many)
+SCENARIO(do_prune)
 
 /* ---- a fault at every passing of every point ---- */
 
@@ -370,7 +384,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_do_create),  cmocka_unit_test(test_do_retry),    cmocka_unit_test(test_do_rollback),
         cmocka_unit_test(test_do_conflict), cmocka_unit_test(test_do_preempt), cmocka_unit_test(test_do_coalesce),
-        cmocka_unit_test(test_do_rolled_back_request), cmocka_unit_test(test_do_away), cmocka_unit_test(test_do_many),
+        cmocka_unit_test(test_do_rolled_back_request), cmocka_unit_test(test_do_away), cmocka_unit_test(test_do_many), cmocka_unit_test(test_do_prune),
         cmocka_unit_test(goes_on_after_kill), cmocka_unit_test(survives_every_point),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
