@@ -90,7 +90,8 @@ static bool has_forwarding(const RouterSpec *r, const RouterForwarding *f)
     for (guint i = 0; r->gateway && i < r->forwardings->len; i++) {
         const RouterForwarding *other = &g_array_index(r->forwardings, RouterForwarding, i);
         if (same(f->external, other->external) && same(f->internal, other->internal) && f->udp == other->udp &&
-            f->external_first == other->external_first && f->external_last == other->external_last && f->internal_first == other->internal_first && f->all_to_one == other->all_to_one)
+            f->external_first == other->external_first && f->external_last == other->external_last && f->internal_first == other->internal_first &&
+            f->all_to_one == other->all_to_one)
             return true;
     }
     return false;

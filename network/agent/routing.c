@@ -146,13 +146,14 @@ static bool link_ensure(const RouterSpec *r, const RouterPort *p, const GArray *
 /* With the lock held.  s: what is known from before, and noted. */
 static bool settle(Router *s, const RouterSpec *r, GError **err)
 {
+    bool found = netns_exists(r->netns.s);
     s->failed = true;
     if (!bridges_are_there(r, err) || !netns_ensure(r->netns.s, err))
         return false;
     Inside in = { .n = r->n.s, .inode = netns_inode(r->netns.s), .spec = r, .again = s->again };
     in.fresh = in.inode != s->inode;
     /* An attempt that failed may have been before this step. */
-    in.forget = in.fresh || s->unforgotten || router_inside_must_forget(s->spec, r);
+    in.forget = found && (in.fresh || s->unforgotten || router_inside_must_forget(s->spec, r));
     s->unforgotten = in.forget;
     /* Guests are told while the link is there. */
     ra_reduce(r->n.s, in.fresh ? NULL : r);
