@@ -421,11 +421,11 @@ class Damage(Case):
     def test_removed_by_hand_comes_back(self):
         r, net, g = self.ready()
         short = r.netns[-12:]
-        inner = "nvp" + r.link(r.ports[0])[3:]
-        for damage in ("ip netns del " + r.netns, "ip link del " + r.link(r.ports[0]), "ip link del " + r.link(r.gateway), "ip link del " + net.bridge,
-                       "ip link set %s nomaster" % r.link(r.ports[0]), "ip link set %s down" % r.link(r.ports[0]),
-                       "ip -n %s addr flush dev %s" % (r.netns, inner), "ip -n %s route del default" % r.netns, "ip -n %s link set %s down" % (r.netns, inner),
-                       "ip netns del %s; ip netns add %s" % (r.netns, r.netns)):
+        one, two, out = (r.link(p) for p in (*r.ports, r.gateway))
+        inside = "ip -n %s " % r.netns
+        for damage in ("ip netns del " + r.netns, "ip netns del %s; ip netns add %s" % (r.netns, r.netns), "ip link del " + net.bridge,
+                       "ip link del %s; %sroute del default; %slink set nvp%s down" % (one, inside, inside, out[3:]),
+                       "ip link set %s nomaster; ip link set %s down; %saddr flush dev nvp%s" % (one, two, inside, out[3:])):
             sh(damage)
             until("repaired after " + damage, 10, lambda: short in self.verb("net.list")["routers"] and self.fine())
 
