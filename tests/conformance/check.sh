@@ -33,7 +33,7 @@ trap 'kill $cloud 2>/dev/null; wait $cloud 2>/dev/null' EXIT
 for _ in $(seq 300); do [ -e "$out/openrc" ] && break; sleep 0.1; done
 [ -e "$out/openrc" ] || { echo "the cloud did not start"; exit 1; }
 cat $(printf "$here/lists/%s.txt " "$@") >"$out/list.txt"
-printf '[auth]\ncreate_isolated_networks = false\n[compute]\nfixed_network_name = public\n[identity]\nuser_unique_last_password_count = 2\n[identity-feature-enabled]\nsecurity_compliance = true\n' >"$out/extra.conf"
+printf '[identity]\nuser_unique_last_password_count = 2\n[identity-feature-enabled]\nsecurity_compliance = true\n' >"$out/extra.conf"
 "$here/run.sh" "$out/openrc" "$out/list.txt" --extra "$out/extra.conf" --out "$out/result" >"$out/run.log" 2>&1
 tail -n 30 "$out/run.log"
 python3 -B - "$out/result/results.tsv" "$here/known-failures.txt" <<'PY'

@@ -2,11 +2,12 @@
 import concurrent.futures
 import json
 import os
+import subprocess
 import unittest
 import uuid
 
 import test_network
-from cloud import Cloud
+from cloud import FAKE_AGENT, Cloud
 
 N = test_network.N
 
@@ -528,6 +529,61 @@ class Agents(Base):
         self.gone("floatingip", f["id"])
         self.unplug(r, subnet_id=s["id"])
         self.gone("router", r["id"])
+
+
+class Hosts(unittest.TestCase):
+    """Two hosts: routers are spread, and move when theirs is no longer one of the installation's."""
+
+    def start(self, name):
+        path = self.cloud.run + "/%s.sock" % name
+        if os.path.exists(path):
+            os.unlink(path)
+        self.agents[name] = subprocess.Popen([FAKE_AGENT, path, "%s/%s" % (self.cloud.top, name), "--name", name], stderr=subprocess.DEVNULL)
+
+    def end(self):
+        for p in self.agents.values():
+            p.kill()
+            p.wait()
+        self.cloud.stop()
+
+    def on(self, host):
+        path = "%s/%s/routers" % (self.cloud.top, host)
+        return set(os.listdir(path)) if os.path.isdir(path) else set()
+
+    def test_places(self):
+        self.agents = {}
+        self.cloud = Cloud(agent=False, options={"hosts.sync_s": "1", "log.level": "info"})
+        self.addCleanup(self.end)
+        address = lambda *names: ";".join("%s=unix:%s/%s.sock" % (n, self.cloud.run, n) for n in names)
+        both, one = address("h1", "h2"), address("h2")
+        for name in ("h1", "h2"):
+            self.start(name)
+
+        def restart(agents):
+            self.cloud.kill()
+            self.cloud.options["hosts.agents"] = agents
+            self.cloud.start()
+        restart(both)
+        demo, admin = self.cloud.login("demo"), self.cloud.login("admin")
+        self.cloud.wait(lambda: len([a for a in admin.get(N + "agents?agent_type=L3+agent").json["agents"] if a["alive"]]) == 2, what="both hosts")
+        public = demo.get(N + "networks?router:external=true").json["networks"][0]["id"]
+        made = []
+        for _ in range(4):
+            made.append(demo.post(N + "routers", {"router": {"external_gateway_info": {"network_id": public}}}).json["router"]["id"])
+            self.cloud.wait(lambda: made[-1] in self.on("h1") | self.on("h2"), what="the router on a host")
+        self.assertEqual((len(self.on("h1")), len(self.on("h2"))), (2, 2))
+        moved = self.on("h1")
+        self.agents["h1"].kill()
+        self.agents["h1"].wait()
+        self.cloud.wait(lambda: len([a for a in admin.get(N + "agents?agent_type=L3+agent").json["agents"] if a["alive"]]) == 1, what="h1 down")
+        self.assertEqual((self.on("h1"), len(self.on("h2"))), (moved, 2))       # it may come back with them
+        restart(one)
+        self.cloud.wait(lambda: self.on("h2") == set(made), what="all routers on the host that is left")
+        self.start("h1")
+        restart(both)
+        self.cloud.wait(lambda: self.on("h1") == set(), what="nothing left on the other one")
+        self.assertEqual(self.on("h2"), set(made))
+        self.cloud.wait(lambda: self.cloud.ctl("doctor").returncode == 0, what="a clean doctor")
 
 
 del Base

@@ -2,6 +2,7 @@
  * NUVOLET_GOLDEN=write rewrites tests/golden/desired/NAME.json; a person reviews the difference. */
 #include "core/conf.h"
 #include "network/qos.h"
+#include "network/router.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -131,6 +132,35 @@ static void ports_of_guests(void **state)
     golden("port-qos", desired_port(p, 1450, desired_qos(limits), json_make("si", "port_id", NET, "vlan", (gint64) 100)));
 }
 
+#define ADDRESS(kind_, port_, mac_, up_, address_, cidr_, gateway_, version_, mode_) \
+    "{\"kind\": \"" kind_ "\", \"port_id\": \"" port_ "\", \"network_id\": \"" NET "\", \"mac\": \"fa:16:3e:00:00:" mac_ "\", \"mtu\": 1450, \"up\": " up_ \
+    ", \"address\": " address_ ", \"cidr\": \"" cidr_ "\", \"gateway\": " gateway_ ", \"version\": " version_ ", \"ra_mode\": " mode_ "}"
+
+static void routers(void **state)
+{
+    (void) state;
+    g_autoptr(json_t) none = json_array();
+    g_autoptr(Router) r = row_of(&router_resource, "55555555-5555-4555-8555-555555555555", "{\"name\": \"r\"}");
+    r->enable_snat = true;
+    golden("router-bare", desired_router(r, none, none, none));
+    row_set_json(&r->row, &r->routes, json_parse_trusted("[{\"destination\": \"192.168.0.0/24\", \"nexthop\": \"10.0.0.9\"}]"));
+    /* One interface with two prefixes, one that is down, a port without addresses, and a gateway with two addresses of one subnet. */
+    g_autoptr(json_t) addresses = json_parse_trusted(
+        "[" ADDRESS("interface", "a", "0a", "1", "\"10.0.0.1\"", "10.0.0.0/24", "\"10.0.0.1\"", "4", "null") ","
+        ADDRESS("interface", "b", "0b", "1", "\"2001:db8:1::1\"", "2001:db8:1::/64", "\"2001:db8:1::1\"", "6", "\"slaac\"") ","
+        ADDRESS("interface", "b", "0b", "1", "\"2001:db8:2::1\"", "2001:db8:2::/64", "\"2001:db8:2::1\"", "6", "null") ","
+        ADDRESS("interface", "c", "0c", "0", "\"10.3.0.1\"", "10.3.0.0/24", "\"10.3.0.1\"", "4", "null") ","
+        ADDRESS("interface", "d", "0d", "1", "null", "10.4.0.0/24", "null", "4", "null") ","
+        ADDRESS("gateway", "e", "0e", "1", "\"172.24.4.5\"", "172.24.4.0/24", "\"172.24.4.1\"", "4", "null") ","
+        ADDRESS("gateway", "e", "0e", "1", "\"172.24.4.6\"", "172.24.4.0/24", "\"172.24.4.1\"", "4", "null") "]");
+    g_autoptr(json_t) floating = json_parse_trusted("[{\"id\": \"f\", \"external\": \"172.24.4.9\", \"fixed\": \"10.0.0.5\"}]");
+    g_autoptr(json_t) forwardings = json_parse_trusted("[{\"id\": \"w\", \"floatingip_id\": \"g\", \"external\": \"172.24.4.8\", \"protocol\": \"udp\", "
+        "\"external_first\": 8000, \"external_last\": 8009, \"internal\": \"10.0.0.6\", \"internal_first\": 9000, \"internal_last\": 9009}]");
+    golden("router", desired_router(r, addresses, floating, forwardings));
+    r->enable_snat = r->admin_state_up = false;
+    golden("router-down", desired_router(r, addresses, none, none));
+}
+
 static void protocols(void **state)
 {
     (void) state;
@@ -167,7 +197,7 @@ static void default_pools(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(networks), cmocka_unit_test(segments), cmocka_unit_test(groups), cmocka_unit_test(ports_of_guests), cmocka_unit_test(protocols), cmocka_unit_test(default_pools),
+        cmocka_unit_test(networks), cmocka_unit_test(segments), cmocka_unit_test(groups), cmocka_unit_test(ports_of_guests), cmocka_unit_test(routers), cmocka_unit_test(protocols), cmocka_unit_test(default_pools),
     };
     g_assert_true(conf_load(NULL, NULL));
     return cmocka_run_group_tests(tests, NULL, NULL);
