@@ -164,7 +164,8 @@ bool quota_set_update(Call *c, GError **err)
     json_t *body = body_only(c, "quota_set", NULL, err), *v;
     const json_t *force = json_object_get(body, "force");
     const char *key, *project = c->params[0], *user = call_query(c, "user_id");
-    if (!body || !query_allowed(c, known_query, MV(75), err) || !check_project(c, project, err) || (force && !check_bool_text(&force_field, force, err)))
+    if (!body || !query_allowed(c, known_query, MV(75), err) || !check_project(c, project, err)
+        || (force && !check_bool_text(&force_field, force, err)))
         return false;
     if (json_object_get(body, "networks"))
         return nv_fail(err, NV_ERR_INVALID, "The networks quota has been removed");

@@ -103,7 +103,8 @@ static bool redelegations(const json_t *body, const json_t *source, gint64 *ret_
     if (source && json_is_integer(asked) && json_integer_value(asked) != most)
         return nv_fail(err, NV_ERR_FORBIDDEN, "Modifying \"redelegation_count\" upon redelegation is forbidden. Omitting this parameter is advised.");
     *ret_count = json_is_integer(asked) ? json_integer_value(asked) : most;
-    return *ret_count <= most || nv_fail(err, NV_ERR_FORBIDDEN, "Requested redelegation depth of %d is greater than allowed %d", (int) *ret_count, (int) most);
+    return *ret_count <= most
+        || nv_fail(err, NV_ERR_FORBIDDEN, "Requested redelegation depth of %d is greater than allowed %d", (int) *ret_count, (int) most);
 }
 
 /* What is made with a trust's token is a part of that trust: not longer, not more, not as somebody else. */
@@ -172,8 +173,8 @@ bool trust_create(Call *c, GError **err)
         return false;
     g_autofree char *id = id_new_hex();
     if (!db_exec(c->db, err, "trust_insert", "ssssiiisis", id, c->ctx->user_id, trustee, project,
-                 (gint64) json_is_true(json_object_get(body, "impersonation")), expires, json_get_int(body, "remaining_uses", -1), json_get_str(from, "id"), count,
-                 from ? json_get_str(from, "origin_user_id") : c->ctx->user_id))
+                 (gint64) json_is_true(json_object_get(body, "impersonation")), expires, json_get_int(body, "remaining_uses", -1),
+                 json_get_str(from, "id"), count, from ? json_get_str(from, "origin_user_id") : c->ctx->user_id))
         return false;
     json_array_foreach(ids, i, role)
         if (!db_exec(c->db, err, "trust_role_insert", "ss", id, json_string_value(role)))
