@@ -91,7 +91,7 @@ static bool link_join(const char *link, const char *bridge, const char *mac, GEr
 static bool port_join(const PortSpec *p, GError **err)
 {
     int ofport;
-    return ovs_rules_port_number(p, &ofport, err) && ovs_port_add(p->tap.s, p->bridge.s, ofport, p->mac, err);
+    return ovs_rules_port_number(p, &ofport, err) && link_filter(p->tap.s, p->port_security, err) && ovs_port_add(p->tap.s, p->bridge.s, ofport, p->mac, err);
 }
 
 static bool link_leave(const char *link, GError **err)
@@ -112,7 +112,7 @@ static bool masters(GHashTable *links, GError **err)
         const OvsRow *row = g_hash_table_lookup(ports, name);
         const LinkInfo *bridge = row ? g_hash_table_lookup(links, row->bridge) : NULL;
         const char *fault = g_hash_table_lookup(bridges, name);
-        bool joined = bridge && row->ofport > 0 && row->ofport == row->wanted;
+        bool joined = bridge && row->ofport > 0 && row->ofport == row->wanted && (link->filtered || !ovs_rules_port_secured(name));
         link->master = joined ? bridge->index : 0;
         if (g_str_has_prefix(name, "nvb") && (!fault || *fault))
             link->up = false;        /* not a bridge as it should be: to be made again */

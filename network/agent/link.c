@@ -90,6 +90,8 @@ static void info_parse(struct nlmsghdr *nlh, LinkInfo *info)
     if (tb[IFLA_IFNAME])
         g_strlcpy(info->name, nla_get_string(tb[IFLA_IFNAME]), sizeof info->name);
     info->master = tb[IFLA_MASTER] ? (int) nla_get_u32(tb[IFLA_MASTER]) : 0;
+    struct nlattr *xdp = tb[IFLA_XDP] ? nla_find(nla_data(tb[IFLA_XDP]), nla_len(tb[IFLA_XDP]), IFLA_XDP_ATTACHED) : NULL;
+    info->filtered = xdp && nla_get_u8(xdp) != XDP_ATTACHED_NONE;
     info->mtu = tb[IFLA_MTU] ? (int) nla_get_u32(tb[IFLA_MTU]) : 0;
     info->below = tb[IFLA_LINK] ? (int) nla_get_u32(tb[IFLA_LINK]) : 0;
     if (tb[IFLA_ADDRESS] && nla_len(tb[IFLA_ADDRESS]) == 6)

@@ -9,7 +9,7 @@ typedef struct Bucket { guint64 rate; guint32 burst, limit; } Bucket;
 /* bucket (its burst is not told) and diverts: only after link_shapers. */
 typedef struct LinkInfo {
     int index, master, mtu;
-    bool up;
+    bool up, filtered;               /* filtered: as link_filter does */
     char name[16];
     guint8 mac[6];
     int below, vlan;                 /* of a VLAN interface: the one below it, and its id */
@@ -32,6 +32,9 @@ bool link_tap_ensure(const char *name, gint64 mtu, GError **err);
 bool link_veth_make(const char *name, const char *peer, const char *peer_mac, gint64 mtu, int netns_fd, GError **err);
 bool link_absent(const char *name, GError **err);
 bool link_up(const char *name, bool up, GError **err);
+/* A guest's tap drops frames that are not as they should be and that a switch of flows cannot tell: IPv4 options, neighbour discovery behind
+ * extension headers, DHCP requests in another's name, frames in SNAP. */
+bool link_filter(const char *name, bool on, GError **err);
 /* What it sends has its checksums and is cut to packets before it leaves the kernel's stack. */
 bool link_plain(const char *name, GError **err);
 bool link_mtu(const char *name, gint64 mtu, GError **err);

@@ -320,6 +320,14 @@ bool ovs_rules_port_number(const PortSpec *p, int *ret_ofport, GError **err)
     return true;
 }
 
+bool ovs_rules_port_secured(const char *tap)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+    (void) locker;
+    const Net *net = g_str_has_prefix(tap, "nvt") ? net_of_port(tap + 3) : NULL;
+    return net && port_in(net, tap + 3)->spec->port_security;
+}
+
 /* --- groups --- */
 
 static bool names_group(const GroupSpec *g, const char *n)

@@ -19,5 +19,7 @@ bool ovs_rules_link_ensure(const char *link, const char *bridge, const char *mac
 bool ovs_rules_link_absent(const char *link, GError **err);
 /* The OpenFlow port that the port's flows were made for. */
 bool ovs_rules_port_number(const PortSpec *p, int *ret_ofport, GError **err);
+/* The tap is of a port with port security. */
+bool ovs_rules_port_secured(const char *tap);
 /* Compares bridges with what should be there, and heals. */
 void ovs_rules_look(void);
