@@ -16,6 +16,9 @@ bool control_start(Db *db, GError **err);
 json_t *doctor_run(Db *db, bool fix, GError **err);
 /* cmd/schema.c: prints a resource's fields; false: there is no such resource (NULL: prints all names). */
 bool schema_print(const char *name);
+/* `ctl schema --json` and `ctl routes --json`: the same tables for programs (the table-derived tests). */
+void schema_print_json(void);
+void routes_print_json(void);
 
 /* Shuts guests down and removes what the network part made on this host; with the agent's verb tables, without its socket.  purge: the guests
  * are not to come back: libvirt forgets them. */

@@ -205,8 +205,8 @@ static int usage(void)
     fputs("usage: nuvolet ctl COMMAND\n", stderr);
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(stderr, "  %-7s %s\n", commands[i].name, commands[i].help);
-    fputs("  schema  [RESOURCE] a resource's fields\n"
-          "  routes  every call that is served, and who may make it\n"
+    fputs("  schema  [RESOURCE | --json] a resource's fields; all of them for programs\n"
+          "  routes  [--json] every call that is served, and who may make it\n"
           "  policy  the same as docs/POLICY.md\n"
           "  conf    [KEY] the configuration file with its defaults, or one value in force\n", stderr);
     for (guint i = 0; identity_order_help(i); i++)
@@ -277,6 +277,15 @@ int ctl_main(int argc, char **argv)
     if (!cmd_configure(&argc, argv, &err)) {
         fprintf(stderr, "nuvolet ctl: %s\n", err->message);
         return 2;
+    }
+    bool json = argc == 3 && g_str_equal(argv[2], "--json");
+    if (json && g_str_equal(argv[1], "schema")) {
+        schema_print_json();
+        return 0;
+    }
+    if (json && g_str_equal(argv[1], "routes")) {
+        routes_print_json();
+        return 0;
     }
     if (argc >= 2 && g_str_equal(argv[1], "schema")) {
         if (schema_print(argv[2]))

@@ -12,15 +12,16 @@ static const char *type_name(const Field *f)
     return f->render && !f->col ? "computed" : names[f->type];
 }
 
+static const struct { unsigned flag; const char *name; } flag_names[] = {
+    { REQUIRED, "required" }, { CREATE, "create" }, { UPDATE, "update" }, { FILTER, "filter" }, { SORT, "sort" }, { NULLABLE, "nullable" },
+    { ADMIN, "admin" }, { ADMIN_VIEW, "admin-view" }, { HIDDEN, "not-shown" }, { BRIEF, "brief" },
+};
+
 static void print_flags(const Field *f, GString *out)
 {
-    static const struct { unsigned flag; const char *name; } rows[] = {
-        { REQUIRED, "required" }, { CREATE, "create" }, { UPDATE, "update" }, { FILTER, "filter" }, { SORT, "sort" }, { NULLABLE, "nullable" },
-        { ADMIN, "admin" }, { ADMIN_VIEW, "admin-view" }, { HIDDEN, "not-shown" }, { BRIEF, "brief" },
-    };
-    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
-        if (f->flags & rows[i].flag)
-            g_string_append_printf(out, "%s%s", out->len ? " " : "", rows[i].name);
+    for (size_t i = 0; i < G_N_ELEMENTS(flag_names); i++)
+        if (f->flags & flag_names[i].flag)
+            g_string_append_printf(out, "%s%s", out->len ? " " : "", flag_names[i].name);
 }
 
 static void print_resource(const Resource *res)
@@ -34,6 +35,129 @@ static void print_resource(const Resource *res)
         print_flags(f, flags);
         printf("%-34s %-9s %-11s %-20s %s\n", f->json, type_name(f), since, f->dflt ? f->dflt : "", flags->str);
     }
+}
+
+/* What the general validators of core/table.h are called, and what their argument is; a domain's own are "own". */
+static const struct { Check *check; const char *name; char arg; } check_names[] = {
+    { check_name, "name", 0 },         { check_name_nonempty, "name-nonempty", 0 }, { check_text, "text", 'r' },     { check_uuid, "uuid", 0 },
+    { check_id, "id", 0 },             { check_enum, "enum", 's' },                 { check_range, "range", 'r' },   { check_int_of, "int-of", 'i' },
+    { check_cidr, "cidr", 0 },         { check_ip, "ip", 0 },                       { check_ip_list, "ip-list", 0 }, { check_mac, "mac", 0 },
+    { check_hostname, "hostname", 0 }, { check_string_map, "string-map", 0 },       { check_tags, "tags", 0 },       { check_object, "object", 0 },
+    { check_array, "array", 0 },
+};
+
+static void put_check(const Field *f, JsonW *w)
+{
+    size_t i = 0;
+    while (i < G_N_ELEMENTS(check_names) && check_names[i].check != f->check)
+        i++;
+    bool known = i < G_N_ELEMENTS(check_names);
+    char arg = known && f->arg ? check_names[i].arg : 0;
+    jw_kstr(w, "check", !f->check ? NULL : known ? check_names[i].name : "own");
+    if (arg == 'r') {
+        jw_kint(w, "min", ((const Range *) f->arg)->min);
+        jw_kint(w, "max", ((const Range *) f->arg)->max);
+    } else if (arg) {
+        jw_key(w, "allowed");
+        jw_array(w);
+        for (const char *const *s = f->arg; arg == 's' && *s; s++)
+            jw_str(w, *s);
+        for (const gint64 *n = f->arg; arg == 'i' && *n; n++)
+            jw_int(w, *n);
+        jw_end_array(w);
+    }
+}
+
+static const char *kind_name(const Field *f)
+{
+    static const char *const children[] = { [CHILD_STRINGS] = "strings", [CHILD_MAP] = "map", [CHILD_OBJECTS] = "objects" };
+    return f->child ? children[f->child->kind] : f->col ? "column" : f->render ? "computed" : "input";
+}
+
+static void put_field(const Field *f, JsonW *w)
+{
+    jw_object(w);
+    jw_kstr(w, "name", f->json);
+    jw_kstr(w, "column", f->col);
+    jw_kstr(w, "kind", kind_name(f));
+    jw_kstr(w, "type", type_name(f));
+    jw_key(w, "flags");
+    jw_array(w);
+    for (size_t i = 0; i < G_N_ELEMENTS(flag_names); i++)
+        if (f->flags & flag_names[i].flag)
+            jw_str(w, flag_names[i].name);
+    jw_end_array(w);
+    if (f->dflt) {
+        jw_key(w, "default");
+        jw_raw(w, f->dflt);
+    }
+    jw_kint(w, "since", f->since);
+    jw_kint(w, "until", f->until);
+    put_check(f, w);
+    jw_end_object(w);
+}
+
+static void put_resource(const Resource *res, JsonW *w)
+{
+    static const char *const scopes[] = { [SCOPE_PROJECT] = "project", [SCOPE_USER] = "user", [SCOPE_PUBLIC] = "public", [SCOPE_ADMIN] = "admin",
+                                          [SCOPE_NAMED] = "named" };
+    jw_object(w);
+    jw_kstr(w, "one", res->one);
+    jw_kstr(w, "many", res->many);
+    jw_kstr(w, "table", res->table);
+    jw_kstr(w, "dialect", res->dialect->name);
+    jw_kstr(w, "scope", scopes[res->scope]);
+    jw_kstr(w, "sort", res->default_sort);
+    jw_key(w, "filters");
+    jw_array(w);
+    for (const Filter *f = res->filters; f && f->query; f++)
+        jw_str(w, f->query);
+    jw_end_array(w);
+    jw_key(w, "fields");
+    jw_array(w);
+    for (size_t i = 0; i < res->n_fields; i++)
+        put_field(&res->fields[i], w);
+    jw_end_array(w);
+    jw_end_object(w);
+}
+
+void schema_print_json(void)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    JsonW w = JSONW(text);
+    jw_array(&w);
+    for (const Resource *const *res = resources; *res; res++)
+        put_resource(*res, &w);
+    put_resource(&server_create_resource, &w);   /* a body without a table: what POST /servers takes */
+    jw_end_array(&w);
+    puts(text->str);
+}
+
+static void put_route(const Service *service, const Route *r, void *data)
+{
+    JsonW *w = data;
+    g_autofree char *path = g_strconcat(service->prefix, r->path, NULL);
+    jw_object(w);
+    jw_kstr(w, "service", service->name);
+    jw_kstr(w, "method", r->method);
+    jw_kstr(w, "path", path);
+    jw_kstr(w, "rule", identity_rule_name(r->rule));
+    jw_kstr(w, "resource", r->res ? r->res->one : NULL);
+    jw_kbool(w, "streamed", r->flags & STREAM_IN);
+    jw_kbool(w, "bodiless", r->flags & NO_BODY_PARSE);
+    jw_kint(w, "since", r->since);
+    jw_kint(w, "until", r->until);
+    jw_end_object(w);
+}
+
+void routes_print_json(void)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    JsonW w = JSONW(text);
+    jw_array(&w);
+    router_each(put_route, &w);
+    jw_end_array(&w);
+    puts(text->str);
 }
 
 bool schema_print(const char *name)

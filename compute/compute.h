@@ -5,6 +5,7 @@
 #include "ops/op.h"
 
 extern const Resource flavor_resource, server_resource;
+extern const Resource server_create_resource;    /* the body of POST /servers; has no table */
 extern const Route compute_routes[];             /* under /compute/v2.1 */
 /* i-th name that POST /servers/{id}/action knows, or NULL past the last. */
 const char *compute_action_name(guint i);

@@ -116,7 +116,7 @@ static const Field fields[] = {
     STR  (Input, hostname,     "hostname",          CREATE, .check = check_server_hostname, .since = MV(90)),
 };
 /* clang-format on */
-static const Resource input_resource = { .one = "server", .many = "servers", .dialect = &dialect_nova, .size = sizeof(Input), FIELDS(fields) };
+const Resource server_create_resource = { .one = "server", .many = "servers", .dialect = &dialect_nova, .size = sizeof(Input), FIELDS(fields) };
 
 /* Everything a request names, found. */
 typedef struct Plan {
@@ -378,7 +378,7 @@ static bool make_plan(Plan *p, GError **err)
 {
     static const char *const beside[] = { "os:scheduler_hints", "OS-SCH-HNT:scheduler_hints", NULL };
     const json_t *body = body_only(p->c, "server", beside, err);
-    p->in = (Input *) row_new(&input_resource);
+    p->in = (Input *) row_new(&server_create_resource);
     if (!body || !row_parse(&p->in->row, body, p->c->ctx, CREATE, err))
         return false;
     if (!p->c->ctx->project_id)
