@@ -145,7 +145,7 @@ static const char *key_of(const Row *row)
     return *FIELD_PTR(row, &row->res->fields[0], char *);
 }
 
-static bool handle_list(Call *c, GError **err)
+bool resource_list(Call *c, const char *fragment, GError **err)
 {
     const Resource *res = c->route->res;
     g_auto(ListAsk) a = { .limit = 0 };
@@ -153,7 +153,7 @@ static bool handle_list(Call *c, GError **err)
     if (!read_ask(c, &a, err))
         return false;
     ListQuery q = { .filters = (ListFilter *) (void *) a.filters->data, .n_filters = a.filters->len, .sorts = (ListSort *) (void *) a.sorts->data,
-                    .n_sorts = a.sorts->len, .marker = a.marker, .limit = a.limit, .reverse = a.reverse };
+                    .n_sorts = a.sorts->len, .marker = a.marker, .limit = a.limit, .reverse = a.reverse, .fragment = fragment };
     g_autoptr(GPtrArray) rows = rows_list(c->db, res, c->ctx, &q, &more, err);
     if (!rows)
         return false;
@@ -367,7 +367,7 @@ bool resource_handle(Call *c, GError **err)
     const char *method = c->route->method;
     bool one = g_str_has_suffix(c->route->path, "}");
     if (strcmp(method, "GET") == 0)
-        return one ? handle_show(c, err) : handle_list(c, err);
+        return one ? handle_show(c, err) : resource_list(c, NULL, err);
     if (strcmp(method, "POST") == 0)
         return handle_create(c, err);
     if (strcmp(method, "DELETE") == 0)

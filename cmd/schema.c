@@ -142,7 +142,7 @@ static void put_route(const Service *service, const Route *r, void *data)
     jw_kstr(w, "method", r->method);
     jw_kstr(w, "path", path);
     jw_kstr(w, "rule", identity_rule_name(r->rule));
-    jw_kstr(w, "resource", r->res ? r->res->one : NULL);
+    jw_kstr(w, "table", r->res ? r->res->table : NULL);
     jw_kbool(w, "streamed", r->flags & STREAM_IN);
     jw_kbool(w, "bodiless", r->flags & NO_BODY_PARSE);
     jw_kint(w, "since", r->since);

@@ -51,14 +51,14 @@ static const Filterable filterable[] = {
     { "root_device_name", NULL, OP_EQ, 0, ADMIN_ALWAYS },
 };
 
-/* json NULL: a key that Nova ignores before 2.75 and refuses after; "": accepted, order unspecified. */
+/* json "": the same for all servers, so nothing to order by. */
 static const struct { const char *key, *json; } sortable[] = {
     { "created_at", "created_at" }, { "updated_at", "updated_at" }, { "display_name", "name" }, { "uuid", "uuid" }, { "vm_state", "vm_state" },
     { "power_state", "power_state" }, { "project_id", "project_id" }, { "user_id", "user_id" }, { "hostname", "hostname" },
     { "launch_index", "launch_index" }, { "progress", "progress" }, { "config_drive", "config_drive" }, { "auto_disk_config", "auto_disk_config" },
-    { "instance_type_id", "flavor" }, { "access_ip_v4", "" }, { "access_ip_v6", "" }, { "availability_zone", "" }, { "display_description", "" },
-    { "host", "" }, { "image_ref", "" }, { "kernel_id", "" }, { "key_name", "" }, { "launched_at", "" }, { "locked_by", "" }, { "node", "" },
-    { "ramdisk_id", "" }, { "root_device_name", "" }, { "task_state", "" }, { "terminated_at", "" }, { "locked", "" },
+    { "instance_type_id", "flavor" }, { "access_ip_v4", "access_ip_v4" }, { "access_ip_v6", "access_ip_v6" }, { "availability_zone", "availability_zone" }, { "display_description", "description" },
+    { "host", "host" }, { "image_ref", "image" }, { "kernel_id", "" }, { "key_name", "key_name" }, { "launched_at", "launched_at" }, { "locked_by", "locked_by" }, { "node", "node" },
+    { "ramdisk_id", "" }, { "root_device_name", "" }, { "task_state", "task_state" }, { "terminated_at", "terminated_at" }, { "locked", "locked_by" },
 };
 /* clang-format on */
 

@@ -84,6 +84,8 @@ struct Route {
 
 /* The generic engine (api/resource.c), for a handler that does something of its own first on a route with res. */
 Handler resource_handle;
+/* Its list alone, of the rows for which the condition `fragment` of db/queries holds (NULL: all that the caller sees). */
+bool resource_list(Call *c, const char *fragment, GError **err);
 
 /* Value of the last query parameter of that name, or NULL. */
 const char *call_query(const Call *c, const char *name);

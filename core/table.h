@@ -38,7 +38,7 @@ typedef enum {
     UPDATE   = 1 << 1,     /* may be given in PUT/PATCH */
     REQUIRED = 1 << 2,     /* must be given in POST */
     FILTER   = 1 << 3,
-    SORT     = 1 << 4,     /* column is NOT NULL */
+    SORT     = 1 << 4,     /* column is NOT NULL, or the field NULLABLE: null comes before all values */
     NULLABLE = 1 << 5,
     ADMIN    = 1 << 6,     /* only an administrator may give it */
     HIDDEN   = 1 << 7,     /* never rendered */

@@ -49,8 +49,8 @@ static void check_columns(Conn *conn, const Resource *res, const Field *f, GStri
     bool notnull = true;
     if (f->col && !column_exists(conn, res->table, f->col, &notnull))
         g_string_append_printf(why, "%s.%s: no such column in the schema\n", res->table, f->col);
-    if (f->col && (f->flags & SORT) && !notnull)
-        g_string_append_printf(why, "%s.%s: sorted by, and may be NULL\n", res->table, f->col);
+    if (f->col && (f->flags & SORT) && !notnull && !(f->flags & NULLABLE))
+        g_string_append_printf(why, "%s.%s: sorted by, and may be NULL, which its flags do not say\n", res->table, f->col);
     if (f->child) {
         const Child *c = f->child;
         if (!column_exists(conn, c->table, c->parent, &notnull) || (c->value && !column_exists(conn, c->table, c->value, &notnull))

@@ -117,11 +117,14 @@ static bool filter_column(Building *b, const Field *f, const ListFilter *q, GErr
     g_string_append_printf(b->sql, " AND (%s", q->n ? "" : "0");
     for (size_t i = 0; i < q->n; i++) {
         g_autofree char *value = NULL;
+        /* A time without a fraction is that whole second: it is what services that show seconds have shown. */
+        bool second = f->type == T_TIME && (q->op == OP_EQ || q->op == OP_NE || q->op == OP_IN) && !strchr(q->values[i], '.');
         if (!stored_text(f, q->values[i], &value, err))
             return false;
-        g_string_append_printf(b->sql, "%st.\"%s\"%s", i ? " OR " : "", f->col, operators[q->op == OP_IN ? OP_EQ : q->op]);
+        g_string_append_printf(b->sql, "%st.\"%s\"%s%s", i ? " OR " : "", f->col, second ? "/1000000" : "", operators[q->op == OP_IN ? OP_EQ : q->op]);
+        g_string_append_c(b->sql, '(');
         add_value(b, value);
-        g_string_append(b->sql, cast);
+        g_string_append_printf(b->sql, "%s)%s", cast, second ? "/1000000" : "");
         if ((f->flags & NULLABLE) && !*q->values[i])
             g_string_append_printf(b->sql, " OR t.\"%s\" IS NULL", f->col);
     }
@@ -190,7 +193,19 @@ static bool add_filters(Building *b, const Resource *res, const Ctx *ctx, const 
     return true;
 }
 
-typedef struct Order { const char *col; bool desc; } Order;
+/* null: what stands for null, before all values; NULL where there is none. */
+typedef struct Order { const char *col; bool desc; const char *null; } Order;
+
+static Order order_by(const Field *f, bool desc)
+{
+    bool text = f->type == T_STR || f->type == T_JSON;
+    return (Order){ f->col, desc, !(f->flags & NULLABLE) ? NULL : text ? "''" : "-9223372036854775808" };
+}
+
+static void add_column(GString *sql, const char *table, const Order *o)
+{
+    g_string_append_printf(sql, o->null ? "ifnull(%s.\"%s\",%s)" : "%s.\"%s\"", table, o->col, o->null);
+}
 
 /* The order asked for, made total by the key. */
 static GArray *order_of(const Resource *res, const Ctx *ctx, const ListQuery *q, GError **err)
@@ -203,12 +218,12 @@ static GArray *order_of(const Resource *res, const Ctx *ctx, const ListQuery *q,
             nv_fail(err, NV_ERR_INVALID, "Invalid sort key: '%.80s' is not one of the fields that %s can be sorted by", q->sorts[i].json, res->many);
             return NULL;
         }
-        Order o = { f->col, q->sorts[i].desc != q->reverse };
+        Order o = order_by(f, q->sorts[i].desc != q->reverse);
         g_array_append_val(order, o);
     }
     if (!q->n_sorts && res->default_sort) {
         bool desc = res->default_sort[0] == '-';
-        Order o = { res->default_sort + desc, desc != q->reverse };
+        Order o = { .col = res->default_sort + desc, .desc = desc != q->reverse };
         g_array_append_val(order, o);
     }
     const char *key = res->fields[0].col;
@@ -216,7 +231,7 @@ static GArray *order_of(const Resource *res, const Ctx *ctx, const ListQuery *q,
         if (strcmp(g_array_index(order, Order, i).col, key) == 0)
             return g_steal_pointer(&order);
     bool desc = order->len ? g_array_index(order, Order, order->len - 1).desc : q->reverse;
-    Order last = { key, desc };
+    Order last = { .col = key, .desc = desc };
     g_array_append_val(order, last);
     return g_steal_pointer(&order);
 }
@@ -229,8 +244,11 @@ static void add_marker(Building *b, const Resource *res, const GArray *order)
         g_string_append(b->sql, n ? " OR (" : "(");
         for (guint i = 0; i <= n; i++) {
             const Order *o = &g_array_index(order, Order, i);
-            g_string_append_printf(b->sql, "%st.\"%s\"%s(SELECT m.\"%s\" FROM %s m WHERE m.\"%s\"=:marker)", i ? " AND " : "", o->col,
-                                   i < n ? "=" : o->desc ? "<" : ">", o->col, res->table, res->fields[0].col);
+            g_string_append(b->sql, i ? " AND " : "");
+            add_column(b->sql, "t", o);
+            g_string_append_printf(b->sql, "%s(SELECT ", i < n ? "=" : o->desc ? "<" : ">");
+            add_column(b->sql, "m", o);
+            g_string_append_printf(b->sql, " FROM %s m WHERE m.\"%s\"=:marker)", res->table, res->fields[0].col);
         }
         g_string_append_c(b->sql, ')');
     }
@@ -274,7 +292,9 @@ GPtrArray *rows_list(Db *db, const Resource *res, const Ctx *ctx, const ListQuer
         add_marker(&b, res, order);
     for (guint i = 0; i < order->len; i++) {
         const Order *o = &g_array_index(order, Order, i);
-        g_string_append_printf(sql, "%st.\"%s\"%s", i ? "," : " ORDER BY ", o->col, o->desc ? " DESC" : "");
+        g_string_append(sql, i ? "," : " ORDER BY ");
+        add_column(sql, "t", o);
+        g_string_append(sql, o->desc ? " DESC" : "");
     }
     g_string_append(sql, " LIMIT :limit");
     Conn *conn = db_conn(db, err);

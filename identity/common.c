@@ -160,7 +160,7 @@ static void drop_repeated(const Row *row, json_t *body)
     json_object_foreach_safe(body, next, key, value) {
         int i = field_index(row->res, key, 0);
         const Field *f = i < 0 ? NULL : &row->res->fields[i];
-        bool same = f && f->type == T_STR && f->col && g_strcmp0(*FIELD_PTR(row, f, char *), json_string_value(value)) == 0;
+        bool same = f && f->type == T_STR && f->col && !(f->flags & HIDDEN) && (json_is_string(value) || json_is_null(value)) && g_strcmp0(*FIELD_PTR(row, f, char *), json_string_value(value)) == 0;
         if (f && !(f->flags & UPDATE) && same)
             json_object_del(body, key);
     }

@@ -26,6 +26,12 @@ static const Field fields[] = {
 };
 /* clang-format on */
 
+/* tags: all of them; tags-any: one of them; not-…: the opposite. */
+static const Filter filters[] = {
+    { "tags", NULL, "project_tags" }, { "tags-any", NULL, "project_tags_any" }, { "not-tags", NULL, "project_not_tags" },
+    { "not-tags-any", NULL, "project_not_tags_any" }, { NULL },
+};
+
 /* The parent is a project, whose domain the child shares, or a domain. */
 static bool place(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
@@ -93,7 +99,7 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 const Resource project_resource = {
     .one = "project", .many = "projects", .table = "project", .dialect = &dialect_keystone,
     .scope = SCOPE_NAMED, .visible = "visible_project", .writable = "in_own_domain",
-    .size = sizeof(Project), FIELDS(fields), .label = "Project", .default_sort = "name",
+    .size = sizeof(Project), FIELDS(fields), .label = "Project", .filters = filters, .default_sort = "name",
     .before_create = before_create, .before_update = before_update, .before_delete = before_delete,
 };
 
@@ -281,54 +287,7 @@ static bool list_domains_as_projects(Call *c, GError **err)
     return list_end(c, &w);
 }
 
-/* tags: all of them; tags-any: one of them; not-…: the opposite. */
-static bool tags_match(const Project *p, const char *wanted, bool any)
-{
-    g_auto(GStrv) names = g_strsplit(wanted, ",", -1);
-    guint n = 0, total = g_strv_length(names);
-    size_t i;
-    json_t *tag;
-    for (char **name = names; *name; name++)
-        json_array_foreach(p->tags, i, tag)
-            n += strcmp(json_string_value(tag), *name) == 0;
-    return any ? n > 0 : n == total;
-}
-
-static bool tagged(const Call *c, const Project *p)
-{
-    static const struct { const char *query; bool any, negate; } filters[] = {
-        { "tags", false, false }, { "tags-any", true, false }, { "not-tags", false, true }, { "not-tags-any", true, true },
-    };
-    for (guint i = 0; i < G_N_ELEMENTS(filters); i++) {
-        const char *wanted = call_query(c, filters[i].query);
-        if (wanted && tags_match(p, wanted, filters[i].any) == filters[i].negate)
-            return false;
-    }
-    return true;
-}
-
 bool project_list(Call *c, GError **err)
 {
-    static const char *const names[] = { "name", "domain_id", "parent_id", "enabled" };
-    ListFilter filters[G_N_ELEMENTS(names)];
-    const char *values[G_N_ELEMENTS(names)];
-    bool more;
-    if (is_flag(c, "is_domain"))
-        return list_domains_as_projects(c, err);
-    ListQuery q = { .filters = filters, .marker = call_query(c, "marker") };
-    if (!call_query_int(c, "limit", 1, 10000, 10000, &q.limit, err))
-        return false;
-    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
-        values[i] = call_query(c, names[i]);
-        if (values[i])
-            filters[q.n_filters++] = (ListFilter){ .json = names[i], .op = OP_EQ, .values = &values[i], .n = 1 };
-    }
-    g_autoptr(GPtrArray) rows = rows_list(c->db, &project_resource, c->ctx, &q, &more, err);
-    if (!rows)
-        return false;
-    JsonW w = list_begin(c, "projects");
-    for (guint i = 0; i < rows->len; i++)
-        if (tagged(c, rows->pdata[i]))
-            row_render(rows->pdata[i], c->ctx, &w, false);
-    return list_end(c, &w);
+    return is_flag(c, "is_domain") ? list_domains_as_projects(c, err) : resource_list(c, NULL, err);
 }

@@ -60,18 +60,7 @@ const Resource role_resource = {
 /* Without ?domain_id= the list is of global roles, as Keystone has it. */
 bool role_list(Call *c, GError **err)
 {
-    const char *domain = call_query(c, "domain_id"), *name = call_query(c, "name");
-    ListFilter filters[2];
-    ListQuery q = { .filters = filters, .limit = 10000 };
-    bool more;
-    if (domain)
-        filters[q.n_filters++] = (ListFilter){ .json = "domain_id", .op = OP_EQ, .values = &domain, .n = 1 };
-    else
-        q.fragment = "global_role";
-    if (name)
-        filters[q.n_filters++] = (ListFilter){ .json = "name", .op = OP_EQ, .values = &name, .n = 1 };
-    g_autoptr(GPtrArray) rows = rows_list(c->db, &role_resource, c->ctx, &q, &more, err);
-    return rows && reply_rows(c, &role_resource, rows);
+    return resource_list(c, call_query(c, "domain_id") ? NULL : "global_role", err);
 }
 
 static void role_free(Role *r)

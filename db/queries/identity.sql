@@ -232,6 +232,18 @@ EXISTS (SELECT 1 FROM endpoint_group g WHERE g.id = :a1 AND ifnull(g.filters ->>
 -- :fragment endpoints_of_project
 t.id IN (SELECT endpoint_id FROM project_endpoint WHERE project_id = :a1)
 
+-- :fragment project_tags
+(SELECT count(*) FROM project_tag x WHERE x.project_id = t.id AND instr(',' || :value || ',', ',' || x.tag || ',')) = length(:value) - length(replace(:value, ',', '')) + 1
+
+-- :fragment project_tags_any
+EXISTS (SELECT 1 FROM project_tag x WHERE x.project_id = t.id AND instr(',' || :value || ',', ',' || x.tag || ','))
+
+-- :fragment project_not_tags
+(SELECT count(*) FROM project_tag x WHERE x.project_id = t.id AND instr(',' || :value || ',', ',' || x.tag || ',')) <> length(:value) - length(replace(:value, ',', '')) + 1
+
+-- :fragment project_not_tags_any
+NOT EXISTS (SELECT 1 FROM project_tag x WHERE x.project_id = t.id AND instr(',' || :value || ',', ',' || x.tag || ','))
+
 -- :fragment global_role
 t.domain_id IS NULL
 

@@ -40,8 +40,8 @@ class Field:
             shape = shape or (list if self.kind == "strings" else dict if self.kind == "map" else type(good))
             if shape is bool:
                 return isinstance(v, (float, list, dict))
-            if shape is int:
-                return isinstance(v, (bool, float, list, dict))
+            if shape in (int, float):
+                return isinstance(v, (bool, list, dict)) or isinstance(v, float) and shape is int
             return not isinstance(v, shape)
         return False
 
@@ -93,20 +93,20 @@ class Field:
 
 
 class Resource:
-    def __init__(self, rows, routes):
+    def __init__(self, name, rows, routes):
         row = rows[0]
+        self.name = name
         self.one, self.many, self.table, self.dialect, self.scope = row["one"], row["many"], row["table"], row["dialect"], row["scope"]
         live = [Field(f) for f in row["fields"]]
         self.stored = [f for f in live if self.now(f)]
         self.given = [f for f in (Field(x) for x in rows[-1]["fields"]) if self.now(f)]      # a body without a table of its own, or the same
         self.own_filters = row["filters"]
-        self.factory = FACTORIES.get(self.one)
-        mine = [r for r in routes if r["resource"] == self.one and "/compute/v2/" not in r["path"]]
-        lists = [r["path"] for r in mine if r["method"] == "GET" and "{" not in r["path"]]
-        self.path = (self.factory and self.factory.path) or (lists and lists[0])
-        self.listed = self.factory and self.factory.listed or self.path
-        changes = [r["method"] for r in routes if r["path"] == "%s/{id}" % self.path and r["method"] in ("PUT", "PATCH")]
-        self.update = (self.factory and self.factory.update) or ("PATCH" if "PATCH" in changes else changes[0] if changes else None)
+        self.factory = FACTORIES.get(name)
+        mine = [r for r in routes if r["table"] and r["table"] == self.table and "/compute/v2/" not in r["path"]]
+        lists = [r for r in mine if r["method"] == "GET" and "{" not in r["path"]]
+        self.route = lists[0]["path"] if lists else None
+        changes = [r["method"] for r in mine if r["path"].endswith("}") and r["method"] in ("PUT", "PATCH")]
+        self.update = (self.factory and self.factory.update) or (("PATCH" if "PATCH" in changes else changes[0]) if changes else None)
 
     def now(self, f):
         return self.dialect != "nova" or (f.since <= NEWEST and (not f.until or f.until >= NEWEST))
@@ -115,19 +115,20 @@ class Resource:
         """Fields that a body of POST ("create") or of an update may have."""
         if verb == "update" and self.factory.updates:
             return [f for f in self.given if f.name in self.factory.updates]
-        return [f for f in self.given if verb in f]
+        return [f for f in self.given if verb in f and f.name not in self.factory.in_path]
 
     def field(self, name):
         return next((f for f in self.stored if f.name == name), None)
 
 
 def load():
-    """{name: Resource}"""
+    """{name: Resource}; one that is called as another service's is: "neutron_policy"."""
     rows, routes = _ctl("schema"), _ctl("routes")
-    grouped = {}
+    grouped, owner = {}, {}
     for r in rows:
-        grouped.setdefault(r["one"], []).append(r)
-    return {one: Resource(same, routes) for one, same in grouped.items()}, routes
+        name = r["one"] if owner.setdefault(r["one"], r["dialect"]) == r["dialect"] else r["dialect"] + "_" + r["one"]
+        grouped.setdefault(name, []).append(r)
+    return {name: Resource(name, same, routes) for name, same in grouped.items()}, routes
 
 
 class Rows:
@@ -144,7 +145,8 @@ class Rows:
         return len(rows), hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     def busy(self):
-        return self.db.execute("SELECT count(*) FROM operation WHERE state = 'live'").fetchone()[0]
+        """The live operations: (kind, step, why it waits)."""
+        return self.db.execute("SELECT kind, step, waiting FROM operation WHERE state = 'live'").fetchall()
 
 
 class InUse:
@@ -155,6 +157,8 @@ class InUse:
         self.f = resource.factory
         self.who = getattr(world, self.f.by)
         self.alive = []
+        self.path = self.f.path(world) if callable(self.f.path) else self.f.path or resource.route
+        self.listed = self.f.listed or self.path
 
     # -- bodies ---------------------------------------------------------------------------------------------------
     def body(self, **over):
@@ -180,9 +184,13 @@ class InUse:
             return j
         return j[self.r.one] if self.r.one in j else j[self.r.many][0]
 
+    def giver(self, field):
+        """Who may give that field."""
+        return self.w.admin if "admin" in field or field.name in self.f.admin_fields else self.who
+
     # -- calls ----------------------------------------------------------------------------------------------------
     def post(self, body, who=None):
-        return (who or self.who).post(self.r.path, self.wrapped(body))
+        return (who or self.who).post(self.path, self.wrapped(body))
 
     def change(self, key, body, who=None):
         who = who or self.who
@@ -193,9 +201,11 @@ class InUse:
         return who.call(self.r.update, self.at(key), {self.r.one: body})
 
     def at(self, key):
-        return "%s/%s" % (self.r.path, urllib.parse.quote(str(key), safe=""))
+        return "%s/%s" % (self.path, urllib.parse.quote(str(key), safe=""))
 
-    def make(self, **over):
+    def make(self, keep=False, **over):
+        if self.f.few and not keep:
+            self.remove_all()
         reply = self.post(self.body(**over))
         assert reply.status in (200, 201, 202), (self.r.one, over, reply)
         made = self.unwrapped(reply)
@@ -207,6 +217,8 @@ class InUse:
         return (who or self.who).get(self.at(key))
 
     def remove(self, key):
+        if self.f.first:
+            self.change(key, self.f.first)
         reply = self.who.delete(self.at(key))
         assert reply.status in (200, 202, 204), (self.r.one, key, reply)
         if key in self.alive:
@@ -215,20 +227,25 @@ class InUse:
 
     def remove_all(self):
         for key in list(reversed(self.alive)):
+            if self.f.first:
+                self.change(key, self.f.first)
             self.who.delete(self.at(key))
         self.alive.clear()
         self.settle()
 
     def settle(self):
-        self.w.cloud.wait(lambda: not self.rows.busy(), 20, "the end of operations")
+        try:
+            self.w.cloud.wait(lambda: not self.rows.busy(), 10, "the end of operations")
+        except AssertionError:
+            raise AssertionError("operations do not end: %r" % self.rows.busy()) from None
 
     def ask(self, who=None, **query):
-        text = urllib.parse.urlencode([(k.replace("__", ":"), v) for k, v in query.items()])
-        return (who or self.who).get(self.r.listed + ("?" + text if text else ""))
+        text = urllib.parse.urlencode(query)
+        return (who or self.who).get(self.listed + ("?" + text if text else ""))
 
     def list(self, who=None, pairs=()):
         text = urllib.parse.urlencode(list(pairs))
-        reply = (who or self.who).get(self.r.listed + ("?" + text if text else ""))
+        reply = (who or self.who).get(self.listed + ("?" + text if text else ""))
         assert reply.status == 200, (self.r.one, text, reply)
         return reply.json[self.r.many]
 
