@@ -36,10 +36,11 @@ static void add_filter(ListAsk *a, const Resource *res, const char *name, const 
     for (guint i = 0; i < a->filters->len; i++) {
         ListFilter *f = &g_array_index(a->filters, ListFilter, i);
         if (strcmp(f->json, name) == 0) {
-            g_ptr_array_remove_fast(a->arrays, f->values);
+            guint at = 0;
+            g_ptr_array_find(a->arrays, f->values, &at);
             f->values = g_renew(const char *, f->values, f->n + 1);
             f->values[f->n++] = value;
-            g_ptr_array_add(a->arrays, f->values);
+            a->arrays->pdata[at] = f->values;
             return;
         }
     }

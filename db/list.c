@@ -121,7 +121,8 @@ static bool filter_column(Building *b, const Field *f, const ListFilter *q, GErr
         bool second = f->type == T_TIME && (q->op == OP_EQ || q->op == OP_NE || q->op == OP_IN) && !strchr(q->values[i], '.');
         if (!stored_text(f, q->values[i], &value, err))
             return false;
-        g_string_append_printf(b->sql, "%st.\"%s\"%s%s", i ? " OR " : "", f->col, second ? "/1000000" : "", operators[q->op == OP_IN ? OP_EQ : q->op]);
+        g_string_append_printf(b->sql, "%st.\"%s\"%s%s", i ? " OR " : "", f->col, second ? "/1000000" : "",
+                               operators[q->op == OP_IN ? OP_EQ : q->op]);
         g_string_append_c(b->sql, '(');
         add_value(b, value);
         g_string_append_printf(b->sql, "%s)%s", cast, second ? "/1000000" : "");

@@ -160,8 +160,9 @@ static void drop_repeated(const Row *row, json_t *body)
     json_object_foreach_safe(body, next, key, value) {
         int i = field_index(row->res, key, 0);
         const Field *f = i < 0 ? NULL : &row->res->fields[i];
-        bool same = f && f->type == T_STR && f->col && !(f->flags & HIDDEN) && (json_is_string(value) || json_is_null(value)) && g_strcmp0(*FIELD_PTR(row, f, char *), json_string_value(value)) == 0;
-        if (f && !(f->flags & UPDATE) && same)
+        bool text = f && f->type == T_STR && f->col && !(f->flags & HIDDEN) && (json_is_string(value) || json_is_null(value));
+        bool same = text && g_strcmp0(*FIELD_PTR(row, f, char *), json_string_value(value)) == 0;
+        if (same && !(f->flags & UPDATE))
             json_object_del(body, key);
     }
 }

@@ -147,14 +147,16 @@ bool qos_rule_list(Call *c, GError **err)
         return false;
     g_autofree Param *query = g_new(Param, c->n_query + 1);
     const Param *given = c->query;
-    if (c->n_query)
-        memcpy(query, c->query, c->n_query * sizeof *query);
-    query[c->n_query] = (Param){ (char *) "qos_policy_id", c->params[0] };
+    size_t n_given = c->n_query, n = 0;
+    for (size_t i = 0; i < n_given; i++)
+        if (strcmp(given[i].name, "qos_policy_id") != 0)       /* several of them would mean any of them */
+            query[n++] = given[i];
+    query[n++] = (Param){ (char *) "qos_policy_id", c->params[0] };
     c->query = query;
-    c->n_query++;
+    c->n_query = n;
     bool ok = resource_handle(c, err);
     c->query = given;
-    c->n_query--;
+    c->n_query = n_given;
     return ok;
 }
 
