@@ -120,7 +120,7 @@ first_server() {
     [ "$status" = ACTIVE ] || { api GET "compute/v2.1/servers/$id" | jq -r '.server.fault.message // empty' >&2; die "The first server is $status."; }
     say SERVER "first is ACTIVE at $address; its console:"
     local seen=0 text lines
-    for _ in $(seq 180); do
+    for _ in $(seq 480); do
         text=$(api POST "compute/v2.1/servers/$id/action" -d '{"os-getConsoleOutput":{}}' | jq -r .output | tr -d '\r')
         lines=${text:$seen}
         lines=${lines%$'\n'*}

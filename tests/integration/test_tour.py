@@ -33,7 +33,8 @@ class Tour(Lab):
         self.assertIn("tour1", [s["Name"] for s in self.cli("server", "list")])
         text = self.console("tour1", "tiny: ready")
         self.assertIn("tiny: hostname=tour1", text)
-        self.assertIn(open(key + ".pub").read().split()[1], text)
+        with open(key + ".pub") as f:
+            self.assertIn(f.read().split()[1], text)
         address = self.address("tour1")
         self.assertEqual(self.ssh(address, "hostname", key).strip(), "tour1")
         boot_id = self.ssh(address, "cat /proc/sys/kernel/random/boot_id", key)
