@@ -7,6 +7,7 @@
 #include "core/verb.h"
 #include "core/wire.h"
 #include "identity/identity.h"
+#include "network/network.h"
 #include "ops/agent.h"
 #include <unistd.h>
 
@@ -69,6 +70,15 @@ static json_t *identity(const json_t *args, GError **err)
     return text ? json_make("s", "text", text) : NULL;
 }
 
+/* As an administrator: whose ports they are does not matter. */
+static json_t *explain_way(const json_t *args, GError **err)
+{
+    static const char *const none[] = { NULL };
+    static const Ctx operator_ctx = { .admin = true, .roles = none };
+    return network_explain(control_db, &operator_ctx, json_get_str(args, "from"), json_get_str(args, "to"), json_get_str(args, "protocol"),
+                           json_get_str(args, "port"), err);
+}
+
 /* Tests inject faults at a moment of their choice; only in a process that was started for it. */
 static json_t *arm_faults(const json_t *args, GError **err)
 {
@@ -78,6 +88,9 @@ static json_t *arm_faults(const json_t *args, GError **err)
     return json_object();
 }
 
+static const VerbArg explain_args[] = {
+    { "from", ARG_STR, false }, { "to", ARG_STR, false }, { "protocol", ARG_STR, true }, { "port", ARG_STR, true }, { NULL, 0, false },
+};
 static const VerbArg identity_args[] = { { "words", ARG_ARRAY, false }, { NULL, 0, false } };
 static const VerbArg fault_args[] = { { "spec", ARG_STR, false }, { NULL, 0, false } };
 static const VerbArg doctor_args[] = { { "fix", ARG_BOOL, true }, { NULL, 0, false } };
@@ -85,7 +98,8 @@ static const VerbArg ops_args[] = { { "all", ARG_BOOL, true }, { NULL, 0, false 
 static const VerbArg log_args[] = { { "level", ARG_STR, false }, { NULL, 0, false } };
 static const Verb verbs[] = {
     { "status", status, NULL }, { "doctor", doctor, doctor_args }, { "ops", operations, ops_args }, { "log", set_log, log_args },
-    { "fault", arm_faults, fault_args }, { "identity", identity, identity_args }, VERBS_END,
+    { "fault", arm_faults, fault_args }, { "identity", identity, identity_args },
+    { "explain", explain_way, explain_args }, VERBS_END,
 };
 static const Verb *const tables[] = { verbs, NULL };
 

@@ -208,6 +208,7 @@ static int usage(void)
     fputs("  schema  [RESOURCE | --json] a resource's fields; all of them for programs\n"
           "  routes  [--json] every call that is served, and who may make it\n"
           "  policy  the same as docs/POLICY.md\n"
+          "  explain PORT TO [PROTOCOL [PORT]] a packet's way from a port to another or to an address, hop by hop\n"
           "  conf    [KEY] the configuration file with its defaults, or one value in force\n", stderr);
     for (guint i = 0; identity_order_help(i); i++)
         fprintf(stderr, "  %s\n", identity_order_help(i));
@@ -256,6 +257,35 @@ static int run_identity(int argc, char **argv)
     return answer ? 0 : 2;
 }
 
+/* explain PORT TO [PROTOCOL [PORT]]: hop by hop; exit status 1 where the packet is lost. */
+static int run_explain(int argc, char **argv)
+{
+    static const char *const titles[] = { "HOP", "VERDICT", "HOST HAS IT", "WHY", NULL };
+    static const char *const names[] = { "from", "to", "protocol", "port" };
+    g_autoptr(GError) err = NULL;
+    json_t *args = json_object(), *hop;
+    size_t i;
+    for (int k = 2; k < argc && k < 6; k++)
+        json_object_set_new(args, names[k - 2], json_string(argv[k]));
+    g_autoptr(json_t) answer = ask("explain", args, &err);
+    if (!answer) {
+        fprintf(stderr, "nuvolet ctl: %s\n", err->message);
+        return 2;
+    }
+    Table t = table_new(titles);
+    json_array_foreach(json_object_get(answer, "hops"), i, hop) {
+        const char *change = json_get_str(hop, "change");
+        table_add(&t, g_strdup(json_get_str(hop, "hop")));
+        table_add(&t, g_strdup(json_get_str(hop, "verdict")));
+        table_add(&t, g_strdup(json_get_str(hop, "live")));
+        table_add(&t, g_strdup_printf("%s%s%s", json_get_str(hop, "why"), change ? ". " : "", change ? change : ""));
+    }
+    table_print(&t);
+    const char *source = json_get_str(answer, "source"), *verdict = json_get_str(answer, "verdict");
+    printf("%s from %s to %s\n", verdict, source ? source : "nowhere", json_get_str(answer, "destination"));
+    return strcmp(verdict, "denied") == 0;
+}
+
 /* The whole file with its comments, or one value in force. */
 static int run_conf(const char *key)
 {
@@ -301,6 +331,8 @@ int ctl_main(int argc, char **argv)
         policy_print();
         return 0;
     }
+    if (argc >= 4 && argc <= 6 && g_str_equal(argv[1], "explain"))
+        return run_explain(argc, argv);
     if (argc <= 3 && argc >= 2 && g_str_equal(argv[1], "conf"))
         return run_conf(argv[2]);
     if (argc >= 2 && identity_is_order(argv[1]))

@@ -35,6 +35,7 @@ static const Extension extensions[] = {
     { "network-ip-availability",   "Network IP Availability",   "How many addresses are used and left" },
     { "network_availability_zone", "Network Availability Zone", "Availability zones of networks" },
     { "pagination",                "Pagination support",        "Lists in pages" },
+    { "port-explain",              "Port explain",              "GET /ports/{id}/explain: what becomes of a packet, hop by hop" },
     { "port-security",             "Port Security",             "Anti-spoofing and security groups can be switched off for a port" },
     { "project-id",                "project_id field enabled",  "project_id beside tenant_id" },
     { "provider",                  "Provider Network",          "How networks are carried" },

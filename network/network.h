@@ -18,6 +18,10 @@ DoctorFn network_doctor;
 /* The public network of etc/nuvolet.conf (network.public_cidr …), made once at first start: external, shared, the host is its gateway. */
 bool network_bootstrap(Db *db, GError **err);
 
+/* A packet's way from a port to another or to an address, hop by hop, and whether the hosts have what it rests on (docs/EXTENSIONS.md).
+ * protocol, port: text, or NULL.  Outside transactions: asks agents. */
+json_t *network_explain(Db *db, const Ctx *ctx, const char *port_id, const char *to, const char *protocol, const char *port, GError **err);
+
 /* ProjectGone: the default security group came by itself and goes by itself. */
 bool network_project_gone(Db *db, const char *project_id, GError **err);
 

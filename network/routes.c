@@ -1,4 +1,5 @@
 /* network/routes.c -- the routes of the networking API, under /network. */
+#include "network/explain.h"
 #include "network/qos.h"
 #include "network/router.h"
 #include "network/trunk.h"
@@ -27,6 +28,7 @@ const Route network_routes[] = {
     CRUD("/v2.0/networks", &network_resource, PROJECT_READER, PROJECT_MEMBER, "PUT"),
     CRUD("/v2.0/subnets",  &subnet_resource,  PROJECT_READER, PROJECT_MEMBER, "PUT"),
     CRUD("/v2.0/ports",    &port_resource,    PROJECT_READER, PROJECT_MEMBER, "PUT"),
+    ROUTE("GET",    "/v2.0/ports/{id}/explain",        PROJECT_READER, port_explain),
     ROUTE("GET",    "/v2.0/security-groups",           PROJECT_READER, group_list, .res = &security_group_resource),
     ROUTE("GET",    "/v2.0/security-groups/{id}",      PROJECT_READER, NULL,       .res = &security_group_resource),
     ROUTE("POST",   "/v2.0/security-groups",           PROJECT_MEMBER, NULL,       .res = &security_group_resource),

@@ -20,6 +20,8 @@ typedef struct NetDriver {
     bool (*group_absent)(const char *n, GError **err);
     /* Adds what the group's rules have let through (network/agent/counters.h); NULL: nothing is counted. */
     bool (*group_counters)(const char *n, GHashTable *sums, GError **err);
+    /* Compares a port with the kernel (network/agent/check.h); NULL: cannot. */
+    bool (*port_check)(const PortSpec *p, json_t *missing, json_t *rules, GError **err);
     /* 12-digit names of ports and groups that have rules. */
     bool (*list)(GHashTable *ports, GHashTable *groups, GError **err);
     /* Everything anew: somebody else changed the rules. */

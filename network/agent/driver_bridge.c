@@ -1,6 +1,7 @@
 /* network/agent/driver_bridge.c -- the driver of Linux bridges: netlink for the links, nftables for the rules. */
 #include "core/error.h"
 #include "core/proc.h"
+#include "network/agent/check.h"
 #include "network/agent/counters.h"
 #include "network/agent/driver.h"
 #include "network/agent/rules.h"
@@ -96,6 +97,7 @@ const NetDriver driver_bridge = {
     .group_ensure = rules_group_ensure,
     .group_absent = rules_group_absent,
     .group_counters = counters_read,
+    .port_check = check_port,
     .list = rules_list,
     .rebuild = rules_rebuild,
     .bridge_ensure = link_bridge_ensure,

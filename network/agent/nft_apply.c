@@ -81,3 +81,13 @@ json_t *nft_list(const char *command, GError **err)
         nv_fail(err, NV_ERR_AGENT, "nftables: the answer to %s is not JSON", command);
     return list;
 }
+
+char *nft_text(const char *command, GError **err)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+    (void) locker;
+    struct nft_ctx *ctx = context_peek(NFT_CTX_OUTPUT_NUMERIC_ALL);
+    bool ok = run(ctx, command, err);
+    const char *text = nft_ctx_get_output_buffer(ctx);
+    return ok ? g_strdup(text ? text : "") : NULL;
+}

@@ -11,3 +11,5 @@ bool nft_apply(const char *text, GError **err);
 bool nft_apply_in(const char *netns, const char *text, GError **err);
 /* The array "nftables" of a list command's JSON answer; NULL with err. */
 json_t *nft_list(const char *command, GError **err);
+/* What a command prints, as text: for those that know no JSON ("get element").  Caller frees. */
+char *nft_text(const char *command, GError **err);

@@ -106,6 +106,17 @@ static json_t *port_ensure(const json_t *args, GError **err)
     return answer(ok);
 }
 
+/* Asked with what port.ensure is asked with; changes nothing. */
+static json_t *port_check(const json_t *args, GError **err)
+{
+    g_autoptr(PortSpec) spec = spec_port_parse(args, err);
+    g_autoptr(json_t) missing = json_array(), rules = json_array();
+    bool checked = driver()->port_check != NULL;
+    if (!spec || (checked && !driver()->port_check(spec, missing, rules, err)))
+        return NULL;
+    return json_make("boo", "checked", (int) checked, "missing", json_incref(missing), "rules", json_incref(rules));
+}
+
 static json_t *port_absent(const json_t *args, GError **err)
 {
     Id12 n = name_of(args);
@@ -209,6 +220,7 @@ const Verb network_verbs[] = {
     { "network.ensure", network_ensure, network_args }, { "network.absent", network_absent, id_only },
     { "group.ensure", group_ensure, group_args },       { "group.absent", group_absent, id_only },
     { "group.counters", group_counters, id_only },
+    { "port.check", port_check, port_args },
     { "port.ensure", port_ensure, port_args },          { "port.absent", port_absent, id_only },
     { "router.ensure", router_ensure, router_args },    { "router.absent", router_absent, id_only },
     { "net.list", net_list, no_args },                  { "net.facts", net_facts, no_args },

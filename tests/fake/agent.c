@@ -307,6 +307,23 @@ static json_t *router_ensure(const json_t *args, GError **err)
 
 static json_t *router_absent(const json_t *args, GError **err)   { (void) err; return drop_named("routers", args); }
 
+/* A port is in force if it is there as it is asked for. */
+static json_t *port_check(const json_t *args, GError **err)
+{
+    (void) err;
+    g_autoptr(json_t) there = object_get("ports", arg_id(args));
+    json_t *missing = json_array(), *rules = json_array(), *id, *rule;
+    size_t i, k;
+    if (!there || !json_equal(json_object_get(there, "addresses"), json_object_get(args, "addresses")))
+        json_array_append_new(missing, json_string("the port"));
+    json_array_foreach(json_object_get(there, "groups"), i, id) {
+        g_autoptr(json_t) group = object_get("groups", json_string_value(id));
+        json_array_foreach(json_object_get(group, "rules"), k, rule)
+            json_array_append_new(rules, json_string(id_12(json_get_str(rule, "id")).s));
+    }
+    return json_make("boo", "checked", 1, "missing", missing, "rules", rules);
+}
+
 /* Each rule has let three packets through. */
 static json_t *group_counters(const json_t *args, GError **err)
 {
@@ -437,6 +454,7 @@ static const Verb verbs[] = {
     { "group.ensure", group_ensure, group_args },
     { "group.absent", group_absent, id_args },
     { "group.counters", group_counters, id_args },
+    { "port.check", port_check, port_args },
     { "port.ensure", port_ensure, port_args },
     { "port.absent", port_absent, id_args },
     { "router.ensure", router_ensure, router_args },

@@ -17,7 +17,7 @@ if os.environ.get("NUVOLET_MACHINE") != "1":
 sys.path.insert(0, ROOT + "/tests/lib")
 sys.path.insert(0, ROOT + "/tests/integration")
 from guest import ether, ip4, ip6, sh, udp  # noqa: E402
-from test_net_agent import Case, OUT, rule, uid, until  # noqa: E402
+from test_net_agent import Case, OUT, Port, rule, uid, until  # noqa: E402
 
 RECEIVE = """import socket, time
 s = socket.socket(); s.bind(("", 7000)); s.listen(1); print(1, flush=True)
@@ -73,6 +73,23 @@ class Counters(Case):
         self.ensure_network(net)
         self.group(50, rules, stateful=False)
         self.assertEqual(counted()[key(702)], (6, 216))
+
+
+class Check(Case):
+    def test_a_port_is_compared_with_the_kernel(self):
+        net = self.network(1)
+        rules = [dict(rule("egress"), id=uid(701)), dict(rule(protocol=17), id=uid(702))]
+        p, g = self.port(1, net, "10.0.0.11", [self.group(50, rules)], pairs=["10.0.0.64/27"], ip6s=["2001:db8::11"])
+        p.qos = {"egress_pps": 100}
+        self.verb("port.ensure", **p.args())
+        ask = lambda **changed: self.verb("port.check", **{**p.args(), **changed})
+        good = ask()
+        self.assertEqual((good["checked"], good["missing"]), (True, []))
+        self.assertEqual({r for r in good["rules"]}, {uid(n).replace("-", "")[:12] for n in (701, 702)})
+        self.assertIn("10.0.0.77", " ".join(ask(addresses=p.ips + ["10.0.0.77"])["missing"]))
+        self.assertIn("security group", " ".join(ask(groups=[uid(51)])["missing"]))
+        self.assertIn("down: the tap", " ".join(ask(up=False)["missing"]))
+        self.assertIn("every rule of port", " ".join(self.verb("port.check", **Port(9, net.id, "10.0.0.19").args())["missing"]))
 
 
 class Limits(Case):

@@ -1,6 +1,7 @@
 /* tests/unit/test_desired.c -- rows to what agents are asked for: golden files.  Protocols, default pools.
  * NUVOLET_GOLDEN=write rewrites tests/golden/desired/NAME.json; a person reviews the difference. */
 #include "core/conf.h"
+#include "network/explain.h"
 #include "network/qos.h"
 #include "network/router.h"
 #include <setjmp.h>
@@ -194,10 +195,60 @@ static void default_pools(void **state)
     }
 }
 
+/* {"from", "to"} of one network; the rules are those of both ends' only group. */
+static const char *verdict_of(const char *rules, bool stateful, int protocol, int port, const char **ret_last_drop)
+{
+    static char verdict[16], drop[40];
+    g_autofree char *end = g_strdup_printf("\"groups\": [{\"stateful\": %s, \"rules\": [%s]}], \"subnets\": [{\"cidr\": \"10.0.0.0/24\", \"gateway\": null}], "
+        "\"host_gateway\": false, \"disclosed\": true, \"host\": \"h\"", stateful ? "true" : "false", rules);
+    g_autofree char *text = g_strdup_printf("{\"protocol\": %d, \"port\": %d, \"address\": \"10.0.0.6\", \"router\": null, \"floating\": null, "
+        "\"members\": {\"g\": [\"10.0.0.5\"]}, "
+        "\"from\": {\"port\": {\"id\": \"a\", \"addresses\": [\"10.0.0.5\"], \"pairs\": [], \"port_security\": true, \"up\": true}, %s}, "
+        "\"to\": {\"port\": {\"id\": \"b\", \"addresses\": [\"10.0.0.6\"], \"pairs\": [], \"port_security\": true, \"up\": true}, %s}}", protocol, port, end, end);
+    g_autoptr(json_t) scene = json_parse_trusted(text), answer = explain(scene);
+    size_t i;
+    json_t *hop;
+    g_strlcpy(verdict, json_get_str(answer, "verdict"), sizeof verdict);
+    *drop = 0;
+    json_array_foreach(json_object_get(answer, "hops"), i, hop)
+        if (strcmp(json_get_str(hop, "verdict"), "drop") == 0)
+            g_strlcpy(drop, json_get_str(hop, "hop"), sizeof drop);
+    *ret_last_drop = drop;
+    return verdict;
+}
+
+#define RULE(direction, rest) "{\"id\": \"r\", \"direction\": \"" direction "\", \"ethertype\": 4" rest "}"
+#define OUT RULE("egress", "")
+static void ways(void **state)
+{
+    (void) state;
+    static const struct { const char *rules; bool stateful; int protocol, port; const char *verdict, *drop; } rows[] = {
+        { OUT, true, 6, 80, "denied", "ingress rule" },
+        { RULE("ingress", ""), true, 6, 80, "denied", "egress rule" },
+        { OUT "," RULE("ingress", ""), true, 6, 80, "allowed", "" },
+        { OUT "," RULE("ingress", ", \"protocol\": 6, \"port_min\": 80, \"port_max\": 81"), true, 6, 81, "allowed", "" },
+        { OUT "," RULE("ingress", ", \"protocol\": 6, \"port_min\": 80, \"port_max\": 81"), true, 6, 82, "denied", "ingress rule" },
+        { OUT "," RULE("ingress", ", \"protocol\": 6, \"port_min\": 80, \"port_max\": 81"), false, 6, 81, "denied", "reply's ingress rule" },
+        { OUT "," RULE("ingress", ", \"protocol\": 6"), false, 6, 81, "allowed", "" },
+        { OUT "," RULE("ingress", ", \"remote_group\": \"g\""), true, 17, 9, "allowed", "" },
+        { OUT "," RULE("ingress", ", \"remote_group\": \"h\""), true, 17, 9, "denied", "ingress rule" },
+        { OUT "," RULE("ingress", ", \"cidr\": \"10.0.0.4/31\""), true, 17, 9, "allowed", "" },
+        { OUT "," RULE("ingress", ", \"cidr\": \"10.0.0.6/31\""), true, 17, 9, "denied", "ingress rule" },
+        { OUT "," RULE("ingress", ", \"protocol\": 1, \"port_min\": 8, \"port_max\": 0"), true, 1, -1, "allowed", "" },
+        { OUT "," RULE("ingress", ", \"protocol\": 1, \"port_min\": 3"), true, 1, -1, "denied", "ingress rule" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const char *drop;
+        const char *verdict = verdict_of(rows[i].rules, rows[i].stateful, rows[i].protocol, rows[i].port, &drop);
+        if (strcmp(verdict, rows[i].verdict) != 0 || strcmp(drop, rows[i].drop) != 0)
+            fail_msg("row %zu: %s at %s", i, verdict, drop);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(networks), cmocka_unit_test(segments), cmocka_unit_test(groups), cmocka_unit_test(ports_of_guests), cmocka_unit_test(routers), cmocka_unit_test(protocols), cmocka_unit_test(default_pools),
+        cmocka_unit_test(networks), cmocka_unit_test(segments), cmocka_unit_test(groups), cmocka_unit_test(ports_of_guests), cmocka_unit_test(ways), cmocka_unit_test(routers), cmocka_unit_test(protocols), cmocka_unit_test(default_pools),
     };
     g_assert_true(conf_load(NULL, NULL));
     return cmocka_run_group_tests(tests, NULL, NULL);
