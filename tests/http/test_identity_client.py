@@ -1,4 +1,5 @@
-"""tests/http/test_identity_client.py -- forty identity commands of the unmodified `openstack` client, in one session of it."""
+"""tests/http/test_identity_client.py -- forty identity commands of the unmodified `openstack` client, in one session of it; calls of the SDK; both
+with the access files that `nuvolet ctl` prints."""
 import json
 import os
 import re
@@ -90,12 +91,15 @@ print("RESULTS" + json.dumps(results))
 @unittest.skipUnless(shutil.which("openstack"), "python3-openstackclient is not installed")
 class Session(unittest.TestCase):
     def test_session(self):
-        cloud = Cloud(agent=False, options={"identity.failed_logins": "1000"})
+        cloud = Cloud(agent=False, options={"identity.failed_logins": "1000", "api.address": "127.0.0.1"})
         try:
             env = {k: v for k, v in os.environ.items() if not k.startswith("OS_")}
-            with open(cloud.state + "/admin-openrc") as f:
-                env.update(re.findall(r"^export (\w+)=(.*)$", f.read(), re.M))
-            env["OS_AUTH_URL"] = "http://127.0.0.1:%d/identity/v3" % cloud.port
+            openrc = cloud.ctl("openrc", "admin", "admin")
+            self.assertEqual(openrc.returncode, 0, openrc)
+            # It asks for the password, as a shell would.
+            shell = subprocess.run(["bash", "-c", 'eval "$1"; env -0', "bash", openrc.stdout], input=cloud.password("admin") + "\n", capture_output=True, text=True, env=env)
+            env = dict(line.split("=", 1) for line in shell.stdout.rstrip("\0").split("\0"))
+            self.assertEqual((env["OS_USERNAME"], env["OS_PASSWORD"]), ("admin", cloud.password("admin")))
             steps = [re.match(r"(.*?)(?:\s+(>|\?)(?:\s(.*))?)?$", line).groups() for line in SESSION.strip().splitlines()]
             # One client for all: starting it takes longer than the session.
             script = "\n".join("%s" % s[0].strip() for s in steps)
@@ -116,8 +120,7 @@ class Session(unittest.TestCase):
 
 SDK = """
 import openstack, sys
-c = openstack.connect(load_yaml_config=False, load_envvars=False, auth_url=sys.argv[1], username="admin", password=sys.argv[2], project_name="admin",
-                      user_domain_id="default", project_domain_id="default", region_name="RegionOne")
+c = openstack.connect(cloud="nuvolet", password=sys.argv[2])
 i = c.identity
 assert i.find_project("demo").name == "demo"
 assert {r.name for r in i.roles()} >= {"admin", "member", "reader"}
@@ -142,6 +145,26 @@ limit = i.create_registered_limit(service_id=service.id, resource_name="zones", 
 assert limit.default_limit == 4
 for limit in i.registered_limits(service_id=service.id):
     i.delete_registered_limit(limit)
+# A credential for one thing: it makes a server, looks at it, and nothing else.
+image = c.image.create_image(name="i", disk_format="raw", container_format="bare", data=b"x" * 65536)
+rules = [{"service": "compute", "method": "POST", "path": "/v2.1/servers"}, {"service": "compute", "method": "GET", "path": "/v2.1/servers/*"}]
+robot = i.post("/users/%s/application_credentials" % c.current_user_id, json={"application_credential": {"name": "ci", "access_rules": rules}})
+robot = robot.json()["application_credential"]                   # this SDK's own call leaves the rules out
+r = openstack.connect(load_yaml_config=False, load_envvars=False, auth_type="v3applicationcredential", auth_url=sys.argv[1], region_name="RegionOne",
+                      application_credential_id=robot["id"], application_credential_secret=robot["secret"], compute_default_microversion="2.93")
+flavor = [f for f in c.compute.flavors() if f.name == "m1.nano"][0]
+server = r.compute.create_server(name="s", flavor_id=flavor.id, image_id=image.id, networks="none")
+assert r.compute.wait_for_server(server, interval=1).status == "ACTIVE"
+for forbidden in (lambda: r.compute.delete_server(server.id), lambda: list(r.network.networks()), lambda: list(r.image.images())):
+    try:
+        forbidden()
+        raise SystemExit("let in: " + " ".join(forbidden.__code__.co_names))
+    except openstack.exceptions.HttpException as e:
+        assert e.status_code == 401, e
+    except Exception as e:
+        assert getattr(e, "http_status", 0) == 401, repr(e)
+c.compute.delete_server(server.id)
+c.compute.wait_for_delete(server, interval=1)
 secret = i.create_application_credential(user=c.current_user_id, name="robot")
 assert secret.secret
 i.delete_application_credential(c.current_user_id, secret)
@@ -160,10 +183,15 @@ class Sdk(unittest.TestCase):
     def test_identity_calls_of_the_sdk(self):
         if subprocess.run(["/usr/bin/python3", "-c", "import openstack"], capture_output=True).returncode:
             self.skipTest("python3-openstacksdk is not installed")
-        cloud = Cloud(agent=False)
+        cloud = Cloud(options={"api.address": "127.0.0.1"})
         try:
+            clouds = cloud.ctl("clouds", "admin", "admin")
+            self.assertEqual(clouds.returncode, 0, clouds)
+            with open(cloud.top + "/clouds.yaml", "w") as f:
+                f.write(clouds.stdout)
+            env = {k: v for k, v in os.environ.items() if not k.startswith("OS_")}
             r = subprocess.run(["/usr/bin/python3", "-W", "ignore", "-c", SDK, "http://127.0.0.1:%d/identity/v3" % cloud.port, cloud.password("admin")],
-                               capture_output=True, text=True, timeout=120)
+                               capture_output=True, text=True, timeout=120, env=dict(env, OS_CLIENT_CONFIG_FILE=cloud.top + "/clouds.yaml"))
             self.assertIn("ALL DONE", r.stdout, r.stderr[-1500:])
         finally:
             cloud.stop()
