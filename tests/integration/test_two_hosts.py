@@ -148,6 +148,17 @@ class TwoHosts(unittest.TestCase):
     def server(self, host, network, **more):
         return Server(self, host, self.post("ports", "port", network_id=network["id"], **dict({"security_groups": [self.group]}, **more)))
 
+    def router(self, subnets, **more):
+        r = self.post("routers", "router", name="r", **more)
+        for s in subnets:
+            self.assertEqual(self.admin.put(N + "routers/%s/add_router_interface" % r["id"], {"subnet_id": s}).status, 200)
+        return dict(r, subnets=subnets)
+
+    def remove(self, router):
+        for s in router["subnets"]:
+            self.assertEqual(self.admin.put(N + "routers/%s/remove_router_interface" % router["id"], {"subnet_id": s}).status, 200)
+        self.assertEqual(self.admin.delete(N + "routers/" + router["id"]).status, 204)
+
     def pair(self, **more):
         n = self.network(**more)
         return n, self.server(self.h1, n), self.server(self.h2, n)
@@ -352,6 +363,131 @@ class Overlay(TwoHosts):
         self.cloud.wait(lambda: self.entries(self.h1, n) == ({}, {}), 15, "entries of those who left")
         self.cloud.wait(lambda: "10.66.0" not in self.h1.sh("nft list set inet nuvolet peers4"), 15, "rules of those who left")
         a.run("pkill -INT -x ping; sleep 0.2", check=False)
+
+    def test_router_on_one_host(self):
+        n, m = self.network(six=True), self.post("networks", "network", name="m")
+        self.networks.append(m)
+        sub = [self.post("subnets", "subnet", network_id=m["id"], ip_version=4, cidr="10.1.0.0/24")["id"]]
+        a, b, c = self.server(self.h1, n), self.server(self.h2, n), self.server(self.h2, m)
+        router = self.router([s["id"] for s in self.admin.get(N + "subnets?network_id=" + n["id"]).json["subnets"]] + sub)
+        for s in (a, b):
+            s.run("ip route add default via 10.0.0.1")
+        c.run("ip route add default via 10.1.0.1")
+        for s in (a, b):
+            self.cloud.wait(lambda: s.pings(c.ip), 10, "packets through the router")
+            self.assertTrue(c.pings(s.ip))
+        here, other = (self.h1, self.h2) if "10.0.0.1" in self.entries(self.h2, n)[1] else (self.h2, self.h1)
+        self.assertNotIn("10.0.0.1", self.entries(here, n)[1], "the router is on one host")
+        self.assertIn("10.0.0.1", self.entries(other, n)[1])
+        self.remove(router)
+        self.cloud.wait(lambda: "10.0.0.1" not in (self.entries(other, n)[1] or {"10.0.0.1"}), 10, "the router's leaving")
+
+
+class Physical(TwoHosts):
+    """A flat network: the second interface of each host is on one LAN, which has its own gateway."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lan = Fabric("lan")
+        super().setUpClass()
+        sh("ip -n lan addr add 192.0.2.1/24 dev lan")
+        cls.lan.watch()
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        cls.lan.stop()
+
+    @classmethod
+    def settings(cls, host):
+        cls.lan.join(host.pid, "lan-" + host.name, peer="eth1")
+        return ["network.physical=lab:eth1"]
+
+    def network(self, **more):
+        n = self.post("networks", "network", name="flat", **dict({"provider:network_type": "flat", "provider:physical_network": "lab"}, **more))
+        self.networks.append(n)
+        self.post("subnets", "subnet", network_id=n["id"], ip_version=4, cidr="192.0.2.0/24")
+        return n
+
+    def on_lan(self, command):
+        return sh("ip netns exec lan " + command, check=False).returncode == 0
+
+    def test_flat_network_on_both_hosts(self):
+        n, a, b = self.pair()
+        for s in (a, b):
+            s.run("ip addr flush dev eth0")
+            since = len(self.lan.frames)
+            r = s.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT)
+            self.assertIn("ip=" + s.ip, r.stdout + r.stderr)
+            self.assertIn("server 192.0.2.2", r.stdout + r.stderr)
+            self.assertEqual([f.hex() for f in self.lan.frames[since:] if f[12:14] == b"\x08\x00" and f[23] == 17 and f[36:38] in (b"\0C", b"\0D")], [])
+        self.assertTrue(a.pings("192.0.2.1"))
+        self.assertTrue(b.pings("192.0.2.1"))
+        self.assertTrue(a.pings(b.ip))
+        self.assertTrue(self.on_lan("ping -n -q -c 1 -W 1 " + a.ip))
+        a.listen(80)
+        connect = "timeout 2 sh -c 'echo | nc -w 1 %s 80'" % a.ip
+        self.assertFalse(self.on_lan(connect), "security groups hold for the LAN too")
+        # Guests are held to their addresses, the LAN is not.
+        since, seen = len(self.lan.frames), len(b.seen)
+        a.send(ether(a.mac, EVERYONE, 0x806, arp(1, a.mac, b.ip, EVERYONE, "192.0.2.1") + b"spoofed"))
+        a.send(ether("fa:16:3e:66:66:66", EVERYONE, 0x806, arp(1, "fa:16:3e:66:66:66", a.ip, EVERYONE, "192.0.2.1") + b"spoofed"))
+        a.send(ether(a.mac, EVERYONE, 0x806, arp(1, a.mac, a.ip, EVERYONE, "192.0.2.1") + b"honest!"))
+        self.cloud.wait(lambda: [f for f in self.lan.frames[since:] if b"honest!" in f], 3, "an honest frame on the LAN")
+        self.assertEqual([f for f in self.lan.frames[since:] + b.seen[seen:] if b"spoofed" in f], [])
+        # No DHCP server of the LAN answers, and what has the network's services is not reached from there.
+        offer = ether("fa:16:3e:66:66:67", a.mac, 0x800, ip4("192.0.2.1", a.ip, 17, udp(67, 68, b"rogue offer")))
+        query = ether("fa:16:3e:66:66:67", EVERYONE, 0x806, arp(1, "fa:16:3e:66:66:67", "192.0.2.1", EVERYONE, "192.0.2.2"))
+        since, seen = len(self.lan.frames), len(a.seen)
+
+        def send():
+            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+                s.bind(("lan", 0))
+                s.send(offer)
+                s.send(query)
+        inside(self.lan.path, send)
+        time.sleep(0.3)
+        self.assertEqual([f for f in a.seen[seen:] if b"rogue offer" in f], [])
+        self.assertEqual([f.hex() for f in self.lan.frames[since:] if f[12:14] == b"\x08\x06" and f[20:22] == b"\0\2" and f[28:32] == bytes([192, 0, 2, 2])], [])
+
+    def test_tags_do_not_leave(self):
+        """A port that may send whatever it likes still gets onto no VLAN of the LAN."""
+        n = self.network(port_security_enabled=False)
+        a = self.server(self.h1, n, security_groups=[])
+        since = len(self.lan.frames)
+        a.send(ether(a.mac, EVERYONE, 0x8100, b"\0\7\x08\0" + b"tagged" * 9))
+        a.send(ether(a.mac, EVERYONE, 0x88b5, b"untagged" * 9))
+        self.cloud.wait(lambda: [f for f in self.lan.frames[since:] if b"untagged" in f], 3, "the frame without a tag")
+        self.assertEqual([f.hex() for f in self.lan.frames[since:] if b"tagged" * 2 in f and b"untagged" not in f], [])
+
+    def test_external_network_with_the_lans_gateway(self):
+        out = self.network(**{"router:external": True})
+        n = self.post("networks", "network", name="n")
+        self.networks.insert(0, n)
+        subnet = self.post("subnets", "subnet", network_id=n["id"], ip_version=4, cidr="10.0.0.0/24")["id"]
+        a, b = self.server(self.h1, n), self.server(self.h2, n)
+        router = self.router([subnet], external_gateway_info={"network_id": out["id"]})
+        for s in (a, b):
+            s.run("ip route add default via 10.0.0.1")
+            self.cloud.wait(lambda: s.pings("192.0.2.1"), 10, "the LAN's gateway")
+        floating = self.post("floatingips", "floatingip", floating_network_id=out["id"], port_id=b.port["id"])
+        self.cloud.wait(lambda: self.on_lan("ping -n -q -c 1 -W 1 " + floating["floating_ip_address"]), 10, "the floating IP from the LAN")
+        self.assertEqual(self.admin.delete(N + "floatingips/" + floating["id"]).status, 204)
+        self.remove(router)
+
+    def test_the_interface_has_to_be_free(self):
+        self.h2.sh("ip addr add 198.51.100.1/24 dev eth1")
+        self.addCleanup(lambda: self.h2.sh("ip addr del 198.51.100.1/24 dev eth1"))
+        n = self.network()
+        port = self.post("ports", "port", network_id=n["id"])
+        r = self.admin.post(C + "servers", {"server": {"name": "s", "flavorRef": self.flavor, "imageRef": self.image, "availability_zone": "nova:h2",
+                                                        "networks": [{"port": port["id"]}]}})
+        server = r.json["server"]["id"]
+        self.cloud.wait(lambda: self.admin.get(C + "servers/" + server).json["server"]["status"] == "ERROR", 10, "the error")
+        self.assertIn("eth1 has addresses of the host", self.admin.get(C + "servers/" + server).json["server"]["fault"]["message"])
+        self.assertIn("198.51.100.1", self.h2.sh("ip addr show dev eth1"))
+        self.admin.delete(C + "servers/" + server)
+        self.cloud.wait(lambda: self.admin.get(C + "servers/" + server).status == 404, 10, "its end")
 
 
 if __name__ == "__main__":
