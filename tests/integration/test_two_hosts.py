@@ -87,7 +87,7 @@ class TwoHosts(unittest.TestCase):
             h.share(cls.cloud.state + "/images", h.dir + "/state/images")
             h.start_agent("network.tunnel_address=" + h.address, *cls.settings(h))
         cls.admin = cls.cloud.login("admin")
-        cls.cloud.wait(lambda: sum(bool(a["configurations"]["tunneling_ip"]) for a in cls.admin.get(N + "agents").json["agents"]) == 2, 30, "both hosts")
+        cls.cloud.wait(lambda: sum(bool(a["configurations"].get("tunneling_ip")) for a in cls.admin.get(N + "agents").json["agents"]) == 2, 30, "both hosts")
         cls.image = cls.admin.post("/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"}).json["id"]
         cls.admin.put("/image/v2/images/%s/file" % cls.image, raw=b"\0" * 4096, headers={"Content-Type": "application/octet-stream"})
         cls.flavor = cls.admin.post(C + "flavors", {"flavor": {"name": "f", "ram": 64, "vcpus": 1, "disk": 1}}).json["flavor"]["id"]
