@@ -1,5 +1,6 @@
 /* api/dialect.c -- the dialects: error bodies, links, statuses, microversions of Nova, Neutron, Cinder, Glance and Keystone. */
 #include "api/api.h"
+#include <string.h>
 
 /* clang-format off */
 static const struct { int status; const char *title, *nova, *neutron; } codes[NV_ERR_LAST] = {
@@ -42,14 +43,33 @@ static void error_nova(JsonW *w, int status, NvErr code, const char *message, co
     jw_end_object(w);
 }
 
+/* Neutron's names of single exceptions, where clients look for them. */
+static const struct { NvErr code; const char *says, *type; } neutron_types[] = {
+    { NV_ERR_CONFLICT, "already allocated in subnet",              "IpAddressAlreadyAllocated" },
+    { NV_ERR_CONFLICT, "No more IP addresses available",           "IpAddressGenerationFailure" },
+    { NV_ERR_CONFLICT, "has ports still attached",                 "RouterInUse" },
+    { NV_ERR_CONFLICT, "is required by one or more floating IPs",  "RouterExternalGatewayInUseByFloatingIp" },
+    { NV_ERR_CONFLICT, "as it is required by one or more floating", "RouterInterfaceInUseByFloatingIP" },
+    { NV_ERR_CONFLICT, "as it is required by one or more routes",  "RouterInterfaceInUseByRoute" },
+    { NV_ERR_CONFLICT, "already has a floating IP on external",    "FloatingIPPortAlreadyAssociated" },
+    { NV_ERR_CONFLICT, "in use by Port Forwarding resources",      "FipInUseByPortForwarding" },
+    { NV_ERR_CONFLICT, "cannot be deleted directly via the port",  "ServicePortInUse" },
+    { NV_ERR_NOT_FOUND, "cannot associate Port",                   "ExternalGatewayForFloatingIPNotFound" },
+    { NV_ERR_INVALID,  "Invalid format for routes",                "InvalidRoutes" },
+};
+
 static void error_neutron(JsonW *w, int status, NvErr code, const char *message, const char *request_id)
 {
+    const char *type = codes[code].neutron;
     (void) status;
     (void) request_id;
+    for (gsize i = 0; i < G_N_ELEMENTS(neutron_types); i++)
+        if (neutron_types[i].code == code && strstr(message, neutron_types[i].says))
+            type = neutron_types[i].type;
     jw_object(w);
     jw_key(w, "NeutronError");
     jw_object(w);
-    jw_kstr(w, "type", codes[code].neutron);
+    jw_kstr(w, "type", type);
     jw_kstr(w, "message", message);
     jw_kstr(w, "detail", "");
     jw_end_object(w);

@@ -23,6 +23,7 @@ static const Extension extensions[] = {
     { "extra_dhcp_opt",            "Neutron Extra DHCP options", "DHCP options of a port" },
     { "extraroute",                "Neutron Extra Route",       "Routes of a router" },
     { "extraroute-atomic",         "Atomically add/remove extra routes", "Routes of a router added and removed one by one" },
+    { "filter-validation",         "Filter parameters validation", "Unknown query parameters of lists are refused" },
     { "fip-port-details",          "Floating IP Port Details Extension", "The port is shown with its floating IP" },
     { "floating-ip-port-forwarding", "Floating IP Port Forwarding", "Ports of a floating IP lead to ports of fixed addresses" },
     { "floating-ip-port-forwarding-description", "Floating IP Port Forwarding Description", "Descriptions of port forwardings" },

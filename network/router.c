@@ -47,7 +47,7 @@ static const Field fields[] = {
     { .json = "external_gateway_info", .type = T_JSON, .off = MEMBER(Router, gateway_info, json_t *), .flags = CREATE | UPDATE | NULLABLE,
       .check = check_gateway_info },
     BOOL(Router, enable_snat,    "enable_snat",    HIDDEN),
-    JSON(Router, routes,         "routes",         UPDATE, .check = check_extra_routes, .dflt = "[]"),
+    JSON(Router, routes,         "routes",         UPDATE | NULLABLE, .check = check_extra_routes, .dflt = "[]"),
     JSON(Router, availability_zone_hints, "availability_zone_hints", CREATE, .check = check_zone_hints, .dflt = "[]"),
     COMPUTED("availability_zones", render_zones),
     STR (Router, host,           "host",           HIDDEN),
@@ -93,6 +93,8 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
 {
     Router *r = AS(Router, row);
     const Router *old = AS(const Router, old_row);
+    if (row_is_null(row, &r->routes))
+        ROW_SET_JSON(r, routes, json_array());
     if (row_is_dirty(row, &r->routes) && !router_routes_check(db, r->id, r->routes, err))
         return false;
     if (row_is_dirty(row, &r->gateway_info)) {
