@@ -28,15 +28,6 @@ static bool open_door(const char *path, Door *ret_door, GError **err)
     return fd >= 0;
 }
 
-static bool make_dirs(GError **err)
-{
-    static const char *const keys[] = { "paths.state", "paths.run" };
-    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
-        if (g_mkdir_with_parents(conf_str(keys[i]), 0711) < 0)
-            return nv_fail_errno(err, NV_ERR_INTERNAL, "%s", conf_str(keys[i]));
-    return true;
-}
-
 static gpointer serve_verbs(gpointer data)
 {
     const Door *door = data;
@@ -64,7 +55,7 @@ static bool run(const char *instead, GError **err)
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);     /* inherited by every thread: only sigwait below sees them */
     g_autofree char *path = conf_path("paths.run", "agent.sock");
-    if (!make_dirs(err) || !start_parts(err))
+    if (!cmd_make_dirs(err) || !start_parts(err))
         return false;
     if (instead) {
         clear_host(tables, g_str_equal(instead, "--purge"));

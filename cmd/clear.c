@@ -58,7 +58,7 @@ static gpointer stop_guest(gpointer data)
 /* The guests are to come back with the next start, as after a reboot of the host: the agent reports this with its boot id. */
 static void leave_mark(void)
 {
-    g_autofree char *path = conf_path("paths.state", "cleared"), *id = id_new();
+    g_autofree char *path = conf_path("paths.state", "agent/cleared"), *id = id_new();
     g_autoptr(GError) err = NULL;
     if (!g_file_set_contents(path, id, -1, &err))
         log_warn("clear.failed", "file", path, "error", err->message, NULL);

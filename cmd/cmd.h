@@ -23,6 +23,8 @@ void routes_print_json(void);
 /* Shuts guests down and removes what the network part made on this host; with the agent's verb tables, without its socket.  purge: the guests
  * are not to come back: libvirt forgets them. */
 void clear_host(const Verb *const *tables, bool purge);
+/* cmd/dirs.c: makes paths.state and paths.run; as root, they are root's, and the group of serve.user may make files in them. */
+bool cmd_make_dirs(GError **err);
 /* Parses --config FILE and --set group.key=value, loads the configuration, sets the log level.  Arguments left over stay in argv. */
 bool cmd_configure(int *argc, char **argv, GError **err);
 /* `ctl routes`: every route with its rule. */

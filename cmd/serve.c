@@ -4,11 +4,13 @@
 #include "compute/compute.h"
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "identity/identity.h"
 #include "image/image.h"
 #include "network/network.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <malloc.h>
 #include <pwd.h>
@@ -24,19 +26,16 @@ static const OpKind *const *const op_kinds[] = { compute_op_kinds, network_op_ki
 static const AgentEvent *const agent_events[] = { compute_events, NULL };
 static AgentSync *const agent_syncs[] = { compute_sync, network_sync, image_sync, NULL };
 
-static bool make_dir(const char *path, uid_t uid, gid_t gid, mode_t mode, GError **err)
+/* The image store belongs to the user that serve becomes: never through a link that this user may have put there. */
+static bool make_store(uid_t uid, gid_t gid, GError **err)
 {
-    if (g_mkdir_with_parents(path, 0755) < 0 || (geteuid() == 0 && chown(path, uid, gid) < 0) || chmod(path, mode) < 0)
+    g_autofree char *path = conf_path("paths.state", "images");
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return nv_fail_errno(err, NV_ERR_INTERNAL, "%s", path);
+    g_auto(Fd) fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || (geteuid() == 0 && fchown(fd, uid, gid) < 0) || fchmod(fd, 0700) < 0)
         return nv_fail_errno(err, NV_ERR_INTERNAL, "%s", path);
     return true;
-}
-
-/* Folders that serve writes to, owned by the user it becomes.  Others may pass through: QEMU reaches its disks below. */
-static bool make_dirs(uid_t uid, gid_t gid, GError **err)
-{
-    g_autofree char *images = conf_path("paths.state", "images");
-    return make_dir(conf_str("paths.state"), uid, gid, 0711, err) && make_dir(images, uid, gid, 0700, err)
-        && make_dir(conf_str("paths.run"), uid, gid, 0711, err);
 }
 
 static bool become(const struct passwd *pw, GError **err)
@@ -83,7 +82,7 @@ static bool drop_privileges(GError **err)
     if (!pw)
         return nv_fail(err, NV_ERR_INVALID, "there is no user %s; `make up` makes it, or set serve.user", conf_str("serve.user"));
     raise_file_limit();
-    if (!make_dirs(pw->pw_uid, pw->pw_gid, err) || (geteuid() == 0 && !become(pw, err)))
+    if (!cmd_make_dirs(err) || !make_store(pw->pw_uid, pw->pw_gid, err) || (geteuid() == 0 && !become(pw, err)))
         return false;
     setrlimit(RLIMIT_CORE, &none);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -118,16 +119,17 @@ static bool remove_stale(const char *path, GError **err)
     return unlink(path) == 0 || nv_fail_errno(err, NV_ERR_INTERNAL, "removing %s", path);
 }
 
+/* Neither call follows a link that somebody put in the socket's place. */
 static bool set_access(const char *path, const char *group, GError **err)
 {
     if (group) {
         const struct group *gr = getgrnam(group);
         if (!gr)
             return nv_fail(err, NV_ERR_INVALID, "group %s does not exist", group);
-        if (chown(path, (uid_t) -1, gr->gr_gid) < 0)
+        if (lchown(path, (uid_t) -1, gr->gr_gid) < 0)
             return nv_fail_errno(err, NV_ERR_INTERNAL, "giving %s to group %s", path, group);
     }
-    return chmod(path, 0660) == 0 || nv_fail_errno(err, NV_ERR_INTERNAL, "setting the mode of %s", path);
+    return fchmodat(AT_FDCWD, path, 0660, AT_SYMLINK_NOFOLLOW) == 0 || nv_fail_errno(err, NV_ERR_INTERNAL, "setting the mode of %s", path);
 }
 
 /* Bound under another name and renamed when it listens: who sees the file is answered. */

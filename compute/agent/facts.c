@@ -29,7 +29,7 @@ static char *cpu_model(void)
 /* What changes when guests were lost with everything else of the host: the kernel's boot, and what `agent --clear` leaves (cmd/clear.c). */
 static char *boot_id(void)
 {
-    g_autofree char *kernel = first_line("/proc/sys/kernel/random/boot_id"), *path = conf_path("paths.state", "cleared");
+    g_autofree char *kernel = first_line("/proc/sys/kernel/random/boot_id"), *path = conf_path("paths.state", "agent/cleared");
     g_autofree char *cleared = first_line(path);
     return g_strconcat(kernel ? kernel : "", cleared ? "." : NULL, cleared, NULL);
 }

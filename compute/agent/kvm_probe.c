@@ -41,7 +41,7 @@ static char *cache_key(void)
 
 static bool cache_read(const char *key, VirtType *ret_verdict)
 {
-    g_autofree char *path = conf_path("paths.state", "kvm-probe.json"), *text = NULL;
+    g_autofree char *path = conf_path("paths.state", "agent/kvm-probe.json"), *text = NULL;
     g_autoptr(json_t) cache = g_file_get_contents(path, &text, NULL, NULL) ? json_parse_trusted(text) : NULL;
     const char *name = json_get_str(cache, "virt_type"), *reason = json_get_str(cache, "reason");
     if (!key || !name || !reason || g_strcmp0(json_get_str(cache, "key"), key) != 0)
@@ -53,7 +53,7 @@ static bool cache_read(const char *key, VirtType *ret_verdict)
 static void cache_write(const char *key, VirtType v)
 {
     g_autoptr(json_t) cache = json_make("sss", "key", key, "virt_type", v.name, "reason", v.reason);
-    g_autofree char *path = conf_path("paths.state", "kvm-probe.json"), *text = json_text(cache);
+    g_autofree char *path = conf_path("paths.state", "agent/kvm-probe.json"), *text = json_text(cache);
     g_autoptr(GError) error = NULL;
     if (key && !g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
         log_warn("kvm.cache", "error", error->message, NULL);
@@ -63,7 +63,8 @@ static void cache_write(const char *key, VirtType v)
 static char *guest_disk(GError **err)
 {
     g_autofree char *path = conf_path("paths.run", "kvm-probe.img");
-    if (!g_file_set_contents_full(path, (const char *) kvm_guest, kvm_guest_end - kvm_guest, G_FILE_SET_CONTENTS_NONE, 0644, err))
+    /* By rename: what stands under that name, be it a link, is replaced and not written to. */
+    if (!g_file_set_contents_full(path, (const char *) kvm_guest, kvm_guest_end - kvm_guest, G_FILE_SET_CONTENTS_CONSISTENT, 0644, err))
         return NULL;
     if (chmod(path, 0644) < 0)
         return nv_fail_errno(err, NV_ERR_AGENT, "%s", path), NULL;

@@ -2,6 +2,7 @@
 #include "compute/agent/agent.h"
 #include "compute/agent/internal.h"
 #include "compute/agent/virt.h"
+#include "core/conf.h"
 
 static const VerbArg none[] = { { 0 } };
 static const VerbArg id_only[] = { { "id", ARG_ID, false }, { 0 } };
@@ -21,8 +22,18 @@ const Verb compute_verbs[] = {
 };
 /* clang-format on */
 
+/* The agent's own notes (what the KVM probe found, when the host was cleared), where only root writes. */
+static bool make_notes(GError **err)
+{
+    g_autofree char *path = conf_path("paths.state", "agent");
+    g_auto(Fd) dir = file_open_dir(path, 0700, err);
+    return dir >= 0;
+}
+
 bool compute_agent_start(GError **err)
 {
+    if (!make_notes(err))
+        return false;
     kvm_probe_start();
     if (!virt_start(err))
         return false;

@@ -240,8 +240,10 @@ static const char *daemon_user(void)
 static bool put_files(const NetworkSpec *n, const char *dir, bool *ret_conf, bool *ret_data, GError **err)
 {
     g_autofree char *conf = dnsmasq_conf(n, dir, daemon_user()), *hosts = dnsmasq_hosts(n), *opts = dnsmasq_opts(n), *names = dnsmasq_names(n);
-    if (g_mkdir_with_parents(dir, 0755) < 0)
-        return nv_fail_errno(err, NV_ERR_AGENT, "%s", dir);
+    g_autofree char *top = conf_path("paths.run", "dhcp");
+    g_auto(Fd) all = file_open_dir(top, 0755, err), own = all < 0 ? -1 : file_open_subdir(all, n->n.s, 0755, err);
+    if (own < 0)                                 /* dnsmasq does what its files say: they are ours or nobody's */
+        return false;
     return put_file(dir, "hosts", hosts, ret_data, err) && put_file(dir, "opts", opts, ret_data, err) &&
            put_file(dir, "names", names, ret_data, err) && put_file(dir, "conf", conf, ret_conf, err);
 }
