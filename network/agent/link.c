@@ -20,6 +20,8 @@
 #define IFLA_BRPORT_LOCKED 39              /* Linux 5.18; the headers are older than the kernel */
 #endif
 
+enum { DUMP_TRIES = 20 };
+
 typedef struct nl_sock Sock;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Msg, nlmsg_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sock, nl_socket_free)
@@ -100,12 +102,9 @@ static void info_parse(struct nlmsghdr *nlh, LinkInfo *info)
         kind_parse(tb[IFLA_LINKINFO], info);
 }
 
-typedef struct Collect { OnMessage *fn; void *data; } Collect;
-
-static int on_valid(struct nl_msg *msg, void *arg)
+static int keep(struct nl_msg *msg, void *messages)
 {
-    const Collect *c = arg;
-    c->fn(nlmsg_hdr(msg), c->data);
+    g_ptr_array_add(messages, g_memdup2(nlmsg_hdr(msg), nlmsg_hdr(msg)->nlmsg_len));
     return NL_OK;
 }
 
@@ -115,11 +114,18 @@ bool link_dump(Msg *msg_stolen, OnMessage *fn, void *data, GError **err)
     g_autoptr(Sock) sock = sock_open(err);
     if (!sock)
         return false;
-    Collect c = { fn, data };
-    nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, on_valid, &c);
-    int rc = nl_send_auto(sock, msg);
-    if (rc >= 0)
-        rc = nl_recvmsgs_default(sock);
+    g_autoptr(GPtrArray) messages = g_ptr_array_new_with_free_func(g_free);
+    nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, keep, messages);
+    int rc = -NLE_DUMP_INTR;
+    /* What changed while the kernel told about it is told again. */
+    for (int tries = 0; rc == -NLE_DUMP_INTR && tries < DUMP_TRIES; tries++) {
+        g_ptr_array_set_size(messages, 0);
+        rc = nl_send_auto(sock, msg);
+        if (rc >= 0)
+            rc = nl_recvmsgs_default(sock);
+    }
+    for (guint i = 0; rc >= 0 && i < messages->len; i++)
+        fn(messages->pdata[i], data);
     return rc >= 0 || nv_fail(err, NV_ERR_AGENT, "netlink dump: %s", nl_geterror(rc));
 }
 
