@@ -52,16 +52,28 @@ static void give_up(Call *c, const char *id)
         log_error("image.upload.restore", "image", id, "why", why->message, NULL);      /* image_recover does it at the next start */
 }
 
-/* Bytes that this project may still store, and that one image may have. */
+/* Bytes that this project may still store: at least `bytes`, else it is an error. */
+static bool project_room(Db *db, const Image *image, gint64 bytes, gint64 *ret_left, GError **err)
+{
+    gint64 quota = conf_int("image.project_gib") << 30, used = 0;
+    *ret_left = G_MAXINT64;
+    if (quota == 0)
+        return true;
+    if (!db_query_int(db, err, &used, "image_bytes_of_project", "ss", image->project_id, image->id))
+        return false;
+    *ret_left = quota - used;
+    return *ret_left >= bytes
+        || nv_fail(err, NV_ERR_TOO_LARGE, "The images of the project have %" G_GINT64_FORMAT " bytes already: its limit is %" G_GINT64_FORMAT ".",
+                   used, quota);
+}
+
+/* What one image may have. */
 static bool room_for(Call *c, const Image *image, gint64 *ret_max, GError **err)
 {
-    gint64 quota = conf_int("image.project_gib") << 30, used = 0, max = conf_int("image.size_max_gib") << 30;
-    if (quota && (!db_query_int(c->db, err, &used, "image_bytes_of_project", "ss", image->project_id, image->id)))
+    gint64 max = conf_int("image.size_max_gib") << 30, left;
+    if (!project_room(c->db, image, 1, &left, err))
         return false;
-    if (quota && used >= quota)
-        return nv_fail(err, NV_ERR_TOO_LARGE, "The images of the project have %" G_GINT64_FORMAT " bytes already: its limit is %" G_GINT64_FORMAT ".",
-                       used, quota);
-    *ret_max = quota ? MIN(max, quota - used) : max;
+    *ret_max = MIN(max, left);
     const char *length = c->header(c, "Content-Length");
     gint64 n;
     if (length && g_ascii_string_to_signed(length, 10, 0, G_MAXINT64, &n, NULL) && n > *ret_max)
@@ -87,7 +99,10 @@ static bool publish(Call *c, const Image *image, int fd, const char *from, const
         return false;
     {
         g_auto(Txn) txn = fault_point("image.upload.published", err) ? txn_begin(c->db, err) : (Txn) { 0 };
-        if (!txn.db || !db_exec(c->db, err, "image_activate", "siiss", image->id, up->size, virtual_size, up->md5, up->sha512)) {
+        gint64 left;
+        /* Others may have been stored while this one came in. */
+        if (!txn.db || !project_room(c->db, image, up->size, &left, err)
+            || !db_exec(c->db, err, "image_activate", "siiss", image->id, up->size, virtual_size, up->md5, up->sha512)) {
             file_absent(store, image->id, NULL);
             return false;
         }

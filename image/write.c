@@ -50,10 +50,11 @@ bool image_create(Call *c, GError **err)
         ROW_SET_STR(image, project_id, c->ctx->project_id);
     g_auto(Txn) txn = txn_begin(c->db, err);
     g_autoptr(GError) why = NULL;
-    if (!txn.db)
+    gint64 was = 0;
+    if (!txn.db || !db_query_int(c->db, err, &was, "image_was", "s", image->id))
         return false;
-    if (!row_insert(c->db, &image->row, &why)) {
-        if (nv_error_code(why) == NV_ERR_CONFLICT)
+    if (was || !row_insert(c->db, &image->row, &why)) {
+        if (was || nv_error_code(why) == NV_ERR_CONFLICT)
             return nv_fail(err, NV_ERR_CONFLICT, "Image ID %s already exists!", image->id);
         g_propagate_error(err, g_steal_pointer(&why));
         return false;

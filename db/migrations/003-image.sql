@@ -25,6 +25,14 @@ CREATE TABLE image (
 CREATE INDEX image_project ON image(project_id);
 CREATE INDEX image_created ON image(created_at);
 
+-- Ids that images had.  They are not given again: hosts keep copies of images by id, and a copy must never stand for other contents.
+CREATE TABLE image_gone (
+    id TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER image_is_gone AFTER DELETE ON image BEGIN
+    INSERT OR IGNORE INTO image_gone (id) VALUES (OLD.id);
+END;
+
 CREATE TABLE image_tag (
     image_id TEXT NOT NULL REFERENCES image(id) ON DELETE CASCADE,
     tag      TEXT NOT NULL,

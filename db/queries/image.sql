@@ -33,6 +33,9 @@ WHERE id = ?1 AND status IN ('saving', 'uploading', 'importing');
 -- :name image_delete
 DELETE FROM image WHERE id = ?1;
 
+-- :name image_was
+SELECT count(*) FROM image_gone WHERE id = ?1;
+
 -- :name image_status
 SELECT status FROM image WHERE id = ?1;
 

@@ -98,6 +98,8 @@ class TestRecords(ImageCase):
         id = str(uuid.uuid4())
         self.assertEqual(self.make(id=id.upper())["id"], id)
         self.assertEqual(self.demo.post("/image/v2/images", {"id": id}).status, 409)
+        self.assertEqual(self.demo.delete("/image/v2/images/" + id).status, 204)
+        self.assertEqual(self.demo.post("/image/v2/images", {"id": id}).status, 409)         # hosts may have a copy by that id yet
 
     def test_bad_bodies(self):
         for body, status in (
@@ -515,6 +517,31 @@ class TestLimits(ImageCase):
         self.assertIn(b" 413 ", s.recv(100))
         s.close()
         self.assertEqual(self.show(image["id"])["status"], "queued")
+
+    def test_uploads_at_once_count_together(self):
+        """Each fits, both do not: the second to end is refused."""
+        images, gate, got = [self.make()["id"] for _ in range(2)], threading.Barrier(2), []
+
+        def pieces():
+            for _ in range(530):
+                yield bytes(1 << 20)
+            gate.wait(60)
+
+        def upload(id):
+            c = http.client.HTTPConnection("127.0.0.1", self.cloud.port, timeout=60)
+            c.request("PUT", "/image/v2/images/%s/file" % id, body=pieces(), headers=dict(OCTETS, **{"X-Auth-Token": self.demo.token}),
+                      encode_chunked=True)
+            got.append(c.getresponse().status)
+            c.close()
+        threads = [threading.Thread(target=upload, args=(id,)) for id in images]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(sorted(got), [204, 413])
+        self.assertEqual(sorted(self.show(id)["status"] for id in images), ["active", "queued"])
+        for id in images:
+            self.assertEqual(self.demo.delete("/image/v2/images/" + id).status, 204)
 
     def test_endless_chunks(self):
         image = self.make()
