@@ -7,9 +7,11 @@
 #include "ops/internal.h"
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
-enum { RECONNECT_FIRST_US = 20 * 1000, RECONNECT_LAST_US = G_USEC_PER_SEC, AT_ONCE_US = 100 * 1000 };
+enum { RECONNECT_FIRST_US = 20 * 1000, RECONNECT_LAST_US = G_USEC_PER_SEC, AT_ONCE_US = 100 * 1000,
+       SEND_TIMEOUT_S = 5 /* an agent that reads nothing for so long is left, and connected to anew */ };
 
 /* A call under way; on its caller's stack, found by number while it is in Host.calls. */
 typedef struct Waiter {
@@ -229,6 +231,8 @@ static gpointer keep_connected(gpointer data)
             wait = MIN(wait * 2, RECONNECT_LAST_US);
             continue;
         }
+        const struct timeval patience = { .tv_sec = SEND_TIMEOUT_S };
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         gint64 begin = clock_mono_us();
         set_up(host, fd);
         read_frames(host, fd);

@@ -199,6 +199,27 @@ static void comes_back_after_death(void **state)
     assert_non_null(json_get_str(json_array_get(list, 1), "error"));
 }
 
+/* An agent that stands still and reads nothing holds nobody for ever. */
+static void a_stopped_agent_holds_nobody(void **state)
+{
+    (void) state;
+    enum { PAD = 4 << 20 };
+    g_autofree char *pad = g_strnfill(PAD, 'x');
+    g_autoptr(GError) first = NULL;
+    gint64 t = clock_mono_us();
+    kill(agent_pid, SIGSTOP);
+    assert_null(agent_call("h1", "echo", json_make("is", "n", (gint64) 1, "pad", pad), 1, &first));
+    assert_int_equal(nv_error_code(first), NV_ERR_AGENT);
+    assert_true(clock_mono_us() - t < 30 * G_USEC_PER_SEC);
+    kill(agent_pid, SIGCONT);
+    g_autoptr(json_t) answer = NULL;
+    for (int i = 0; i < 200 && !answer; i++) {
+        answer = agent_call("h1", "echo", json_make("ii", "n", (gint64) 7, "ms", (gint64) 0), 5, NULL);
+        g_usleep(answer ? 0 : 50 * 1000);
+    }
+    assert_int_equal(json_get_int(answer, "n", 0), 7);
+}
+
 static void syncs_on_demand(void **state)
 {
     (void) state;
@@ -213,7 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_find_their_callers), cmocka_unit_test(errors_keep_their_code), cmocka_unit_test(events_come_in_order),
-        cmocka_unit_test(comes_back_after_death), cmocka_unit_test(syncs_on_demand),
+        cmocka_unit_test(comes_back_after_death), cmocka_unit_test(a_stopped_agent_holds_nobody), cmocka_unit_test(syncs_on_demand),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
