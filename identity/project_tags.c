@@ -72,18 +72,20 @@ bool tag_show(Call *c, GError **err)
 
 bool tag_add(Call *c, GError **err)
 {
-    g_autoptr(Project) p = project_of(c, true, err);
+    g_auto(Txn) txn = txn_begin(c->db, err);     /* around reading and writing: others change tags too */
+    g_autoptr(Project) p = txn.db ? project_of(c, true, err) : NULL;
     if (!p)
         return false;
     g_autoptr(json_t) tags = json_deep_copy(p->tags);
     if (find(tags, c->params[1]) == SIZE_MAX)
         json_array_append_new(tags, json_string(c->params[1]));
-    return store(c, g_steal_pointer(&tags), err) && call_reply_empty(c, 201);
+    return store(c, g_steal_pointer(&tags), err) && txn_commit(&txn, err) && call_reply_empty(c, 201);
 }
 
 bool tag_remove(Call *c, GError **err)
 {
-    g_autoptr(Project) p = project_of(c, true, err);
+    g_auto(Txn) txn = txn_begin(c->db, err);     /* around reading and writing: others change tags too */
+    g_autoptr(Project) p = txn.db ? project_of(c, true, err) : NULL;
     if (!p)
         return false;
     size_t at = find(p->tags, c->params[1]);
@@ -91,5 +93,5 @@ bool tag_remove(Call *c, GError **err)
         return nv_fail(err, NV_ERR_NOT_FOUND, "Could not find project tag: %.64s.", c->params[1]);
     g_autoptr(json_t) tags = json_deep_copy(p->tags);
     json_array_remove(tags, at);
-    return store(c, g_steal_pointer(&tags), err) && call_reply_empty(c, 204);
+    return store(c, g_steal_pointer(&tags), err) && txn_commit(&txn, err) && call_reply_empty(c, 204);
 }

@@ -279,8 +279,8 @@ Login *token_issue(Db *db, const Grant *grant, char **ret_token, GError **err)
     if (!txn.db || !insert(db, grant, hash, err))
         return NULL;
     g_autoptr(Login) l = evaluate(db, hash, err);
-    if (l && grant->trust_id && !db_exec(db, err, "trust_use", "s", grant->trust_id))
-        return NULL;
+    if (l && grant->trust_id && (!db_exec(db, err, "trust_use", "s", grant->trust_id) || (!db_changes(db) && !auth_refuse(err))))
+        return NULL;                             /* another login had the last use meanwhile */
     if (!l || !txn_commit(&txn, err))
         return NULL;
     *ret_token = g_strdup(token);

@@ -483,7 +483,7 @@ INSERT INTO trust (id, trustor_user_id, trustee_user_id, project_id, impersonati
 VALUES (?1, ?2, ?3, ?4, ?5, nullif(?6, 0), nullif(?7, -1), ?8, ?9, ?10, now_us());
 
 -- :name trust_use
-UPDATE trust SET remaining_uses = remaining_uses - 1 WHERE id = ?1 AND remaining_uses > 0;
+UPDATE trust SET remaining_uses = remaining_uses - 1 WHERE id = ?1 AND (remaining_uses IS NULL OR remaining_uses > 0);
 
 -- :name trust_role_insert
 INSERT INTO trust_role (trust_id, role_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING;

@@ -1,5 +1,6 @@
 """tests/http/test_identity.py -- Keystone's API against the real serve: people, roles, scopes, the catalog, and who may what."""
 import base64
+import concurrent.futures
 import hmac
 import os
 import struct
@@ -282,6 +283,9 @@ class People(unittest.TestCase):
         self.assertNotIn(p["id"], ids("not-tags-any=blue"))
         self.assertEqual(admin.delete(tags).status, 204)
         self.assertEqual(admin.get(tags).json["tags"], [])
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:           # at once: none overwrites another
+            self.assertEqual(set(pool.map(lambda i: Client(cloud, admin.token).put("%s/t%d" % (tags, i)).status, range(16))), {201})
+        self.assertEqual(len(admin.get(tags).json["tags"]), 16)
 
     def test_domain_life(self):
         d = make("domain", description="d")
@@ -679,6 +683,10 @@ class Trusts(unittest.TestCase):
         t = self.make(remaining_uses=1)
         self.assertEqual(self.use(t).status, 201)
         self.assertNotEqual(self.use(t).status, 201)
+        t = self.make(remaining_uses=3)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:           # at once: none of the three is used twice
+            got = list(pool.map(lambda _: self.use(t).status, range(16)))
+        self.assertEqual(got.count(201), 3, got)
         t = self.make()
         self.assertEqual(auth({"token": {"id": demo.token}}, {"OS-TRUST:trust": {"id": t["id"]}}).status, 403)
         self.assertEqual(demo.get(V3 + "/OS-TRUST/trusts/" + t["id"]).status, 404)
