@@ -79,10 +79,9 @@ static json_t *distinct(const json_t *list)
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     AddressGroup *g = AS(AddressGroup, row);
-    (void) db;
     (void) ctx;
     ROW_SET_JSON(g, addresses, distinct(g->addresses));
-    return project_known(g->project_id, err);
+    return project_known(db, g->project_id, err);
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GError **err)

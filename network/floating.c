@@ -93,7 +93,7 @@ static bool port_make(Db *db, Floating *f, GError **err)
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Floating *f = AS(Floating, row);
-    if (!project_known(f->project_id, err) || !quota_check(db, f->project_id, "floatingip", 1, err))
+    if (!project_known(db, f->project_id, err) || !quota_check(db, f->project_id, "floatingip", 1, err))
         return false;
     g_autoptr(Network) n = network_find(db, ctx, f->floating_network_id, err);
     return n && network_check(db, n, err) && port_make(db, f, err) && floating_associate(db, ctx, f, NULL, err);

@@ -68,7 +68,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     Group *g = AS(Group, row);
     (void) ctx;
     /* Neutron counts before it makes the default group. */
-    if (!project_known(g->project_id, err) || !quota_check(db, g->project_id, "security_group", 1, err)
+    if (!project_known(db, g->project_id, err) || !quota_check(db, g->project_id, "security_group", 1, err)
         || !quota_check(db, g->project_id, "security_group_rule", 2, err) || !group_default(db, g->project_id, NULL, err))
         return false;
     if (strcmp(g->name, "default") == 0)

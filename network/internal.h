@@ -63,8 +63,8 @@ bool network_usable(Db *db, const Ctx *ctx, const Network *n, GError **err);
 bool network_is_host_gateway(const Network *n);
 /* For COMPUTED("tenant_id"): the older name of project_id, the second field of every table here. */
 Render render_tenant;
-/* The new row has a project to belong to. */
-bool project_known(const char *project_id, GError **err);
+/* The new row has a project to belong to, and there is such a project: an administrator may name any. */
+bool project_known(Db *db, const char *project_id, GError **err);
 #define BUMP(new_, old_) ROW_SET_INT(new_, revision_number, (old_)->revision_number + 1)
 void row_unref(gpointer row);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Network, row_unref)

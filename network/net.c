@@ -93,9 +93,14 @@ static const Field fields[] = {
 };
 /* clang-format on */
 
-bool project_known(const char *project_id, GError **err)
+bool project_known(Db *db, const char *project_id, GError **err)
 {
-    return project_id || nv_fail(err, NV_ERR_INVALID, "Running without keystone AuthN requires that tenant_id is specified");
+    g_autofree char *found = NULL;
+    if (!project_id)
+        return nv_fail(err, NV_ERR_INVALID, "Running without keystone AuthN requires that tenant_id is specified");
+    if (!db_query_str(db, err, &found, "project_by_id", "s", project_id))
+        return false;
+    return found || nv_fail(err, NV_ERR_INVALID, "Invalid input for project_id. Reason: there is no project %.64s.", project_id);
 }
 
 bool network_is_owner(const Ctx *ctx, const Network *n)
@@ -149,7 +154,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Network *n = AS(Network, row);
     (void) ctx;
-    if (!project_known(n->project_id, err) || !quota_check(db, n->project_id, "network", 1, err))
+    if (!project_known(db, n->project_id, err) || !quota_check(db, n->project_id, "network", 1, err))
         return false;
     if (!row_knows(row, &n->network_type)) {
         if (n->physical_network || n->segmentation_id)

@@ -14,7 +14,6 @@ extern const OpKind *const network_op_kinds[];
 /* Reconciler: asks host's agent what it has and queues ensures and absents. */
 AgentSync network_sync;
 DoctorFn network_doctor;
-DoctorFn network_doctor;
 /* The public network of etc/nuvolet.conf (network.public_cidr …), made once at first start: external, shared, the host is its gateway. */
 bool network_bootstrap(Db *db, GError **err);
 

@@ -80,7 +80,7 @@ static bool scope_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const AddressScope *s = AS(AddressScope, row);
     (void) ctx;
-    return project_known(s->project_id, err)
+    return project_known(db, s->project_id, err)
            && (!s->shared || rbac_everybody(db, "address_scope", s->id, s->project_id, "access_as_shared", true, err));
 }
 
@@ -226,7 +226,7 @@ static void prefixes_compact(Pool *p)
 static bool pool_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Pool *p = AS(Pool, row);
-    if (!project_known(p->project_id, err) || !quota_check(db, p->project_id, "subnetpool", 1, err))
+    if (!project_known(db, p->project_id, err) || !quota_check(db, p->project_id, "subnetpool", 1, err))
         return false;
     version_of_prefixes(p);
     prefixes_compact(p);

@@ -167,7 +167,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Port *p = AS(Port, row);
     g_autoptr(Network) n = network_find(db, ctx, p->network_id, err);
-    if (!n || !network_usable(db, ctx, n, err) || !port_policy(ctx, n, p, NULL, err) || !project_known(p->project_id, err)
+    if (!n || !network_usable(db, ctx, n, err) || !port_policy(ctx, n, p, NULL, err) || !project_known(db, p->project_id, err)
         || !qos_check(db, ctx, p->qos_policy_id, NULL, err) || !quota_check(db, p->project_id, "port", 1, err))
         return false;
     if (!row_knows(row, &p->port_security_enabled))

@@ -59,7 +59,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     QosPolicy *p = AS(QosPolicy, row);
     if (!ctx->admin)
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_policy is disallowed by policy");
-    return project_known(p->project_id, err) && default_check(db, p, err)
+    return project_known(db, p->project_id, err) && default_check(db, p, err)
         && (!p->shared || rbac_everybody(db, "qos_policy", p->id, p->project_id, "access_as_shared", true, err));
 }
 

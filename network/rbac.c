@@ -85,7 +85,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Policy *p = AS(Policy, row);
     gint64 same = 0;
-    if (!project_known(p->project_id, err) || !object_check(db, ctx, p, err) || !quota_check(db, p->project_id, "rbac_policy", 1, err)
+    if (!project_known(db, p->project_id, err) || !object_check(db, ctx, p, err) || !quota_check(db, p->project_id, "rbac_policy", 1, err)
         || !db_query_int(db, err, &same, "rbac_same", "sss", p->object_id, p->action, p->target_tenant))
         return false;
     if (same)

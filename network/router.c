@@ -80,7 +80,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Router *r = AS(Router, row);
     g_autoptr(json_t) info = json_incref(r->gateway_info);
-    if (!project_known(r->project_id, err) || !router_gateway_policy(ctx, info, "create", err)
+    if (!project_known(db, r->project_id, err) || !router_gateway_policy(ctx, info, "create", err)
         || !quota_check(db, r->project_id, "router", 1, err))
         return false;
     ROW_SET_BOOL(r, enable_snat, snat_of(info));

@@ -279,7 +279,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
         return false;
     if (!network_is_owner(ctx, n))
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_subnet is disallowed by policy");
-    if (!project_known(s->project_id, err) || !quota_check(db, s->project_id, "subnet", 1, err))
+    if (!project_known(db, s->project_id, err) || !quota_check(db, s->project_id, "subnet", 1, err))
         return false;
     if (!subnet_from_pool(db, ctx, s, err))
         return false;

@@ -192,7 +192,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     Trunk *t = AS(Trunk, row);
     g_autoptr(Row) port = row_get_for(db, &port_resource, ctx, t->port_id, true, err);
     g_autoptr(json_t) subs = json_incref(t->sub_ports);
-    return port && project_known(t->project_id, err) && quota_check(db, t->project_id, "trunk", 1, err) && not_trunked(db, t->port_id, err)
+    return port && project_known(db, t->project_id, err) && quota_check(db, t->project_id, "trunk", 1, err) && not_trunked(db, t->port_id, err)
         && row_insert(db, row, err) && subports_add(db, ctx, t, subs, err);
 }
 

@@ -288,6 +288,16 @@ class Groups(Base):
             self.assertEqual(self.ok(self.demo.get(N + "security-groups?tenant_id=" + ghost), 200)["security_groups"], [])
         self.assertEqual(len(self.ok(self.admin.get(N + "security-groups"), 200)["security_groups"]), before)
 
+    def test_no_project_that_is_not(self):
+        net = self.network()
+        ghost = uuid.uuid4().hex
+        for plural, single, body in (("networks", "network", {}), ("security-groups", "security_group", {"name": "g"}), ("ports", "port", {"network_id": net["id"]}),
+                                     ("subnets", "subnet", {"network_id": net["id"], "cidr": "10.77.0.0/24", "ip_version": 4}), ("routers", "router", {}),
+                                     ("subnetpools", "subnetpool", {"name": "p", "prefixes": ["10.78.0.0/16"]}), ("address-groups", "address_group", {"name": "a"})):
+            with self.subTest(plural):
+                self.refuse(400, "POST", plural, {single: {**body, "project_id": ghost}}, self.admin)
+                self.assertEqual(self.ok(self.admin.get(N + plural + "?project_id=" + ghost), 200)[plural.replace("-", "_")], [])
+
     def rule(self, group, **attrs):
         return {"security_group_rule": {"security_group_id": group["id"], "direction": "ingress", **attrs}}
 
