@@ -51,7 +51,6 @@ static bool reply_text(Call *c, const char *type, const char *text, gsize len)
     call_begin(c, 200);
     g_string_append_len(c->out, text, (gssize) len);
     c->content_type = type;
-    call_header(c, "X-Content-Type-Options", "nosniff");
     call_header(c, "Cache-Control", "no-store");
     return true;
 }
