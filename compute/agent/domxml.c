@@ -223,6 +223,12 @@ static bool render_nic(Xml *x, const Spec *s, const json_t *nic, GError **err)
     xml_leaf(x, "mac", "address", mac, NULL);
     xml_leaf(x, "target", "dev", tap.s, "managed", "no", NULL);
     xml_leaf(x, "model", "type", model, NULL);
+    if (s->host->plain_frames && g_str_has_prefix(model, "virtio")) {
+        xml_begin(x, "driver", NULL);
+        xml_leaf(x, "host", "csum", "off", "gso", "off", "tso4", "off", "tso6", "off", "ecn", "off", "ufo", "off", NULL);
+        xml_leaf(x, "guest", "csum", "off", "tso4", "off", "tso6", "off", "ecn", "off", "ufo", "off", NULL);
+        xml_end(x);
+    }
     if (mtu)
         xml_leaf(x, "mtu", "size", mtu_text, NULL);
     xml_leaf(x, "rom", "enabled", "no", NULL);

@@ -8,6 +8,7 @@
 typedef struct DomHost {
     const char *virt_type;       /* "kvm", "qemu" (TCG), or "test" (libvirt's test driver: no devices) */
     const char *dir;             /* the server's folder: disk.qcow2, seed.iso, console.log are in it */
+    bool plain_frames;           /* frames of guests need their checksums before they leave QEMU */
 } DomHost;
 
 enum { DOMXML_NICS_MAX = 16, DOMXML_TEXT_MAX = 65536 };

@@ -22,7 +22,8 @@ static json_t *load(const char *name)
 
 static char *render(const json_t *input, GError **err)
 {
-    const DomHost host = { .virt_type = json_get_str(input, "virt_type"), .dir = "/var/lib/nuvolet/instances/5f2c1e9a-7d3b-4c8e-9a61-0b2d4f6e8a10" };
+    const DomHost host = { .virt_type = json_get_str(input, "virt_type"), .dir = "/var/lib/nuvolet/instances/5f2c1e9a-7d3b-4c8e-9a61-0b2d4f6e8a10",
+                           .plain_frames = json_get_bool(input, "plain_frames", false) };
     return domxml_render(json_get_str(input, "id"), json_object_get(input, "spec"), &host, NULL, err);
 }
 
@@ -165,7 +166,7 @@ static void digest(void **state)
 {
     (void) state;
     g_autoptr(json_t) input = load("plain");
-    const DomHost host = { "qemu", "/d" };
+    const DomHost host = { .virt_type = "qemu", .dir = "/d" };
     g_autofree char *a = NULL, *b = NULL, *c = NULL;
     g_free(domxml_render(json_get_str(input, "id"), json_object_get(input, "spec"), &host, &a, NULL));
     g_free(domxml_render(json_get_str(input, "id"), json_object_get(input, "spec"), &host, &b, NULL));
