@@ -37,9 +37,10 @@ const Resource group_resource = {
 bool check_not_above(Db *db, const Ctx *ctx, const char *user_id, const char *group_id, GError **err)
 {
     gint64 above = 0;
-    if (!ctx->admin && !db_query_int(db, err, &above, "holds_admin", "ss", user_id, group_id))
+    if (!ctx->admin && !db_query_int(db, err, &above, "holds_admin", "sss", user_id, group_id, ctx->domain_id))
         return false;
-    return !above || nv_fail(err, NV_ERR_FORBIDDEN, "You are not authorized to perform the requested action: it concerns a cloud administrator.");
+    return !above
+        || nv_fail(err, NV_ERR_FORBIDDEN, "You are not authorized to perform the requested action: it concerns somebody with powers beyond the domain.");
 }
 
 bool group_users(Call *c, GError **err)

@@ -111,7 +111,8 @@ bool check_domain_read(const Ctx *ctx, const char *domain_id, GError **err);
 bool default_domain(Db *db, const Ctx *ctx, Row *row, char **member, GError **err);
 
 /* --- guards --------------------------------------------------------------------------------------------------------------------- */
-/* A domain's administrator has no power over cloud administrators, nor over groups that make them (group.c). */
+/* A domain's administrator has no power over those of the cloud and of other domains, or who hold a role on the system, nor over groups that
+ * make them (group.c). */
 bool check_not_above(Db *db, const Ctx *ctx, const char *user_id, const char *group_id, GError **err);
 /* NV_ERR_CONFLICT saying what the project, or the projects of the domain, still have in the other services (owned.c). */
 bool check_owns_nothing(Db *db, const char *project_id, const char *domain_id, GError **err);
@@ -173,6 +174,8 @@ bool catalog_render(Db *db, const char *project_id, const char *user_id, JsonW *
 
 /* --- policy (policy.c) ---------------------------------------------------------------------------------------------------------- */
 bool ctx_has_role(const Ctx *ctx, const char *role);
+/* Patterns of access rules as keystonemiddleware reads them: "*" and "{name}" stand for one or more characters of a segment, "**" for anything. */
+bool rule_path_matches(const char *pattern, const char *path);
 
 /* A row of res from string members, "name", value, …, NULL, with defaults for the rest.  Returns its id, which the caller frees. */
 char *seed_row(Db *db, const Resource *res, const char *id, GError **err, ...) G_GNUC_NULL_TERMINATED;

@@ -2,6 +2,8 @@
 #include "identity/internal.h"
 #include <string.h>
 
+enum { RULE_PATH_MAX = 1024 };
+
 bool ctx_has_role(const Ctx *ctx, const char *role)
 {
     return g_strv_contains(ctx->roles, role);
@@ -73,19 +75,33 @@ bool identity_allows(const Ctx *ctx, Rule rule, GError **err)
     return holds(ctx, rule) || nv_fail(err, NV_ERR_FORBIDDEN, "You are not authorized to perform the requested action.");
 }
 
-/* "*" and "{name}" stand for one segment, "**" for the rest. */
-static bool path_matches(const char *pattern, const char *path)
+/* One step of a pattern: the places of the path that can be reached from those in `from`.  Returns where the pattern goes on. */
+static const char *match_step(const char *pattern, const char *path, gsize n, const bool *from, bool *to)
 {
-    g_auto(GStrv) want = g_strsplit(pattern, "/", -1), have = g_strsplit(path, "/", -1);
-    char **w = want, **h = have;
-    for (; *w; w++, h++) {
-        if (strcmp(*w, "**") == 0)
-            return true;
-        bool any = strcmp(*w, "*") == 0 || ((*w)[0] == '{' && g_str_has_suffix(*w, "}"));
-        if (!*h || (any ? !**h : strcmp(*w, *h) != 0))
-            return false;
+    const char *close = *pattern == '{' ? strchr(pattern, '}') : NULL;
+    bool any = pattern[0] == '*' && pattern[1] == '*', some = !any && (*pattern == '*' || close);
+    for (gsize i = 0; i <= n; i++) {
+        bool before = i > 0 && from[i - 1], on = i > 0 && to[i - 1];
+        if (any)
+            to[i] = from[i] || on;
+        else if (some)
+            to[i] = (before || on) && path[i - 1] != '/';
+        else
+            to[i] = before && path[i - 1] == *pattern;
     }
-    return !*h;
+    return any ? pattern + 2 : close ? close + 1 : pattern + 1;
+}
+
+bool rule_path_matches(const char *pattern, const char *path)
+{
+    gsize n = strlen(path);
+    bool places[2][RULE_PATH_MAX + 1] = { { true } };
+    int now = 0;
+    if (n > RULE_PATH_MAX)
+        return false;
+    for (; *pattern; now = !now)
+        pattern = match_step(pattern, path, n, places[now], places[!now]);
+    return places[now][n];
 }
 
 bool identity_permits(const Ctx *ctx, const char *service_type, const char *method, const char *path, GError **err)
@@ -99,7 +115,7 @@ bool identity_permits(const Ctx *ctx, const char *service_type, const char *meth
     const char *own = strchr(path + 1, '/');
     json_array_foreach((json_t *) rules, i, rule)
         if (strcmp(json_get_str(rule, "service"), service_type) == 0 && strcmp(json_get_str(rule, "method"), method) == 0
-            && path_matches(json_get_str(rule, "path"), own ? own : "/"))
+            && rule_path_matches(json_get_str(rule, "path"), own ? own : "/"))
             return true;
     /* 401, and a token may always be looked at: as keystonemiddleware has it. */
     if (strcmp(service_type, "identity") == 0 && strcmp(method, "GET") == 0 && g_strcmp0(own, "/v3/auth/tokens") == 0)

@@ -254,7 +254,8 @@ t.id IN (SELECT implied_id FROM implied_role WHERE prior_id = :a1)
 t.id IN (SELECT prior_id FROM implied_role)
 
 -- :name default_project_of
-SELECT default_project_id FROM user WHERE id = ?1;
+SELECT p.id FROM user u JOIN project p ON p.id = u.default_project_id AND p.enabled = 1 JOIN domain d ON d.id = p.domain_id AND d.enabled = 1
+WHERE u.id = ?1;
 
 -- :name user_password_set
 UPDATE user SET password_hash = ?2, password_at = now_us(), password_generation = password_generation + 1 WHERE id = ?1;
@@ -320,12 +321,13 @@ INSERT INTO group_member (group_id, user_id) VALUES (?1, ?2) ON CONFLICT DO NOTH
 -- :name group_member_delete
 DELETE FROM group_member WHERE group_id = ?1 AND user_id = ?2;
 
--- Is the user ?1, or the group ?2, an administrator of the cloud?
+-- Is the user ?1, or the group ?2, above the administrators of the domain ?3: an administrator of the cloud or of another domain, or somebody on the system?
 -- :name holds_admin
 WITH RECURSIVE up (role_id) AS (
     SELECT id FROM role WHERE name = 'admin' AND domain_id IS NULL
     UNION SELECT i.prior_id FROM implied_role i JOIN up ON i.implied_id = up.role_id)
-SELECT EXISTS (SELECT 1 FROM assignment a WHERE a.role_id IN (SELECT role_id FROM up) AND (a.domain_id IS NULL OR a.inherited = 1)
+SELECT EXISTS (SELECT 1 FROM assignment a
+    WHERE ((a.role_id IN (SELECT role_id FROM up) AND (a.domain_id IS NOT ?3 OR a.inherited = 1)) OR (a.project_id IS NULL AND a.domain_id IS NULL))
     AND (a.user_id = ?1 OR a.group_id = ?2 OR a.group_id IN (SELECT group_id FROM group_member WHERE user_id = ?1)));
 
 -- :name role_means_admin

@@ -340,6 +340,22 @@ class Trusts(unittest.TestCase):
         self.assertEqual(b.post("%s/users/%s/application_credentials" % (V3, self.b.user_id), {"application_credential": {"name": "x"}}).status, 403)
 
 
+class DefaultProject(unittest.TestCase):
+    def test_it_is_used_while_it_can_be(self):
+        m = Member()
+        m.by_role()
+        admin.patch("%s/users/%s" % (V3, m.user), {"user": {"default_project_id": m.project}})
+        scope = lambda: good(password(m.user, scope=None)).project_id  # noqa: E731
+        self.assertEqual(scope(), m.project)
+        self.assertIsNone(good(password(m.user, scope="unscoped")).project_id)
+        admin.patch("%s/projects/%s" % (V3, m.project), {"project": {"enabled": False}})
+        self.assertIsNone(scope())                               # and not: nobody gets in
+        admin.patch("%s/projects/%s" % (V3, m.project), {"project": {"enabled": True}})
+        self.assertEqual(scope(), m.project)
+        admin.delete(m.grant)
+        self.assertIsNone(scope())
+
+
 class RolesOfDomains(unittest.TestCase):
     def test_they_never_reach_a_token_but_what_they_imply_does(self):
         m = Member()
@@ -473,6 +489,15 @@ class Escalation(unittest.TestCase):
             self.assertEqual(c.post(V3 + path, body).status, 403, (path, body))
         self.assertEqual(c.patch("%s/domains/%s" % (V3, m.domain), {"domain": {"enabled": False}}).status, 403)
         self.assertEqual(auth({"token": {"id": c.token}}, {"project": {"id": m.project}})[0].status, 401)
+        # Who has powers beyond the domain is not his to change: he would have them himself.
+        for target, role in (("system/users/%s" % m.user, "reader"), ("domains/%s/users/%s" % (foreign.domain, m.user), "admin"),
+                             ("projects/%s/users/%s" % (m.project, m.user), "admin")):
+            self.assertEqual(c.patch("%s/users/%s" % (V3, m.user), {"user": {"description": "mine"}}).status, 200)
+            grant = "%s/%s/roles/%s" % (V3, target, roles[role])
+            self.assertEqual(admin.put(grant).status, 204)
+            for method, path, body in (("PATCH", "/users/" + m.user, {"user": {"password": "mine"}}), ("DELETE", "/users/" + m.user, None)):
+                self.assertEqual(c.call(method, V3 + path, body).status, 403, (target, method))
+            self.assertEqual(admin.delete(grant).status, 204)
         # His own powers end at the cloud's: no role admin on a project, nor through a role that implies it.
         above = make("role")["id"]
         self.assertEqual(admin.put("%s/roles/%s/implies/%s" % (V3, above, roles["member"])).status, 201)

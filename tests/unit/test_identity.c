@@ -406,6 +406,35 @@ static void policy(void **state)
 }
 
 /* RFC 6238, appendix B, of which the last six digits. */
+static void access_rule_patterns(void **state)
+{
+    static const struct { const char *pattern, *path; bool matches; } cases[] = {
+        { "/v2.1/servers", "/v2.1/servers", true },               { "/v2.1/servers", "/v2.1/servers/", false },
+        { "/v2.1/servers", "/v2.1/server", false },               { "/v2.1/servers", "/v2.1/serverss", false },
+        { "/v2.1/servers/*", "/v2.1/servers/x", true },           { "/v2.1/servers/*", "/v2.1/servers/", false },
+        { "/v2.1/servers/*", "/v2.1/servers/x/y", false },        { "/v2.1/servers/{id}", "/v2.1/servers/x", true },
+        { "/v2.1/servers/{id}/tags", "/v2.1/servers/x/tags", true }, { "/v2.1/servers/{id}/tags", "/v2.1/servers/x/y/tags", false },
+        { "/v2.1/servers/a*", "/v2.1/servers/abc", true },        { "/v2.1/servers/a*", "/v2.1/servers/a", false },
+        { "/v2.1/servers/*c", "/v2.1/servers/abc", true },        { "/v2.1/servers/*c", "/v2.1/servers/abcd", false },
+        { "/v2.1/**", "/v2.1/", true },                           { "/v2.1/**", "/v2.1/a/b/c", true },
+        { "/v2.1/**", "/v2.0/a", false },                         { "/v2.1/**/tags", "/v2.1/servers/x/tags", true },
+        { "/v2.1/**/tags", "/v2.1/servers/x/action", false },     { "/v2.1/**/tags", "/v2.1/servers/x/tags/y", false },
+        { "/v2.1/***", "/v2.1/ab", true },                        { "/v2.1/***", "/v2.1/", false },
+        { "/a.c", "/abc", false },                                { "/{", "/{", true },
+        { "/", "/", true },                                       { "", "/", false },
+    };
+    (void) state;
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
+        if (rule_path_matches(cases[i].pattern, cases[i].path) != cases[i].matches)
+            fail_msg("%s %s", cases[i].pattern, cases[i].path);
+    g_autofree char *rule = g_strnfill(128, '*'), *path = g_strnfill(5000, 'a');
+    assert_false(rule_path_matches(rule, path));                  /* too long for anything */
+    path[1024] = '\0';
+    assert_true(rule_path_matches(rule, path));
+    rule[0] = '/';
+    assert_false(rule_path_matches(rule, path));
+}
+
 static void totp_vectors(void **state)
 {
     (void) state;
@@ -475,7 +504,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_of_a_project), cmocka_unit_test(scopes), cmocka_unit_test(refusals), cmocka_unit_test(rescoping_never_prolongs),
         cmocka_unit_test(revocation), cmocka_unit_test(expiry), cmocka_unit_test(password_expiry), cmocka_unit_test(dependent_revocation), cmocka_unit_test(backoff), cmocka_unit_test(passwords),
-        cmocka_unit_test(policy), cmocka_unit_test(quotas), cmocka_unit_test(totp_vectors), cmocka_unit_test(second_start_changes_nothing), cmocka_unit_test(a_new_address),
+        cmocka_unit_test(policy), cmocka_unit_test(quotas), cmocka_unit_test(access_rule_patterns), cmocka_unit_test(totp_vectors), cmocka_unit_test(second_start_changes_nothing), cmocka_unit_test(a_new_address),
     };
     return sodium_init() < 0 || cmocka_run_group_tests(tests, set_up, tear_down);
 }
