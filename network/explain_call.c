@@ -25,8 +25,10 @@ static json_t *subnets_of(Db *db, const char *network_id, GError **err)
 {
     g_autoptr(GPtrArray) rows = rows_where(db, &subnet_resource, err, "network_id", network_id, NULL);
     json_t *list = rows ? json_array() : NULL;
-    for (guint i = 0; rows && i < rows->len; i++)
-        json_array_append_new(list, json_make("ss", "cidr", AS(const Subnet, rows->pdata[i])->cidr, "gateway", AS(const Subnet, rows->pdata[i])->gateway_ip));
+    for (guint i = 0; rows && i < rows->len; i++) {
+        const Subnet *s = rows->pdata[i];
+        json_array_append_new(list, json_make("ss", "cidr", s->cidr, "gateway", s->gateway_ip));
+    }
     return list;
 }
 
@@ -99,8 +101,9 @@ static bool add_target(Db *db, const Ctx *ctx, const char *from_id, const char *
             return false;
         if (one && (seen || json_get_str(one, "port_id"))) {
             port_id = g_strdup(json_get_str(one, "port_id"));
-            json_object_set_new(scene, "floating", seen ? json_make("ss", "fixed", json_get_str(one, "fixed"), "router_id", json_get_str(one, "router_id"))
-                                                        : json_null());
+            json_t *way = json_make("ss", "fixed", json_get_str(one, "fixed"), "router_id", json_get_str(one, "router_id"));
+            json_object_set_new(scene, "floating", seen ? json_incref(way) : json_null());
+            json_decref(way);
         }
     } else {
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for to. Reason: '%.64s' is neither a port's id nor an address.", to);
@@ -143,7 +146,7 @@ static void add_live(json_t *answer, const char *from_id, const json_t *from, co
             bool whole = rule ? has(json_object_get(live, "rules"), id_12(rule).s) : json_array_size(json_object_get(live, "missing")) == 0;
             state = whole ? "in force" : "missing";
             if (!whole)
-                json_object_set_new(hop, "change", json_string("The host does not have it: wait for its next comparison, or run nuvolet ctl doctor."));
+                json_object_set_new(hop, "change", json_string("Wait for the next comparison of its host, or run nuvolet ctl doctor."));
         }
         json_object_set_new(hop, "live", json_string(state));
     }

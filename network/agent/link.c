@@ -94,6 +94,7 @@ static void info_parse(struct nlmsghdr *nlh, LinkInfo *info)
     info->master = tb[IFLA_MASTER] ? (int) nla_get_u32(tb[IFLA_MASTER]) : 0;
     struct nlattr *xdp = tb[IFLA_XDP] ? nla_find(nla_data(tb[IFLA_XDP]), nla_len(tb[IFLA_XDP]), IFLA_XDP_ATTACHED) : NULL;
     info->filtered = xdp && nla_get_u8(xdp) != XDP_ATTACHED_NONE;
+    info->limited = tb[IFLA_QDISC] && strcmp(nla_get_string(tb[IFLA_QDISC]), "tbf") == 0;
     info->mtu = tb[IFLA_MTU] ? (int) nla_get_u32(tb[IFLA_MTU]) : 0;
     info->below = tb[IFLA_LINK] ? (int) nla_get_u32(tb[IFLA_LINK]) : 0;
     if (tb[IFLA_ADDRESS] && nla_len(tb[IFLA_ADDRESS]) == 6)

@@ -6,7 +6,7 @@
 /* All act in the network namespace of the calling thread, and asking twice is asking once. */
 /* A token bucket: bytes a second, bytes at once, bytes that may wait (bursts included); rate 0: none. */
 typedef struct Bucket { guint64 rate; guint32 burst, limit; } Bucket;
-/* bucket (its burst is not told) and diverts: only after link_shapers. */
+/* limited: some bucket is there.  bucket (its burst is not told) and diverts: only after link_shapers. */
 typedef struct LinkInfo {
     int index, master, mtu;
     bool up, filtered;               /* filtered: as link_filter does */
@@ -17,7 +17,7 @@ typedef struct LinkInfo {
     guint16 port;
     Ip local;
     Bucket bucket;
-    bool diverts;
+    bool diverts, limited;
 } LinkInfo;
 
 /* False without err set: there is no such interface. */
