@@ -29,6 +29,7 @@ static const Extension extensions[] = {
     { "floating-ip-port-forwarding-description", "Floating IP Port Forwarding Description", "Descriptions of port forwardings" },
     { "floating-ip-port-forwarding-detail", "Floating IP Port Forwarding details", "Id and internal port of forwardings shown with their floating IP" },
     { "floating-ip-port-forwarding-port-ranges", "Floating IP Port Forwarding support to port ranges", "Ranges of ports in one forwarding" },
+    { "floatingip-pools",          "Floating IP Pools Extension", "Subnets that floating IPs can be of" },
     { "ip-substring-filtering",    "IP address substring filtering", "Ports by a part of their address" },
     { "l3_agent_scheduler",        "L3 Agent Scheduler",        "Which host has a router" },
     { "net-mtu",                   "Network MTU",               "MTU of networks" },
@@ -55,7 +56,6 @@ static const Extension extensions[] = {
     { "rbac-security-groups",      "Add security_group type to network RBAC", "Security groups shared with chosen projects" },
     { "rbac-subnetpool",           "Add subnetpool type to network RBAC", "Subnet pools shared with chosen projects" },
     { "router",                    "Neutron L3 Router",         "Routers and floating IPs" },
-    { "router-interface-fip",      "Router interface FIP Extension", "Floating IPs of the ports of routers" },
     { "router_availability_zone",  "Router Availability Zone",  "Availability zones of routers" },
     { "security-group",            "security-group",            "What ports may send and receive" },
     { "security-group-rule-counters", "Security group rule counters", "GET /security-groups/{id}/counters: packets and bytes that each rule let through" },
@@ -121,6 +121,7 @@ bool net_zones_list(Call *c, GError **err)
     json_t *list = json_array();
     (void) err;
     json_array_append_new(list, json_make("sss", "name", "nova", "resource", "network", "state", "available"));
+    json_array_append_new(list, json_make("sss", "name", "nova", "resource", "router", "state", "available"));
     return call_reply(c, 200, json_make("o", "availability_zones", list));
 }
 

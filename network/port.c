@@ -228,8 +228,9 @@ static bool router_follows(Db *db, const Ctx *ctx, const Port *p, const Port *ol
     g_autofree char *router_id = NULL;
     if (!db_query_str(db, err, &router_id, "router_of_port", "s", p->id))
         return false;
-    if (router_id && (strcmp(p->device_id, old->device_id) != 0 || strcmp(p->device_owner, old->device_owner) != 0))
-        return nv_fail(err, NV_ERR_CONFLICT, "Port %s is a port of router %s: its device cannot be changed.", p->id, router_id);
+    if (router_id
+        && (strcmp(p->device_id, old->device_id) != 0 || strcmp(p->device_owner, old->device_owner) != 0 || strcmp(p->host, old->host) != 0))
+        return nv_fail(err, NV_ERR_CONFLICT, "Port %s is a port of router %s: its device and host are the router's.", p->id, router_id);
     return !router_id || sync_router(db, ctx, router_id, err);
 }
 

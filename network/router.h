@@ -62,6 +62,8 @@ bool floating_router(Db *db, const Port *p, const char *subnet_id, const char *e
 bool floating_associate(Db *db, const Ctx *ctx, Floating *f, const Floating *old, GError **err);
 /* The port goes, or has lost addresses: what leads to addresses that it no longer has is let go.  all: every address. */
 bool floating_port_left(Db *db, const Ctx *ctx, const char *port_id, bool all, GError **err);
+/* GET /floatingip_pools */
+Handler floating_pools;
 /* Unused floating IPs go with their network. */
 bool floating_network_gone(Db *db, const char *network_id, GError **err);
 

@@ -36,14 +36,18 @@ static bool networks_follow(Db *db, const char *router_id, GError **err)
     return networks != NULL;
 }
 
-/* *ret_host: where the router is from now on; NULL while no host is up, or there is no such router any more. */
-static bool place(Db *db, const char *router_id, char **ret_host, GError **err)
+static bool is_placed(const char *host)
+{
+    return *host && is_configured(host);
+}
+
+static bool place_anew(Db *db, const char *router_id, char **ret_host, GError **err)
 {
     g_autofree char *hosts = hosts_text(true), *host = NULL, *chosen = NULL;
     g_auto(Txn) txn = txn_begin(db, err);
     if (!txn.db || !db_query_str(db, err, &host, "router_host", "s", router_id))
         return false;
-    if (!host || (*host && is_configured(host))) {
+    if (!host || is_placed(host)) {
         *ret_host = g_steal_pointer(&host);
         return true;
     }
@@ -54,6 +58,18 @@ static bool place(Db *db, const char *router_id, char **ret_host, GError **err)
             || !networks_follow(db, router_id, err) || !txn_commit(&txn, err)))
         return false;
     *ret_host = g_steal_pointer(&chosen);
+    return true;
+}
+
+/* *ret_host: where the router is from now on; NULL while no host is up, it has no port, or there is no such router any more.  Most have a place. */
+static bool place(Db *db, const char *router_id, char **ret_host, GError **err)
+{
+    g_autofree char *host = NULL;
+    if (!db_query_str(db, err, &host, "router_host", "s", router_id))
+        return false;
+    if (host && !is_placed(host))
+        return place_anew(db, router_id, ret_host, err);
+    *ret_host = g_steal_pointer(&host);
     return true;
 }
 

@@ -171,6 +171,12 @@ SELECT rp.router_id FROM router_port rp JOIN ip_allocation a ON a.port_id = rp.p
     JOIN router_port gp ON gp.router_id = rp.router_id AND gp.kind = 'gateway' JOIN port g ON g.id = gp.port_id
 WHERE rp.kind = 'interface' AND a.subnet_id = ?1 AND g.network_id = ?2 ORDER BY a.address <> ifnull(?3, ''), rp.router_id LIMIT 1;
 
+-- External subnets that floating IPs of the project ?1 (NULL: of anybody) can be of.
+-- :name floating_pools
+SELECT s.id AS subnet_id, s.name AS subnet_name, s.cidr, s.network_id, s.project_id FROM subnet s JOIN network n ON n.id = s.network_id
+WHERE n.external = 1 AND s.ip_version = 4 AND (?1 IS NULL OR n.project_id = ?1 OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = n.id
+    AND r.target_tenant IN (?1, '*'))) ORDER BY s.id;
+
 -- :name floating_twin
 SELECT id FROM floating_ip WHERE port_id = ?1 AND fixed_ip_address = ?2 AND floating_network_id = ?3 AND id <> ?4 LIMIT 1;
 

@@ -15,6 +15,10 @@ end = threading.Event()
 for s in (signal.SIGTERM, signal.SIGINT):
     signal.signal(s, lambda *_: end.set())
 c = Cloud(options={"api.workers": "8", "log.level": "info", "identity.password_history": "2"})
+admin = c.login("admin")                            # what "get me a network" needs, beside the public network
+for prefix, length in (("10.64.0.0/16", 24), ("fd00:64::/48", 64)):
+    pool = {"name": "auto-%d" % length, "prefixes": [prefix], "default_prefixlen": length, "shared": True, "is_default": True}
+    assert admin.post("/network/v2.0/subnetpools", {"subnetpool": pool}).status == 201
 with open("%s/admin-openrc" % c.state) as f:
     text = f.read()
 import re

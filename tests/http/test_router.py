@@ -149,6 +149,7 @@ class Routers(Base):
         self.assertIn("ports still attached: " + port["id"], self.refuse(409, "DELETE", "routers/" + r["id"]))
         self.refuse(409, "DELETE", "ports/" + port["id"])
         self.refuse(409, "PUT", "ports/" + port["id"], {"port": {"device_id": ""}}, who=self.admin)
+        self.refuse(409, "PUT", "ports/" + port["id"], {"port": {"binding:host_id": "elsewhere"}}, who=self.admin)
         self.refuse(403, "PUT", "ports/" + port["id"], {"port": {"device_owner": ""}})
         self.refuse(409, "DELETE", "networks/" + n["id"])
         self.refuse(409, "DELETE", "subnets/" + s["id"])
@@ -360,6 +361,10 @@ class Floating(Base):
         self.assertEqual((f["floating_ip_address"], f["project_id"]), ("172.24.77.7", self.demo.project_id))
         self.refuse(409, "POST", "floatingips", {"floatingip": {"floating_network_id": self.public, "floating_ip_address": "172.24.77.7"}}, who=self.admin)
         self.assertEqual(self.floating(subnet_id=self.public_subnet)["status"], "DOWN")
+
+    def test_pools(self):
+        pools = self.ok(self.demo.get(N + "floatingip_pools"), 200)["floatingip_pools"]
+        self.assertEqual([(p["subnet_id"], p["network_id"], p["cidr"]) for p in pools], [(self.public_subnet, self.public, "172.24.0.0/16")])
 
     def test_several_fixed_addresses(self):
         port = self.port(self.n, fixed_ips=[{"ip_address": "10.0.0.50"}, {"ip_address": "10.0.0.51"}])
