@@ -94,7 +94,14 @@ BENCH := $(patsubst tests/bench/%.c,$(B)/%,$(wildcard tests/bench/*.c))
 $(BENCH): $(B)/%: $(B)/tests/bench/%.o
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
-.PHONY: unit test-bins
+# Parsers of what strangers send, for libFuzzer: tests/fuzz/run builds them with clang.
+FUZZ := $(patsubst tests/fuzz/%.c,$(B)/fuzz_%,$(wildcard tests/fuzz/*.c))
+FUZZ_OBJ := $(addprefix $(B)/,api/uri.o api/gate.o image/inspect.o image/qcow2.o) $(filter $(B)/core/% $(B)/embed.o,$(OBJ))
+$(FUZZ): $(B)/fuzz_%: $(B)/tests/fuzz/%.o $(FUZZ_OBJ)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(subst fuzzer-no-link,fuzzer,$(LDFLAGS)) -o $@ $^ $(LIBS)
+.PHONY: unit test-bins fuzz-bins
+fuzz-bins: $(FUZZ)
 test-bins: $(B)/nuvolet $(B)/fake-agent $(B)/http_echo $(BENCH)
 unit: $(UNIT)
 # Writes the expected files of tests/golden anew; a person reviews the difference.
