@@ -210,7 +210,9 @@ bool link_bridge_ensure(const char *name, const char *mac, gint64 mtu, GError **
     bool exists = link_get(name, &info, NULL);
     Msg *msg = exists ? link_msg(RTM_NEWLINK, 0, AF_UNSPEC, info.index)
                       : link_msg(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, AF_UNSPEC, 0);
-    nla_put_string(msg, IFLA_IFNAME, name);
+    /* Before Linux 6.2 an interface that is up is not even given the name it has. */
+    if (!exists)
+        nla_put_string(msg, IFLA_IFNAME, name);
     put_mac(msg, IFLA_ADDRESS, mac);
     put_bridge_info(msg);
     return link_talk(msg, "bridge", name, NULL, err) && (info.mtu == mtu || link_mtu(name, mtu, err));
