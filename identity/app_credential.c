@@ -30,9 +30,11 @@ static bool only_own(const Call *c, GError **err)
         || nv_fail(err, NV_ERR_FORBIDDEN, "You are not authorized to perform the requested action: application credentials are their user's own.");
 }
 
-/* Their user, administrators, and (to read) readers of the system. */
+/* Their user, administrators, and (to read) readers of the system; nobody with a trust, whose token may say that he is their user. */
 static bool may_touch(const Call *c, bool write, GError **err)
 {
+    if (login_fact(login_of(c->ctx), "trust_id"))
+        return check_primary(c->ctx, err);
     if (c->ctx->admin || (!write && c->ctx->system && ctx_has_role(c->ctx, "reader")))
         return true;
     return only_own(c, err);
@@ -200,7 +202,7 @@ static bool reply(Call *c, int status, const char *id, const char *secret, GErro
 bool app_credential_create(Call *c, GError **err)
 {
     g_auto(Wanted) w = { NULL };
-    if (!only_own(c, err) || !check_primary(c->ctx, err) || !read_body(c, &w, err))
+    if (!only_own(c, err) || !check_unrestricted(c->ctx, err) || !read_body(c, &w, err))
         return false;
     if (!c->ctx->project_id)
         return nv_fail(err, NV_ERR_FORBIDDEN, "An application credential is for a project: use a token that is scoped to one.");
@@ -238,7 +240,7 @@ bool app_credential_show(Call *c, GError **err)
 bool app_credential_delete(Call *c, GError **err)
 {
     g_auto(Txn) txn = { NULL };
-    if (!may_touch(c, true, err) || !check_primary(c->ctx, err))
+    if (!may_touch(c, true, err) || !check_unrestricted(c->ctx, err))
         return false;
     txn = txn_begin(c->db, err);
     if (!txn.db || !db_exec(c->db, err, "app_credential_delete", "ss", c->params[0], c->params[1]))
@@ -281,7 +283,7 @@ bool access_rule_delete(Call *c, GError **err)
 {
     g_auto(Txn) txn = { NULL };
     gint64 used;
-    if (!may_touch(c, true, err) || !check_primary(c->ctx, err))
+    if (!may_touch(c, true, err) || !check_unrestricted(c->ctx, err))
         return false;
     txn = txn_begin(c->db, err);
     if (!txn.db || !db_query_int(c->db, err, &used, "access_rule_used", "s", c->params[1]))

@@ -268,9 +268,16 @@ bool check_mutable(const Row *row, const json_t *old_options, const json_t *new_
 bool check_primary(const Ctx *ctx, GError **err)
 {
     const Login *l = login_of(ctx);
+    bool delegated = l && (login_fact(l, "trust_id") || login_fact(l, "app_credential_id"));
+    return !delegated || nv_fail(err, NV_ERR_FORBIDDEN, "A token made with an application credential or a trust may not do this.");
+}
+
+bool check_unrestricted(const Ctx *ctx, GError **err)
+{
+    const Login *l = login_of(ctx);
     /* With access rules even an "unrestricted" one is restricted: it could make itself another without them. */
-    bool restricted = l && (login_fact(l, "trust_id") || (login_fact(l, "app_credential_id") && (!login_time(l, "unrestricted") || login_rules(l))));
-    return !restricted || nv_fail(err, NV_ERR_FORBIDDEN, "A token made with an application credential or a trust may not do this.");
+    bool free = l && login_fact(l, "app_credential_id") && login_time(l, "unrestricted") && !login_rules(l);
+    return free || check_primary(ctx, err);
 }
 
 bool check_domain_write(const Ctx *ctx, const char *domain_id, GError **err)

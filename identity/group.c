@@ -40,7 +40,7 @@ bool check_not_above(Db *db, const Ctx *ctx, const char *user_id, const char *gr
     if (!ctx->admin && !db_query_int(db, err, &above, "holds_admin", "sss", user_id, group_id, ctx->domain_id))
         return false;
     return !above
-        || nv_fail(err, NV_ERR_FORBIDDEN, "You are not authorized to perform the requested action: it concerns somebody with powers beyond the domain.");
+        || nv_fail(err, NV_ERR_FORBIDDEN, "You are not authorized to perform the requested action: it concerns somebody above the domain.");
 }
 
 bool group_users(Call *c, GError **err)

@@ -102,8 +102,10 @@ Handler identity_create, identity_update, identity_delete;
 typedef struct OptionName { const char *name; char type; } OptionName;
 bool options_merge(Row *row, json_t **member, const json_t *old, const OptionName *known, GError **err);
 bool check_mutable(const Row *row, const json_t *old_options, const json_t *new_options, GError **err);
-/* Refuses tokens of trusts and of restricted application credentials: they may not make themselves more than they are. */
+/* Refuses tokens of trusts and of application credentials: they may not make themselves more than they are.  The second lets those of
+ * unrestricted application credentials pass, which may make and delete others of their kind. */
 bool check_primary(const Ctx *ctx, GError **err);
+bool check_unrestricted(const Ctx *ctx, GError **err);
 /* May write to (read) what belongs to the domain: administrators everywhere, (readers of the system,) the domain's own within it. */
 bool check_domain_write(const Ctx *ctx, const char *domain_id, GError **err);
 bool check_domain_read(const Ctx *ctx, const char *domain_id, GError **err);

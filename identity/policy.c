@@ -13,7 +13,7 @@ bool ctx_has_role(const Ctx *ctx, const char *role)
 static const struct { const char *name, *help; } names[] = {
     [ANYONE]         = { "anyone",         "no token is needed" },
     [AUTHENTICATED]  = { "authenticated",  "any valid token" },
-    [PRIMARY]        = { "primary",        "any valid token that stands for its whole user: not those of trusts and restricted application credentials" },
+    [PRIMARY]        = { "primary",        "any valid token that stands for its whole user: not those of trusts and application credentials" },
     [PROJECT_READER] = { "project-reader", "reader, member or admin on the token's project; administrators" },
     [PROJECT_MEMBER] = { "project-member", "member or admin on the token's project; administrators" },
     [SYSTEM_READER]  = { "system-reader",  "reader on the system; administrators" },

@@ -580,6 +580,8 @@ class ApplicationCredentials(unittest.TestCase):
         self.assertEqual(demo.get(self.path).status, 403)
         free = with_token(self.login(self.make(unrestricted=True)))
         self.assertEqual(free.post(self.path, {"application_credential": {"name": "z"}}).status, 201)
+        for path in (V3 + "/credentials", V3 + "/OS-TRUST/trusts?trustor_user_id=" + self.t.user_id, "%s/users/%s/credentials/OS-EC2" % (V3, self.t.user_id)):
+            self.assertEqual((free.get(path).status, self.t.get(path).status), (403, 200), path)
         # With access rules it could make itself another without them.
         rule = {"service": "identity", "method": "POST", "path": "/v3/users/*/application_credentials"}
         bent = with_token(self.login(self.make(unrestricted=True, access_rules=[rule])))

@@ -336,7 +336,10 @@ class Trusts(unittest.TestCase):
         self.assertEqual(self.give(self.use(self.c, last), self.c, self.a, roles=[{"name": "reader"}]).status, 403)
         self.assertEqual(self.give(self.a, self.a, self.b, allow_redelegation=True, redelegation_count=9).status, 403)
         self.assertEqual(self.give(self.a, self.a, self.b, allow_redelegation=True, remaining_uses=2).status, 400)
-        # Nothing but a trust is made with a trust.
+        # Nothing but a trust is made with a trust, and what the trustor has besides is not to be seen.
+        as_a = self.use(self.b, self.give(self.a, self.a, self.b, impersonation=True))
+        for path in ("application_credentials", "access_rules", "credentials/OS-EC2"):
+            self.assertEqual((as_a.get("%s/users/%s/%s" % (V3, self.a.user_id, path)).status, self.a.get("%s/users/%s/%s" % (V3, self.a.user_id, path)).status), (403, 200))
         self.assertEqual(b.post("%s/users/%s/application_credentials" % (V3, self.b.user_id), {"application_credential": {"name": "x"}}).status, 403)
 
 
@@ -557,6 +560,31 @@ def from_address(c, source, body):
     status = connection.getresponse().status
     connection.close()
     return status
+
+
+class Validation(unittest.TestCase):
+    def test_by_other_services(self):
+        service = make("role", name="service")["id"]
+        project, user = make("project")["id"], make("user", password="pw")["id"]
+        grant = "%s/projects/%s/users/%s/roles/%s" % (V3, project, user, service)
+        admin.put(grant)
+        nova = good(password(user, scope={"project": {"id": project}}))
+        about = {"X-Subject-Token": demo.token}
+        r = nova.get(V3 + "/auth/tokens", headers=about)
+        self.assertEqual((r.status, r.json["token"]["user"]["id"], r.headers["x-subject-token"]), (200, demo.user_id, demo.token))
+        self.assertIn("catalog", r.json["token"])
+        self.assertNotIn("catalog", nova.get(V3 + "/auth/tokens?nocatalog=true", headers=about).json["token"])
+        self.assertEqual(nova.call("HEAD", V3 + "/auth/tokens", headers=about).status, 200)
+        self.assertEqual(nova.delete(V3 + "/auth/tokens", headers=about).status, 403)
+        other = cloud.new_tenant()
+        self.assertEqual(other.get(V3 + "/auth/tokens", headers=about).status, 403)
+        self.assertEqual(nova.get(V3 + "/auth/tokens").status, 400)
+        self.assertEqual(nova.get(V3 + "/auth/tokens", headers={"X-Subject-Token": "x" * 43}).status, 404)
+        # What is kept of a token's text is as fresh as the token.
+        admin.patch("%s/projects/%s" % (V3, project), {"project": {"name": "renamed"}})
+        self.assertEqual(nova.get(V3 + "/auth/tokens", headers={"X-Subject-Token": nova.token}).json["token"]["project"]["name"], "renamed")
+        admin.delete("%s/roles/%s" % (V3, service))
+        self.assertEqual(nova.get(V3 + "/auth/tokens", headers=about).status, 401)
 
 
 class AtRest(unittest.TestCase):
