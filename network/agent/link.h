@@ -88,3 +88,6 @@ bool link_tag_ensure(const char *tap, const char *inner, const char *owner, int 
 bool link_tag_absent(const char *owner, GError **err);
 /* Both programs are there. */
 bool link_tagged(int tap, int inner, const char *owner, int vlan);
+/* What was forwarded to the link without one of flag's bits in its mark goes no further, whoever took the rules away.  NV_ERR_HOST_FAULT where the
+ * kernel cannot. */
+bool link_guard(const char *name, guint32 flag, GError **err);

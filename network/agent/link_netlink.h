@@ -13,12 +13,14 @@ typedef void OnMessage(struct nlmsghdr *nlh, void *data);
 bool link_dump(Msg *msg_stolen, OnMessage *fn, void *data, GError **err);
 /* As link_get; an interface that is not there is an error. */
 bool link_need(const char *name, LinkInfo *info, GError **err);
-/* An address in network byte order, 4 or 16 bytes. */
 /* The start of a message about queueing at an interface (link_tc.c). */
 Msg *link_tc_msg(int type, int flags, int index, guint32 handle, guint32 parent);
-/* The place where what comes in can be looked at; gone only when nothing looks. */
+/* The place where what comes in and goes out can be looked at; gone only when nothing looks. */
 bool link_ingress_ensure(const char *name, int index, GError **err);
 bool link_ingress_idle(const char *name, int index, GError **err);
-enum { LINK_INGRESS = 0xffff0000u, LINK_TAGS_FIRST = 1, LINK_DIVERT_SECOND = 2 };
+enum { LINK_CLSACT = 0xffff0000u, LINK_INGRESS = 0xfffffff2u, LINK_EGRESS = 0xfffffff3u, LINK_TAGS_FIRST = 1, LINK_DIVERT_SECOND = 2 };
+/* link_guard is in force there. */
+bool link_is_guarded(int index);
+/* An address in network byte order, 4 or 16 bytes. */
 void link_ip_bytes(Ip ip, guint8 out[16]);
 Ip link_ip_of(int version, const guint8 *raw);

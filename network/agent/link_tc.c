@@ -66,8 +66,8 @@ bool link_shaper_ensure(const char *name, const Bucket *b, GError **err)
 bool link_ingress_ensure(const char *name, int index, GError **err)
 {
     static const int there[] = { NLE_EXIST, 0 };
-    Msg *msg = link_tc_msg(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index, LINK_INGRESS, TC_H_INGRESS);
-    nla_put_string(msg, TCA_KIND, "ingress");
+    Msg *msg = link_tc_msg(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index, LINK_CLSACT, TC_H_CLSACT);
+    nla_put_string(msg, TCA_KIND, "clsact");
     return link_talk(msg, "what comes in at", name, there, err);
 }
 
@@ -83,9 +83,9 @@ bool link_ingress_idle(const char *name, int index, GError **err)
     int filters = 0;
     Msg *msg = link_tc_msg(RTM_GETTFILTER, 0, index, 0, LINK_INGRESS);
     nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    if (link_dump(msg, count_one, &filters, NULL) && filters)
+    if ((link_dump(msg, count_one, &filters, NULL) && filters) || link_is_guarded(index))
         return true;
-    return link_talk(link_tc_msg(RTM_DELQDISC, 0, index, LINK_INGRESS, TC_H_INGRESS), "what comes in at", name, gone, err);
+    return link_talk(link_tc_msg(RTM_DELQDISC, 0, index, LINK_CLSACT, TC_H_CLSACT), "what comes in at", name, gone, err);
 }
 
 static void at_priority(Msg *msg, guint32 priority)
@@ -165,7 +165,7 @@ static void shaper_one(struct nlmsghdr *nlh, void *data)
     const char *kind = nla_get_string(tb[TCA_KIND]);
     if (!info)
         return;
-    info->diverts |= strcmp(kind, "ingress") == 0;
+    info->diverts |= strcmp(kind, "clsact") == 0;
     if (strcmp(kind, "tbf") != 0 || head->tcm_parent != TC_H_ROOT || !tb[TCA_OPTIONS] ||
         nla_parse_nested(tbf, TCA_TBF_MAX, tb[TCA_OPTIONS], NULL) < 0 || !tbf[TCA_TBF_PARMS])
         return;

@@ -147,7 +147,8 @@ static const BaseChain base[] = {
         "oifname @pps_in counter drop") },
     /* What the host sends to an address of no port may be for a router's link, and for no tap. */
     { "bridge", "output", "type filter hook output priority 0; policy accept;", RULES(
-        "oifname \"nvt*\" meta mark $H counter drop") },
+        "oifname \"nvt*\" meta mark $H counter drop",
+        "oifname \"nv*\" meta mark set $T") },
 
     /* Frames to bridge-group addresses reach the host on the port itself, past every bridge chain. */
     { "inet", "raw", "type filter hook prerouting priority raw; policy accept;", RULES(

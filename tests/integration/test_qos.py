@@ -125,7 +125,7 @@ class Limits(Case):
         self.assertTrue(2.0 < self.rate(h, g, p.ip) < 3.4)
         self.limit(p)
         self.assertGreater(self.rate(g, h, q.ip), 8)
-        self.assertEqual(sh("tc qdisc show dev %s | grep -E \"tbf|ingress\"; ip -br link | grep nvq; true" % p.tap).stdout, "")
+        self.assertEqual(sh("tc qdisc show dev %s | grep tbf; tc filter show dev %s ingress; ip -br link | grep nvq; true" % (p.tap, p.tap)).stdout, "")
 
     def test_rules_hold_behind_the_diversion(self):
         p, g, q, h = self.two()
@@ -179,10 +179,10 @@ class Limits(Case):
         def whole():
             text = sh("tc qdisc show dev %s; tc qdisc show dev %s; tc filter show dev %s ingress; nft list table bridge nuvolet" %
                       (p.tap, shaper, p.tap), check=False).stdout
-            return all(w in text for w in ("tbf 1: root", "rate 6Mbit", "rate 3Mbit", "ingress ffff:", "Redirect to device " + shaper,
+            return all(w in text for w in ("tbf 1: root", "rate 6Mbit", "rate 3Mbit", "clsact ffff:", "Redirect to device " + shaper,
                                            "limit rate over 1000/second burst 100 packets", "jump dscp_8")) or None
         self.assertTrue(whole())
-        for damage in ("tc qdisc del dev %s root" % p.tap, "tc qdisc del dev %s ingress" % p.tap, "ip link del " + shaper,
+        for damage in ("tc qdisc del dev %s root" % p.tap, "tc qdisc del dev %s clsact" % p.tap, "ip link del " + shaper,
                        "tc filter del dev %s ingress" % p.tap, "tc qdisc replace dev %s root tbf rate 900mbit burst 1m latency 1s" % p.tap,
                        "nft flush ruleset", "ip link del " + p.tap):
             sh(damage)

@@ -104,7 +104,7 @@ class Trunk(Case):
         self.assertFalse(self.reaches(tagged(100, self.datagram(p, b"first")), b"first"))
         self.assertTrue(self.reaches(tagged(200, self.datagram(q, b"second")), b"second"))
         self.verb("port.absent", id=q.id)
-        self.assertNotIn("ingress", sh("tc qdisc show dev " + self.parent.tap).stdout)
+        self.assertEqual(sh("tc filter show dev %s ingress" % self.parent.tap).stdout, "")
 
     def test_another_tag_takes_the_place_of_the_first(self):
         p = self.sub()
@@ -127,7 +127,7 @@ class Trunk(Case):
         p = self.sub()
         inner = p.tap.replace("nvt", "nvs")
         works = lambda: self.reaches(tagged(100, self.datagram(p, b"works")), b"works") or None
-        for damage in ("tc qdisc del dev %s ingress" % self.parent.tap, "tc qdisc del dev %s ingress" % inner, "ip link del " + inner,
+        for damage in ("tc qdisc del dev %s clsact" % self.parent.tap, "tc qdisc del dev %s clsact" % inner, "ip link del " + inner,
                        "ip link set %s down" % inner):
             sh(damage)
             until("works after: " + damage, 10, works)
