@@ -64,7 +64,8 @@ static const char *address_of(const json_t *end, int version, const Ip *near)
         first = first ? first : json_string_value(one);
         json_array_foreach(json_object_get(end, "subnets"), k, subnet) {
             Cidr c;
-            if (near && cidr_parse(json_get_str(subnet, "cidr"), false, &c) && c.base.version == version && cidr_contains(c, ip) && cidr_contains(c, *near))
+            if (near && cidr_parse(json_get_str(subnet, "cidr"), false, &c) && c.base.version == version && cidr_contains(c, ip)
+                && cidr_contains(c, *near))
                 return json_string_value(one);
         }
     }
@@ -166,7 +167,9 @@ static bool is_stateful(const json_t *end)
 
 static char *packet_text(const Way *w, int port)
 {
-    static const struct { int number; const char *name; } names[] = { { 6, "tcp" }, { 17, "udp" }, { PROTO_ICMP, "icmp" }, { PROTO_ICMPV6, "ipv6-icmp" } };
+    static const struct { int number; const char *name; } names[] = {
+        { 6, "tcp" }, { 17, "udp" }, { PROTO_ICMP, "icmp" }, { PROTO_ICMPV6, "ipv6-icmp" },
+    };
     g_autofree char *name = g_strdup_printf("protocol %d", w->protocol);
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         if (names[i].number == w->protocol) {
@@ -184,7 +187,8 @@ static void check_rule(Way *w, const char *name, const json_t *end, const char *
         return;
     }
     const char *rule = rule_for(w, end, direction, remote, port);
-    g_autofree char *packet = packet_text(w, port), *what = g_strdup_printf("%s %s %s", packet, strcmp(direction, "egress") == 0 ? "to" : "from", remote_text);
+    g_autofree char *packet = packet_text(w, port);
+    g_autofree char *what = g_strdup_printf("%s %s %s", packet, strcmp(direction, "egress") == 0 ? "to" : "from", remote_text);
     g_autofree char *change = g_strdup_printf("Add an %s rule for %s to one of the port's security groups%s.", direction, what,
                                               port == REPLY_PORT ? " (they are stateless: replies need rules of their own)" : "");
     if (rule)
@@ -206,12 +210,13 @@ static void check_sender(Way *w)
     else
         hop(w, "sender", id_of(w->from), "pass", NULL, NULL, "the port is on a host and up");
     if (!w->source.version)
-        hop(w, "anti-spoof", id_of(w->from), "drop", NULL, "Add a fixed IP of that version to the port.", "the port has no IPv%d address to send from",
-            w->target.version);
+        hop(w, "anti-spoof", id_of(w->from), "drop", NULL, "Add a fixed IP of that version to the port.",
+            "the port has no IPv%d address to send from", w->target.version);
     else if (!flag(port_of(w->from), "port_security"))
         hop(w, "anti-spoof", id_of(w->from), "pass", NULL, NULL, "port security is off: the port may send from any address");
     else
-        hop(w, "anti-spoof", id_of(w->from), "pass", NULL, NULL, "%s with %s is the port's own", w->source_text, json_get_str(port_of(w->from), "mac"));
+        hop(w, "anti-spoof", id_of(w->from), "pass", NULL, NULL, "%s with %s is the port's own", w->source_text,
+            json_get_str(port_of(w->from), "mac"));
 }
 
 static bool router_reaches(const json_t *router, Ip ip, const char **ret_port)
@@ -331,7 +336,8 @@ static void check_listener(Way *w)
         hop(w, "listener", id, "drop", NULL, "Send to one of the port's addresses, or allow the address by an address pair.",
             "the destination port may not answer for %s", w->target_text);
     else
-        hop(w, "listener", id, "pass", NULL, NULL, "%s answers for %s; whether the guest listens, only it can tell", json_get_str(port_of(w->to), "mac"),
+        hop(w, "listener", id, "pass", NULL, NULL, "%s answers for %s; whether the guest listens, only it can tell",
+            json_get_str(port_of(w->to), "mac"),
             w->target_text);
 }
 

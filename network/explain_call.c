@@ -1,4 +1,4 @@
-/* network/explain_call.c -- GET /ports/{id}/explain: gathers the desired state of both ends, explains it, and asks the hosts whether it is in force. */
+/* network/explain_call.c -- GET /ports/{id}/explain: the desired state of both ends, explained, and whether the hosts have it. */
 #include "core/id.h"
 #include "network/explain.h"
 #include "network/router.h"

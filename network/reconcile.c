@@ -5,7 +5,7 @@
 #include "network/router.h"
 #include <string.h>
 
-enum { LIST_S = 30 };
+enum { LIST_S = 30, PRIME_S = 60, PRIME_MAX = 6 << 20 };
 
 /* One kind of thing: what the host says, what the rows want, and how to make or remove one. */
 typedef struct Kind {
@@ -119,13 +119,48 @@ static bool is_new_connection(const char *host)
     return true;
 }
 
+typedef json_t *Load(Db *db, const char *host, const char *id, GError **err);
+
+/* Arguments of an ensure for all rows of a statement, as long as they fit into one message. */
+static json_t *all_of(Db *db, const char *host, const char *statement, Load *load, gsize *room)
+{
+    g_autoptr(json_t) rows = db_query(db, NULL, statement, "s", host);
+    json_t *list = json_array(), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        json_t *args = load(db, host, json_get_str(row, "id"), NULL);
+        g_autofree char *text = args ? json_text(args) : NULL;
+        if (!args || strlen(text) > *room) {
+            json_decref(args);
+            continue;
+        }
+        *room -= strlen(text);
+        json_array_append_new(list, args);
+    }
+    return list;
+}
+
+/* An agent that comes may have a host without any rules: it gets them all at once.  Where that does not work, they come one by one. */
+static void prime(Db *db, const char *host)
+{
+    g_autoptr(GError) err = NULL;
+    gsize room = PRIME_MAX;
+    json_t *groups = all_of(db, host, "host_groups", desired_group_load, &room);
+    g_autoptr(json_t) answer = agent_call(host, "rules.ensure", json_make("oo", "groups", groups, "ports",
+                                          all_of(db, host, "host_ports", desired_port_load, &room)), PRIME_S, &err);
+    if (!answer)
+        log_warn("network.prime_failed", "host", host, "error", err->message, NULL);
+}
+
 void network_sync(Db *db, const char *host)
 {
     g_autoptr(GError) err = NULL;
     Repair r = { db, host };
     bool told = segment_host_update(db, host, &err), fresh = told && is_new_connection(host);
-    if (fresh)
+    if (fresh) {
         push_forget(host);
+        prime(db, host);
+    }
     if (!told || !compare(db, host, fresh, true, repair, &r, &err))
         log_warn("network.sync_failed", "host", host, "error", err->message, NULL);
     routers_settle(db);

@@ -24,6 +24,8 @@ typedef struct NetDriver {
     bool (*port_check)(const PortSpec *p, json_t *missing, json_t *rules, GError **err);
     /* 12-digit names of ports and groups that have rules. */
     bool (*list)(GHashTable *ports, GHashTable *groups, GError **err);
+    /* A host's first rules, all at once (network/agent/rules.h); NULL: one by one is as good. */
+    bool (*prime)(GPtrArray *group_specs, GPtrArray *port_specs, GError **err);
     /* Everything anew: somebody else changed the rules. */
     bool (*rebuild)(GError **err);
 

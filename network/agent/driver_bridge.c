@@ -122,6 +122,7 @@ const NetDriver driver_bridge = {
     .port_rules_absent = rules_port_absent,
     .group_ensure = rules_group_ensure,
     .group_absent = rules_group_absent,
+    .prime = rules_prime,
     .group_counters = counters_read,
     .port_check = check_port,
     .list = rules_list,

@@ -436,10 +436,8 @@ static void build_ports(GString *out)
     g_string_append(out, entries->str);
 }
 
-bool rules_rebuild(GError **err)
+static bool rebuild(GError **err)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
-    (void) locker;
     g_autoptr(GString) text = g_string_new(NULL);
     GHashTableIter it;
     gpointer value;
@@ -451,6 +449,56 @@ bool rules_rebuild(GError **err)
     build_ports(text);
     g_hash_table_remove_all(orphans);
     return nft_apply(text->str, err) && elements_read(err);
+}
+
+bool rules_rebuild(GError **err)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+    (void) locker;
+    return rebuild(err);
+}
+
+/* Nobody's rules are in force yet: the host has just been started. */
+static bool is_bare(void)
+{
+    g_autoptr(GHashTable) there = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    elements_values(MAP_PORTS, there);
+    return !g_hash_table_size(ports) && !g_hash_table_size(there);
+}
+
+static void prime_group(GroupSpec *spec_stolen)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    GroupState *state = g_new0(GroupState, 1);
+    nft_group_build(text, spec_stolen, NULL);
+    *state = (GroupState){ spec_stolen, hash_of(text) };
+    g_hash_table_replace(groups, g_strdup(spec_stolen->n.s), state);
+}
+
+bool rules_prime(GPtrArray *group_specs, GPtrArray *port_specs, GError **err)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+    (void) locker;
+    g_autoptr(GHashTable) marks = g_hash_table_new(NULL, NULL);
+    if (!is_bare())
+        return true;
+    for (guint i = 0; i < group_specs->len; i++)
+        prime_group(g_steal_pointer(&group_specs->pdata[i]));
+    for (guint i = 0; i < port_specs->len; i++) {
+        guint32 mark = mark_for(((PortSpec *) port_specs->pdata[i])->n.s);
+        /* The rare one whose number is another's waits for its own turn. */
+        if (!g_hash_table_add(marks, GUINT_TO_POINTER(mark)))
+            continue;
+        PortState *state = g_new0(PortState, 1);
+        *state = (PortState){ g_steal_pointer(&port_specs->pdata[i]), mark };
+        g_hash_table_replace(ports, g_strdup(state->spec->n.s), state);
+    }
+    if (rebuild(err))
+        return true;
+    g_hash_table_remove_all(groups);
+    g_hash_table_remove_all(ports);
+    g_hash_table_remove_all(combos);
+    return false;
 }
 
 static GHashTable *chains_of(const char *family, GError **err)

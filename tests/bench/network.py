@@ -49,13 +49,19 @@ class Agent:
             "ports": [{"id": uid(2, k), "mac": mac(k), "hostname": "h%d" % k, "ips": ["%s.%d" % (p, 10 + i)]} for i, k in enumerate(ports)],
             "subnets": [{"id": uid(4, n), "cidr": p + ".0/24", "version": 4, "gateway": p + ".1", "dns": [], "routes": [], "mode": None}]})
 
-    def group(self, g, rules=20, first=1000):
+    def group(self, g, **kw):
+        self.verb("group.ensure", **self.group_args(g, **kw))
+
+    def group_args(self, g, rules=20, first=1000):
         each = [{"id": uid(5, g * 64 + i), "direction": "ingress", "ethertype": 4, "protocol": 6, "port_min": first + i, "port_max": first + i, "cidr": None,
                  "remote_group": None} for i in range(rules)]
-        self.verb("group.ensure", id=uid(3, g), stateful=True, rules=each, members4=[], members6=[])
+        return dict(id=uid(3, g), stateful=True, rules=each, members4=[], members6=[])
 
-    def port(self, k, n, i, g):
-        self.verb("port.ensure", id=uid(2, k), network_id=uid(1, n), mac=mac(k), mtu=1450, addresses=["10.%d.%d.%d" % (n >> 8, n & 255, 10 + i)], pairs=[],
+    def port(self, *where):
+        self.verb("port.ensure", **self.port_args(*where))
+
+    def port_args(self, k, n, i, g):
+        return dict(id=uid(2, k), network_id=uid(1, n), mac=mac(k), mtu=1450, addresses=["10.%d.%d.%d" % (n >> 8, n & 255, 10 + i)], pairs=[],
                   groups=[uid(3, g)], port_security=True, up=True)
 
     def clear(self):
@@ -172,12 +178,14 @@ def figures(run):
         agent.clear()
         begin = time.monotonic()
         agent.start()
+        where = [(k, k // 5, k % 5, k % 20) for k in range(1000)]
+        agent.verb("rules.ensure", groups=[agent.group_args(g) for g in range(20)], ports=[agent.port_args(*w) for w in where])
         for g in range(20):
             agent.group(g)
         for n in range(200):
             agent.network(n, range(n * 5, n * 5 + 5))
-        for k in range(1000):
-            agent.port(k, k // 5, k % 5, k % 20)
+        for w in where:
+            agent.port(*w)
         s = time.monotonic() - begin
         there = agent.verb("net.list")
         assert (len(there["networks"]), len(there["ports"])) == (200, 1000), (len(there["networks"]), len(there["ports"]))

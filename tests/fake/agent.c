@@ -324,6 +324,9 @@ static json_t *port_check(const json_t *args, GError **err)
     return json_make("boo", "checked", 1, "missing", missing, "rules", rules);
 }
 
+/* Rules without ports are nothing here. */
+static json_t *rules_ensure(const json_t *args, GError **err)  { (void) args, (void) err; return done(); }
+
 /* Each rule has let three packets through. */
 static json_t *group_counters(const json_t *args, GError **err)
 {
@@ -432,6 +435,7 @@ static const VerbArg port_args[]    = {
 static const VerbArg router_args[]  = {
     { "id", ARG_ID, false }, { "interfaces", ARG_ARRAY, false }, { "gateway", ARG_OBJECT, true }, { "floating", ARG_ARRAY, false },
     { "forwardings", ARG_ARRAY, false }, { "routes", ARG_ARRAY, false }, { "up", ARG_BOOL, false }, END };
+static const VerbArg rules_args[]   = { { "groups", ARG_ARRAY, false }, { "ports", ARG_ARRAY, false }, END };
 static const VerbArg fault_args[]   = { { "spec", ARG_STR, false }, END };
 static const VerbArg guest_args[]   = { { "id", ARG_ID, false }, { "state", ARG_STR, false }, { "reason", ARG_STR, false }, END };
 
@@ -454,6 +458,7 @@ static const Verb verbs[] = {
     { "group.ensure", group_ensure, group_args },
     { "group.absent", group_absent, id_args },
     { "group.counters", group_counters, id_args },
+    { "rules.ensure", rules_ensure, rules_args },
     { "port.check", port_check, port_args },
     { "port.ensure", port_ensure, port_args },
     { "port.absent", port_absent, id_args },
