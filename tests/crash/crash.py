@@ -618,6 +618,22 @@ class RouterDelete(RouterScenario):
             raise Wrong("lost", "the router was deleted and is there")
 
 
+class RouterLeave(RouterScenario):
+    """An administrator takes it away from its host."""
+
+    def prepare(self, site): return new_router(site, site.name())
+
+    def request(self, site, st):
+        agent = site.get("network", "/agents?agent_type=L3%20agent", site.admin)["agents"][0]["id"]
+        return site.call("DELETE", "network", "/agents/%s/l3-routers/%s" % (agent, st["router"]), client=site.admin)
+
+    def check(self, site, st, accepted, mode):
+        site.settle()
+        rows = site.get("network", "/routers/%s/l3-agents" % st["router"], site.admin)["agents"]
+        if bool(rows) != (st["router"] in site.world("routers")):
+            raise Wrong("wrong", "the router is on %s, and the host has %s" % (rows, site.world("routers")))
+
+
 class FloatingMove(RouterScenario):
     def prepare(self, site):
         st = new_router(site, site.name())
@@ -652,6 +668,7 @@ SCENARIOS = {
     "trunk.subport": TrunkSubport(),
     "router.create": RouterCreate(),
     "router.delete": RouterDelete(),
+    "router.leave": RouterLeave(),
     "floating.move": FloatingMove(),
     "image.upload": ImageUpload(),
     "image.delete": ImageDelete(),
