@@ -31,7 +31,7 @@ CMDOBJ := $(CMD:%.c=$(B)/%.o)
 EMBED := $(sort $(wildcard db/migrations/*.sql db/queries/*.sql db/invariants.sql dashboard/dist/* dashboard/*.html dashboard/*.js dashboard/*.css dashboard/*.svg))
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all up down purge deps check check-crash check-unit check-http check-integration check-fresh lint golden bench conformance sanitize install clean
+.PHONY: all up down purge deps check check-crash check-unit check-http check-integration check-fresh check-vm lint golden bench conformance sanitize install clean
 all: deps-build $(B)/nuvolet
 
 # --- the two commands -------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ unit: $(UNIT)
 # Writes the expected files of tests/golden anew; a person reviews the difference.
 golden: $(UNIT)
 	$(Q)for t in $(UNIT); do NUVOLET_GOLDEN=write $$t >/dev/null 2>&1 || true; done; git status --short tests/golden
-check-unit check-http check-integration check-crash conformance sanitize: all
+check-unit check-http check-integration check-crash check-vm conformance sanitize: all
 	$(Q)etc/packages.sh build run test image
 	$(Q)tests/run $(@:check-%=%)
 # A new user's first hour on a Debian with nothing installed, in a folder of its own; fetches some 500 MB of packages.
