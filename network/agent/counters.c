@@ -74,7 +74,8 @@ static void add_rule(Attrs rule, GHashTable *sums)
         return;
     while (next(&list, &type, &element)) {
         Attrs name, packets, bytes;
-        if (type != NFTA_LIST_ELEM || !find(element, NFTA_EXPR_NAME, &name) || strncmp((const char *) name.p, "counter", (gsize) (name.end - name.p)) != 0
+        if (type != NFTA_LIST_ELEM || !find(element, NFTA_EXPR_NAME, &name) || strncmp((const char *) name.p, "counter",
+            (gsize) (name.end - name.p)) != 0
             || !find(element, NFTA_EXPR_DATA, &body) || !find(body, NFTA_COUNTER_PACKETS, &packets) || !find(body, NFTA_COUNTER_BYTES, &bytes))
             continue;
         Counter *sum = g_hash_table_lookup(sums, owner);
