@@ -401,7 +401,7 @@ static void table_check_finds_faults(void **state)
     (void) state;
     static const Field bad[] = {
         STR(Thing, id, "id", FILTER),
-        STR(Thing, gateway, "gateway", SORT | NULLABLE),
+        STR(Thing, gateway, "gateway", SORT),
         { .json = "other", .col = "nowhere", .type = T_STR, .off = MEMBER(Thing, name, char *), .flags = CREATE | REQUIRED, .dflt = "\"x\"" },
         INT(Thing, size, "size", CREATE, .check = check_range, .arg = &sizes, .dflt = "10"),
         COMPUTED("v", render_old, .until = 50),
