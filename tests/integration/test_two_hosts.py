@@ -105,6 +105,9 @@ class TwoHosts(unittest.TestCase):
         cls.fabric.stop()
 
     def setUp(self):
+        for h in (self.h1, self.h2):
+            if h.agent.poll() is not None:             # a test that failed half-way
+                h.start_agent(*h.options)
         self.servers, self.networks = [], []
         self.group = self.post("security-groups", "security_group", name="g")["id"]
         self.rule(protocol="icmp")
