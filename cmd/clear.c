@@ -44,12 +44,17 @@ typedef struct Stopping { const Verb *const *tables; char *id; bool purge; } Sto
 
 static gpointer stop_guest(gpointer data)
 {
-    enum { GRACE_S = 10 };
+    enum { GRACE_S = 10, BUTTON_AGAIN_S = 2 };
     Stopping *s = data;
+    bool again = !s->purge;
     if (s->purge)
         json_decref(ask(s->tables, "domain.absent", json_make("s", "id", s->id)));
-    else
-        json_decref(ask(s->tables, "domain.stopped.ensure", json_make("si", "id", s->id, "graceful_s", (gint64) GRACE_S)));
+    for (gint64 left_s = GRACE_S; again; left_s -= BUTTON_AGAIN_S) {
+        g_autoptr(json_t) answer = ask(s->tables, "domain.stopped.ensure", json_make("si", "id", s->id, "graceful_s", left_s));
+        again = json_get_bool(answer, "again", false);
+        if (again)
+            g_usleep(BUTTON_AGAIN_S * G_USEC_PER_SEC);
+    }
     g_free(s->id);
     g_free(s);
     return NULL;

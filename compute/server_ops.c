@@ -5,7 +5,7 @@
 #include "network/network.h"
 #include <string.h>
 
-enum { PLACE_PATIENCE = 6, DISK_TIMEOUT_S = 900, STOP_TIMEOUT_S = 3700, DOMAIN_TIMEOUT_S = 120 };
+enum { PLACE_PATIENCE = 6, DISK_TIMEOUT_S = 900, DOMAIN_TIMEOUT_S = 120 };
 
 /* --- what steps ask the agent for --- */
 static bool ask(const char *host, const char *verb, json_t *args, int timeout_s, GError **err)
@@ -232,10 +232,15 @@ static bool became_stopped(Op *op, const json_t *answer, GError **err)
     return db_exec(op->db, err, "server_stopped", "si", op->resource_id, (gint64) POWER_SHUTDOWN);
 }
 
+/* The agent presses the power button and says "again", until the guest has shut down or its time is up. */
 static json_t *stop_args(Op *op, GError **err)
 {
     (void) err;
-    return json_make("si", "id", op->resource_id, "graceful_s", json_get_int(op->args, "graceful_s", 0));
+    gint64 waited_s = op->since ? MAX(0, clock_wall_us() - op->since) / G_USEC_PER_SEC : 0;
+    gint64 graceful_s = json_get_int(op->args, "graceful_s", 0), left_s = MAX(0, graceful_s - waited_s);
+    if (graceful_s && !left_s)
+        log_info("server.shutdown_timed_out", "id", op->resource_id, "seconds", LOG_INT(graceful_s), NULL);
+    return json_make("si", "id", op->resource_id, "graceful_s", left_s);
 }
 
 /* Before the next host is tried: nothing stays on the one that failed. */
@@ -365,7 +370,7 @@ static Verdict gone(Op *op, GError **err)
 #define STEP_PORTS  { .name = "ports",  .run = plug }
 #define STEP_DISK   { .name = "disk",   .run = make_disk }
 #define STEP_DOMAIN { .name = "domain", .verb = "domain.ensure", .args = domain_args, .done = became_active, .timeout_s = DOMAIN_TIMEOUT_S }
-#define STEP_STOP   { .name = "stop",   .verb = "domain.stopped.ensure", .args = stop_args, .timeout_s = STOP_TIMEOUT_S }
+#define STEP_STOP   { .name = "stop",   .verb = "domain.stopped.ensure", .args = stop_args }
 
 static const Step create_steps[]   = { STEP_PLACE, STEP_PORTS, STEP_DISK, STEP_DOMAIN };
 static const Step retry_steps[]    = { { .name = "again", .run = again }, STEP_PLACE, STEP_PORTS, STEP_DISK, STEP_DOMAIN };
@@ -373,7 +378,7 @@ static const Step rollback_steps[] = { { .name = "clean", .run = clean }, { .nam
 static const Step broken_steps[]   = { { .name = "error", .run = settle_broken } };
 static const Step delete_steps[]   = { { .name = "clean", .run = clean }, { .name = "gone", .run = gone } };
 static const Step start_steps[]    = { STEP_PORTS, STEP_DOMAIN };
-static const Step stop_steps[]     = { { .name = "stop", .verb = "domain.stopped.ensure", .args = stop_args, .done = became_stopped, .timeout_s = STOP_TIMEOUT_S } };
+static const Step stop_steps[]     = { { .name = "stop", .verb = "domain.stopped.ensure", .args = stop_args, .done = became_stopped } };
 static const Step reboot_steps[]   = { STEP_STOP, STEP_PORTS, STEP_DOMAIN };
 static const Step heal_steps[]     = { STEP_PORTS, STEP_DISK, STEP_DOMAIN };
 

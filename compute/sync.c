@@ -51,6 +51,7 @@ static void domain_event(Db *db, const char *host, const json_t *data)
     gint64 asked_at = clock_wall_us();
     if (!id || !state || strcmp(state, "running") == 0)
         return;
+    op_kick(id);                                 /* a stop may wait for it */
     g_autoptr(json_t) now = agent_call(host, "domain.state", json_make("s", "id", id), CALL_S, NULL);
     const char *seen = json_get_str(now, "state");
     /* One that is gone is the comparison's business. */

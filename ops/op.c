@@ -57,6 +57,11 @@ bool op_start(Db *db, const Ctx *ctx, const OpKind *kind, const char *resource_i
     return true;
 }
 
+void op_kick(const char *resource_id)
+{
+    lanes_kick(resource_id);
+}
+
 bool op_set_host(Op *op, const char *host, GError **err)
 {
     g_auto(Txn) txn = txn_begin(op->db, err);

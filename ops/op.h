@@ -2,11 +2,14 @@
 #pragma once
 #include "db/db.h"
 
-typedef enum { STEP_DONE, STEP_WAIT, STEP_FAILED } Verdict;     /* WAIT: try again after a backoff */
+/* WAIT: something went wrong, try again after a backoff.  LATER: nothing did, but it takes its time; the step is repeated in a few seconds, or when
+ * op_kick says that something happened, and meanwhile no thread is held. */
+typedef enum { STEP_DONE, STEP_WAIT, STEP_LATER, STEP_FAILED } Verdict;
 typedef struct Op Op;
 typedef struct OpKind OpKind;
 
-/* A step either runs code (run) or asks the agent of the operation's host (verb, args, and done with the answer). */
+/* A step either runs code (run) or asks the agent of the operation's host (verb, args, and done with the answer).  An answer with "again": true
+ * is STEP_LATER. */
 typedef struct Step {
     const char *name;                                /* stored in the database: never renamed, only appended */
     Verdict (*run)(Op *op, GError **err);
@@ -39,6 +42,7 @@ struct Op {
     json_t *args;                /* given at op_start; never NULL */
     char *error;                 /* rollback: what went wrong */
     int attempt;                 /* of this step, from 0 */
+    gint64 since;                /* wall clock: when this step was first LATER; 0: it was not yet */
 };
 
 /* Queues an operation, inside the caller's transaction; it runs after the commit.  args is stolen (NULL: {}).  ctx may be NULL (system).
@@ -50,6 +54,9 @@ bool op_set_host(Op *op, const char *host, GError **err);
 Verdict op_verdict(bool ok, GError **err);
 /* True while some operation of the resource is live. */
 bool op_live(Db *db, const char *resource_id, bool *ret_live, GError **err);
+
+/* Something happened that a step of the resource may wait for. */
+void op_kick(const char *resource_id);
 
 /* The runner: a dispatcher and a pool of threads.  kinds: NULL-terminated array of NULL-terminated arrays. */
 bool ops_start(Db *db, const OpKind *const *const *kinds, int threads, GError **err);

@@ -13,6 +13,7 @@ enum {
     BACKOFF_STUBBORN_US = 30 * G_USEC_PER_SEC,   /* never gives up, and the error is permanent */
     UNKNOWN_RETRY_US = 60 * G_USEC_PER_SEC,
     DATABASE_RETRY_US = G_USEC_PER_SEC,
+    LATER_US = 3 * G_USEC_PER_SEC,
     CALL_TIMEOUT_S = 60,
     KEEP_DAYS = 90,                  /* finished operations, for os-instance-actions */
     PRUNE_EVERY_S = 3600,
@@ -89,7 +90,7 @@ static bool run_load(const char *resource_id, Run **ret_run, GError **err)
         .resource_id = g_strdup(resource_id), .project_id = g_strdup(json_get_str(row, "project_id")),
         .user_id = g_strdup(json_get_str(row, "user_id")), .request_id = g_strdup(json_get_str(row, "request_id")),
         .host = g_strdup(json_get_str(row, "host")), .args = args ? args : json_object(), .error = g_strdup(json_get_str(row, "error")),
-        .attempt = (int) json_get_int(row, "attempt", 0),
+        .attempt = (int) json_get_int(row, "attempt", 0), .since = json_get_int(row, "step_since", 0),
     };
     run->cancel = json_get_int(row, "cancel", 0) != 0;
     run->not_before = json_get_int(row, "not_before", 0);
@@ -107,7 +108,7 @@ static Verdict ask_agent(Op *op, json_t **ret_answer, GError **err)
     if (!args)
         return op_verdict(false, err);
     *ret_answer = agent_call(op->host, step->verb, args, step->timeout_s ? step->timeout_s : CALL_TIMEOUT_S, err);
-    return op_verdict(*ret_answer != NULL, err);
+    return json_get_bool(*ret_answer, "again", false) ? STEP_LATER : op_verdict(*ret_answer != NULL, err);
 }
 
 static Verdict run_step(Op *op, json_t **ret_answer, GError **err)
@@ -161,6 +162,7 @@ static bool put_failure(Run *run, const char *why, Outcome *ret_outcome, GError 
     op->kind = rollback;
     op->step = &rollback->steps[0];
     op->attempt = 0;
+    op->since = 0;
     return true;
 }
 
@@ -176,6 +178,7 @@ static bool put_progress(Run *run, Outcome *ret_outcome, GError **err)
         return db_exec(op->db, err, "op_finish", "iss", op->id, op->error ? "failed" : "done", NULL);
     op->step++;
     op->attempt = 0;
+    op->since = 0;
     return db_exec(op->db, err, "op_advance", "is", op->id, op->step->name);
 }
 
@@ -199,6 +202,17 @@ static bool settle_error(Run *run, Verdict v, const GError *why, Outcome *ret_ou
     g_auto(Txn) txn = txn_begin(op->db, err);
     return txn.db && (again ? put_wait(run, away, v == STEP_FAILED, text, err) : put_failure(run, text, ret_outcome, err))
         && txn_commit(&txn, err);
+}
+
+/* The first time is remembered, so that the step knows how long it has waited, also after a restart. */
+static bool settle_later(Run *run, Outcome *ret_outcome, GError **err)
+{
+    run->not_before = clock_wall_us() + LATER_US;
+    *ret_outcome = WAITING;
+    if (run->op.since)
+        return true;
+    g_auto(Txn) txn = txn_begin(run->op.db, err);
+    return txn.db && db_exec(run->op.db, err, "op_later", "ii", run->op.id, run->step_began) && txn_commit(&txn, err);
 }
 
 /* The answer is taken over, the cursor moves, and the flag of a younger delete is read, in one transaction.  *ret_refused: the step's
@@ -231,7 +245,7 @@ static bool take_step(Run *run, Outcome *ret_outcome, GError **err)
     g_autoptr(json_t) answer = NULL;
     bool refused = false;
     if (op->attempt == 0 || !run->step_began)
-        run->step_began = clock_wall_us();
+        run->step_began = op->since ? op->since : clock_wall_us();
     const Step *step = op->step;
     Verdict v = run_step(op, &answer, &why);
     if (v == STEP_DONE) {
@@ -245,6 +259,8 @@ static bool take_step(Run *run, Outcome *ret_outcome, GError **err)
         }
         v = op_verdict(false, &why);
     }
+    if (v == STEP_LATER)
+        return settle_later(run, ret_outcome, err);
     return settle_error(run, v, why, ret_outcome, err);
 }
 

@@ -179,16 +179,6 @@ guint64 virt_changes(void)
     return n;
 }
 
-guint64 virt_wait(guint64 since, gint64 deadline)
-{
-    g_mutex_lock(&lock);
-    while (changes == since && g_cond_wait_until(&changed, &lock, deadline))
-        ;
-    guint64 n = changes;
-    g_mutex_unlock(&lock);
-    return n;
-}
-
 /* ---- domains ---- */
 
 bool virt_find(virConnectPtr conn, const char *id, virDomainPtr *ret_domain, GError **err)

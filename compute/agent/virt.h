@@ -20,6 +20,5 @@ bool virt_find(virConnectPtr conn, const char *id, virDomainPtr *ret_domain, GEr
 /* Calls fn for each domain that is ours. */
 typedef void VirtEach(const char *id, const char *state, void *data);
 bool virt_each(virConnectPtr conn, VirtEach *fn, void *data, GError **err);
-/* Waits until some domain's state changed since the counter had this value, or the deadline (clock_mono_us); returns the new value. */
+/* A counter of changes of domains' states. */
 guint64 virt_changes(void);
-guint64 virt_wait(guint64 since, gint64 deadline);

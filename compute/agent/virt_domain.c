@@ -2,15 +2,11 @@
 #include "compute/agent/domxml.h"
 #include "compute/agent/internal.h"
 #include "compute/agent/virt.h"
-#include "core/clock.h"
 #include "core/conf.h"
 #include "core/error.h"
 #include "core/fault.h"
-#include "core/log.h"
 #include <libvirt/virterror.h>
 #include <string.h>
-
-enum { BUTTON_AGAIN_S = 3 };                  /* a guest that is still booting does not notice the power button */
 
 /* "digest" of our metadata in an existing domain; NULL where it has none.  Caller frees. */
 static char *digest_of(virDomainPtr domain)
@@ -102,52 +98,32 @@ static bool destroy(virDomainPtr domain, GError **err)
     return virt_fail(err, "stopping the domain");
 }
 
-/* Presses the power button until the guest has shut down; false without err: it did not in that time. */
-static bool shut_down(virDomainPtr domain, gint64 seconds, GError **err)
+/* Presses the power button.  That it fails is no failure: what follows in the end is to pull the plug. */
+static void press_button(virDomainPtr domain)
 {
-    gint64 now = clock_mono_us(), deadline = now + seconds * G_USEC_PER_SEC, press = now;
-    while (now < deadline) {
-        guint64 seen = virt_changes();
-        int active = virDomainIsActive(domain);
-        if (active == 0 || (active < 0 && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN))
-            return true;
-        if (active < 0)
-            return virt_fail(err, "waiting for the domain to stop");
-        if (now >= press) {
-            /* Failure of a press is no failure: what follows in the end is to pull the plug. */
-            if (virDomainShutdownFlags(domain, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) < 0)
-                virDomainShutdown(domain);
-            press = now + BUTTON_AGAIN_S * G_USEC_PER_SEC;
-        }
-        virt_wait(seen, MIN(press, deadline));
-        now = clock_mono_us();
-    }
-    return false;
+    if (virDomainShutdownFlags(domain, VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) < 0)
+        virDomainShutdown(domain);
 }
 
+/* graceful_s: for how long the guest may yet shut down by itself.  The answer {"again": true}: it has not done so; nobody waits for it here. */
 json_t *domain_stopped_ensure(const json_t *args, GError **err)
 {
     const char *id = json_get_str(args, "id");
-    gint64 graceful_s = json_get_int(args, "graceful_s", 0);
+    bool graceful = json_get_int(args, "graceful_s", 0) > 0;
     g_autoptr(virConnect) conn = virt_get(err);
     g_autoptr(virDomain) domain = NULL;
     if (!conn || !virt_find(conn, id, &domain, err))
         return NULL;
     if (!domain || virDomainIsActive(domain) == 0)
         return json_object();
-    GError *why = NULL;
     const char *state = virt_state(domain, err);
     if (!state)
         return NULL;
-    /* A paused guest cannot hear the button. */
-    bool stopped = graceful_s > 0 && strcmp(state, "running") == 0 && shut_down(domain, graceful_s, &why);
-    if (why) {
-        g_propagate_error(err, why);
-        return NULL;
-    }
-    if (!stopped && graceful_s > 0)
-        log_info("domain.shutdown_timed_out", "id", id, "seconds", LOG_INT(graceful_s), NULL);
-    return stopped || destroy(domain, err) ? json_object() : NULL;
+    /* A paused guest cannot hear the button.  One that is still booting does not notice it: it is pressed again each time. */
+    if (!graceful || strcmp(state, "running") != 0)
+        return destroy(domain, err) ? json_object() : NULL;
+    press_button(domain);
+    return virDomainIsActive(domain) != 0 ? json_make("b", "again", true) : json_object();
 }
 
 static bool undefine(virDomainPtr domain, GError **err)

@@ -14,6 +14,7 @@ CREATE TABLE operation (
     state TEXT NOT NULL CHECK (state IN ('live', 'done', 'failed', 'cancelled')),
     cancel INTEGER NOT NULL DEFAULT 0 CHECK (cancel IN (0, 1)),
     begun INTEGER NOT NULL DEFAULT 0 CHECK (begun IN (0, 1)),       -- kept for coalescing kinds only
+    step_since INTEGER NOT NULL DEFAULT 0, -- when it was first found to take its time; 0: it was not
     attempt INTEGER NOT NULL DEFAULT 0,    -- failed tries of this step
     not_before INTEGER NOT NULL DEFAULT 0,
     waiting TEXT,                          -- why the last try did not get on

@@ -33,13 +33,16 @@ UPDATE operation SET host = ?2, updated_at = now_us() WHERE id = ?1;
 SELECT cancel FROM operation WHERE id = ?1;
 
 -- :name op_advance
-UPDATE operation SET step = ?2, attempt = 0, not_before = 0, waiting = NULL, updated_at = now_us() WHERE id = ?1;
+UPDATE operation SET step = ?2, step_since = 0, attempt = 0, not_before = 0, waiting = NULL, updated_at = now_us() WHERE id = ?1;
 
 -- :name op_wait
 UPDATE operation SET attempt = ?2, not_before = ?3, waiting = ?4, updated_at = now_us() WHERE id = ?1;
 
+-- :name op_later
+UPDATE operation SET step_since = ?2, attempt = 0, waiting = NULL, updated_at = now_us() WHERE id = ?1;
+
 -- :name op_become
-UPDATE operation SET kind = ?2, step = ?3, attempt = 0, not_before = 0, waiting = NULL, error = coalesce(error, ?4), updated_at = now_us()
+UPDATE operation SET kind = ?2, step = ?3, step_since = 0, attempt = 0, not_before = 0, waiting = NULL, error = coalesce(error, ?4), updated_at = now_us()
 WHERE id = ?1;
 
 -- :name op_finish

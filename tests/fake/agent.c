@@ -2,7 +2,8 @@
  *
  * fake-agent SOCKET WORLD [--name N] [--vcpus N] [--memory-mb N] [--disk-gb N] [--delay-ms N] [--tunnel ADDRESS] [--physical NAME]
  * WORLD is a folder with one file an object: domains/ID, disks/ID, bases/ID, seeds/ID, networks/ID, groups/ID, ports/ID, routers/ID.  It
- * survives a kill, and tests look into it.  Faults come from NUVOLET_FAULT (core/fault.h) and from the verbs fake.*, which no real agent has. */
+ * survives a kill, and tests look into it.  While there is a file WORLD/deaf, guests do not hear the power button.
+ * Faults come from NUVOLET_FAULT (core/fault.h) and from the verbs fake.*, which no real agent has. */
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/fault.h"
@@ -174,6 +175,10 @@ static json_t *domain_ensure(const json_t *args, GError **err)
 
 static json_t *domain_stopped(const json_t *args, GError **err)
 {
+    g_autofree char *deaf = g_build_filename(world, "deaf", NULL);
+    g_autoptr(json_t) domain = object_get("domains", arg_id(args));
+    if (json_get_int(args, "graceful_s", 0) > 0 && g_strcmp0(json_get_str(domain, "state"), "running") == 0 && g_file_test(deaf, G_FILE_TEST_EXISTS))
+        return json_make("b", "again", true);
     if (!set_state(arg_id(args), NULL, "shutoff", "shutdown"))
         return missing(err, "domain", arg_id(args));
     return done();

@@ -718,6 +718,25 @@ class Trouble(Base):
             self.settled(sid)
         self.remove(sid)
 
+    def test_guest_that_does_not_hear(self):
+        """A graceful stop holds no thread: what else is asked is done meanwhile, also of more servers than there are threads."""
+        with open(self.cloud.world + "/deaf", "w"):
+            many = [self.active() for _ in range(10)]
+            t = time.monotonic()
+            for sid in many:
+                self.assertEqual(self.action(sid, "os-stop").status, 202)
+            self.remove(many.pop())                  # at once, not after the stop
+            self.fake("fake.guest", id=many[0], state="shutoff", reason="test")
+            self.settled(many[0], "SHUTOFF")         # told by the host, not found when asked again
+            self.active()
+            self.assertLess(time.monotonic() - t, 2.5)
+            for sid in many:
+                self.settled(sid, "SHUTOFF")
+            self.assertGreater(time.monotonic() - t, 2)
+            os.unlink(self.cloud.world + "/deaf")
+        for sid in many:
+            self.remove(sid)
+
     def test_host_reboots(self):
         on, off = self.active(name="on"), self.active(name="off")
         self.action(off, "os-stop")

@@ -31,6 +31,7 @@ BASE = STATE + "/base/tiny"
 SOCKET = RUN + "/agent.sock"
 TEST_SOCKET = RUN + "/test/agent.sock"
 BOOT_S = 240                                      # seven seconds on an idle machine; others may be busy on it
+LOOKED = "found so by the agent"                  # which may look just before the event comes
 TAP_PORT = str(uuid.uuid4())
 
 
@@ -179,11 +180,14 @@ class RealGuests(Verbs):
         self.assertEqual(len(self.ask("console.read", id=sid, bytes=100)["output"]), 100)
 
         self.events.clear()
-        self.ask("domain.stopped.ensure", id=sid, graceful_s=120)
+        began = time.monotonic()
+        self.assertEqual(self.ask("domain.stopped.ensure", id=sid, graceful_s=120), {"again": True})
+        self.assertLess(time.monotonic() - began, 2, "nobody waits for the guest")
+        self.events.wait("domain", 60, id=sid, state="shutoff")
         self.assertEqual(self.state(sid), "shutoff")
         self.assertIn("powerbutton=pressed", self.ask("console.read", id=sid, bytes=1 << 17)["output"])
-        self.assertEqual(self.events.wait("domain", 2, id=sid, state="shutoff")[2]["reason"], "shut down")
-        self.ask("domain.stopped.ensure", id=sid, graceful_s=120)
+        self.assertIn(self.events.wait("domain", 2, id=sid, state="shutoff")[2]["reason"], ("shut down", LOOKED))
+        self.assertEqual(self.ask("domain.stopped.ensure", id=sid, graceful_s=120), {})
         self.assertTrue(os.path.exists("/sys/class/net/" + tap), "the tap is not libvirt's to remove")
 
         before = self.ask("console.read", id=sid, bytes=10)["total"]
@@ -218,7 +222,7 @@ class RealGuests(Verbs):
         os.kill(self.qemu_pid(sid), signal.SIGKILL)
         when, _, data = self.events.wait("domain", 10, id=sid, state="crashed")
         self.assertLess(when - killed, 2)
-        self.assertEqual(data["reason"], "QEMU ended unexpectedly")
+        self.assertIn(data["reason"], ("QEMU ended unexpectedly", LOOKED))
         self.assertEqual(self.state(sid), "crashed")
         self.ask("domain.ensure", id=sid, spec=spec())
         self.assertEqual(self.state(sid), "running")

@@ -23,6 +23,7 @@ static gint fail_domain;             /* how often the domain step is still to fa
 static bool fail_for_good;
 static bool script_fails;            /* the create of the fault script fails for good */
 static gint sync_runs, sync_busy, block_sync;
+static gint slow_over, slow_asked;
 
 #define CHECK(condition) \
     do { if (!(condition)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); _exit(1); } } while (0)
@@ -92,19 +93,29 @@ static Verdict run_sync(Op *op, GError **err)
     return STEP_DONE;
 }
 
+static Verdict take_time(Op *op, GError **err)
+{
+    (void) err;
+    g_atomic_int_inc(&slow_asked);
+    CHECK(op->attempt == 0 && op->since <= clock_wall_us());
+    return g_atomic_int_get(&slow_over) ? STEP_DONE : STEP_LATER;
+}
+
 static const Step create_steps[] = {
     { "disk", .run = make_disk }, { "domain", .run = make_domain }, { "nowhere", .verb = "domain.ensure" }, { "active", .run = set_active },
 };
 static const Step rollback_steps[] = { { "domain", .run = drop_domain }, { "disk", .run = drop_disk }, { "error", .run = set_error } };
 static const Step delete_steps[] = { { "domain", .run = drop_domain }, { "disk", .run = drop_disk }, { "gone", .run = forget } };
 static const Step sync_steps[] = { { "sync", .run = run_sync } };
+static const Step slow_steps[] = { { "slow", .run = take_time }, { "domain", .run = make_domain } };
 static const Step away_steps[] = { { "ask", .verb = "domain.ensure" } };
 static const OpKind toy_rollback = { .name = "toy.rollback", STEPS(rollback_steps), .never_gives_up = true };
 static const OpKind toy_create = { .name = "toy.create", STEPS(create_steps), .on_fail = &toy_rollback };
 static const OpKind toy_delete = { .name = "toy.delete", STEPS(delete_steps), .preempts = true, .never_gives_up = true };
 static const OpKind toy_sync = { .name = "toy.sync", STEPS(sync_steps), .coalesces = true };
 static const OpKind toy_away = { .name = "toy.away", STEPS(away_steps) };
-static const OpKind *const toy_kinds[] = { &toy_create, &toy_delete, &toy_sync, &toy_away, NULL };
+static const OpKind toy_slow = { .name = "toy.slow", STEPS(slow_steps) };
+static const OpKind *const toy_kinds[] = { &toy_slow, &toy_create, &toy_delete, &toy_sync, &toy_away, NULL };
 static const OpKind *const *const kinds[] = { toy_kinds, NULL };
 
 static const char *const ID = "11111111-1111-4111-8111-111111111111";
@@ -275,6 +286,46 @@ static void do_prune(void)
     CHECK(count("done") == 1 && world_has("disk"));
 }
 
+static gint64 since_of(const char *id)
+{
+    g_autoptr(json_t) rows = db_query(db, NULL, "op_oldest", "s", id);
+    return json_get_int(json_array_get(rows, 0), "step_since", -1);
+}
+
+/* More slow operations than threads: others go on, a kick ends one, a delete takes one's place at once, and the first try's time is kept. */
+static void do_slow(void)
+{
+    enum { N = 10 };
+    char ids[N][40];
+    for (int i = 0; i < N; i++) {
+        g_snprintf(ids[i], sizeof(ids[i]), "33333333-3333-4333-8333-%012d", i);
+        g_auto(Txn) txn = txn_begin(db, NULL);
+        CHECK(txn.db && op_start(db, NULL, &toy_slow, ids[i], NULL, NULL, NULL) && txn_commit(&txn, NULL));
+    }
+    gint64 t = clock_mono_us();
+    for (int i = 0; i < N; i++)
+        while (since_of(ids[i]) <= 0)
+            g_usleep(1000);
+    gint64 since = since_of(ids[0]);
+    create();
+    while (count_of("done", "toy.create") < 1)
+        g_usleep(1000);
+    op_kick(ids[0]);
+    while (g_atomic_int_get(&slow_asked) < N + 1)
+        g_usleep(1000);
+    CHECK( since_of(ids[0]) == since);
+    g_auto(Txn) txn = txn_begin(db, NULL);
+    CHECK(txn.db && op_start(db, NULL, &toy_delete, ids[1], NULL, NULL, NULL) && txn_commit(&txn, NULL));
+    while (count_of("cancelled", "toy.slow") < 1 || count_of("done", "toy.delete") < 1)
+        g_usleep(1000);
+    g_atomic_int_set(&slow_over, 1);
+    for (int i = 0; i < N; i++)
+        op_kick(ids[i]);
+    while (count_of("done", "toy.slow") < N - 1)
+        g_usleep(1000);
+    CHECK(clock_mono_us() - t < 2500 * 1000 && world_has("domain"));
+}
+
 static void do_many(void)
 {
     enum { N = 300 };
@@ -303,6 +354,7 @@ SCENARIO(do_coalesce)
 SCENARIO(do_rolled_back_request)
 SCENARIO(do_away)
 SCENARIO(do_many)
+SCENARIO(do_slow)
 SCENARIO(do_prune)
 
 /* ---- a fault at every passing of every point ---- */
@@ -384,7 +436,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_do_create),  cmocka_unit_test(test_do_retry),    cmocka_unit_test(test_do_rollback),
         cmocka_unit_test(test_do_conflict), cmocka_unit_test(test_do_preempt), cmocka_unit_test(test_do_coalesce),
-        cmocka_unit_test(test_do_rolled_back_request), cmocka_unit_test(test_do_away), cmocka_unit_test(test_do_many), cmocka_unit_test(test_do_prune),
+        cmocka_unit_test(test_do_rolled_back_request), cmocka_unit_test(test_do_away), cmocka_unit_test(test_do_many), cmocka_unit_test(test_do_slow),
+        cmocka_unit_test(test_do_prune),
         cmocka_unit_test(goes_on_after_kill), cmocka_unit_test(survives_every_point),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
