@@ -346,6 +346,24 @@ class Checks:
         self.assertEqual(rows.digest(self.r.table)[0], before)
         self.refused_again(key)
 
+    def test_update(self):
+        """A changed text is shown and stored, and the row says when."""
+        texts = [f.name for f in self.r.taken("update") if f.name in ("description", "name", "url", "blob")] if self.r.update else []
+        if not texts:
+            self.skipTest("no text of it can be changed")
+        made = self.o.make()
+        key, columns = made[self.r.factory.key], [r[1] for r in rows.db.execute("PRAGMA table_info(%s)" % self.r.table)]
+        stamp = lambda: rows.db.execute("SELECT updated_at FROM %s WHERE %s = ?" % (self.r.table, self.r.stored[0].column), (key,)).fetchone()[0]  # noqa: E731
+        old = stamp() if "updated_at" in columns else None
+        for name in texts:
+            value = "http://example.org/changed" if name == "url" else "changed-" + uuid.uuid4().hex[:8]
+            reply = self.o.change(key, {name: value})
+            self.assertEqual(reply.status, 200, (self.one, name, reply))
+            self.assertEqual(self.o.unwrapped(reply)[name], value)
+            self.assertEqual(self.o.unwrapped(self.o.show(key))[name], value)
+        if old is not None:
+            self.assertGreater(stamp(), old, (self.one, "updated_at"))
+
     def refused_again(self, key):
         self.before()
         self.refused(self.o.who.delete(self.o.at(key)), "removed twice", (404,))
