@@ -122,7 +122,7 @@ class Routers(Lab):
                                                                         internal_ip_address=inner))["port_forwarding"]
         a, b, c = (f["floating_ip_address"] for f in (first, theirs, shared))
         # Floating addresses and the forwarding, from the host: each leads to its own guest, though two have the same address.
-        self.until("the first floating address", 150, lambda: self.on(a, "hostname"), "b1")
+        self.until("the first floating address", 300, lambda: self.on(a, "hostname"), "b1")
         self.until("the other tenant's", 60, lambda: self.on(b, "hostname"), "x1")
         self.until("the forwarding", 60, lambda: self.on(c, "hostname", 2222), "g1")
         # Images of before have flushed their link-local address, and ask for no router without.

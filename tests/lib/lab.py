@@ -79,7 +79,9 @@ class Lab(unittest.TestCase):
     def key(self, name):
         """A new ssh key, registered under that name; path of its private half."""
         path = "/tmp/%s-%d" % (name, os.getpid())
-        self.addCleanup(lambda: [os.unlink(p) for p in (path, path + ".pub") if os.path.exists(p)])
+        remove = lambda: [os.unlink(p) for p in (path, path + ".pub") if os.path.exists(p)]
+        remove()                                     # numbers of processes begin anew on each machine
+        self.addCleanup(remove)
         sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path)
         self.cli("keypair", "create", "--public-key", path + ".pub", name)
         return path
