@@ -116,7 +116,8 @@ class World:
             router = self.ask(NEUTRON + "routers", "router", {"external_gateway_info": {"network_id": self.public()["id"]}})["id"]
             r = self.demo.put(NEUTRON + "routers/%s/add_router_interface" % router, {"subnet_id": self.subnet()})
             assert r.status == 200, r
-            return self.ask(NEUTRON + "ports", "port", {"network_id": self.network(), "name": "routed"})
+            return self.ask(NEUTRON + "ports", "port", {"network_id": self.network(), "name": "routed",
+                                                                    "fixed_ips": [{"subnet_id": self.subnet()}]})
         return self.once("routed", make)
 
     def forwarded(self):
