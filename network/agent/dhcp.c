@@ -289,7 +289,6 @@ bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err)
 
 bool dhcp_absent(const char *n, GError **err)
 {
-    static const char *const files[] = { "conf", "hosts", "opts", "names", "leases", "pid", "log", "errors" };
     g_autofree char *dir = dir_of(n);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
@@ -302,8 +301,11 @@ bool dhcp_absent(const char *n, GError **err)
     if (d)
         end_process(d);
     g_hash_table_remove(daemons, n);
-    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
-        g_autofree char *path = g_strdup_printf("%s/%s", dir, files[i]);
+    /* All files: an agent that was killed may have left half of one under a name of its own. */
+    g_autoptr(GDir) files = g_dir_open(dir, 0, NULL);
+    const char *name;
+    while (files && (name = g_dir_read_name(files))) {
+        g_autofree char *path = g_build_filename(dir, name, NULL);
         unlink(path);
     }
     return rmdir(dir) == 0 || errno == ENOENT || nv_fail_errno(err, NV_ERR_AGENT, "%s", dir);

@@ -5,6 +5,7 @@
 #include "network/agent/driver.h"
 #include "network/agent/ovs_db.h"
 #include "network/agent/ovs_rules.h"
+#include "network/agent/ovs_segment.h"
 #include "network/agent/rules.h"
 #include <string.h>
 
@@ -121,32 +122,6 @@ static bool masters(GHashTable *links, GError **err)
     return true;
 }
 
-/* --- beyond this host --- */
-
-static bool segment_ensure(const NetworkSpec *n, GError **err)
-{
-    return n->segment.type == SEGMENT_NONE ||
-           nv_fail(err, NV_ERR_HOST_FAULT, "the Open vSwitch driver does not carry networks beyond the host: network %s", n->id);
-}
-
-static bool segment_absent(const char *n, GError **err)
-{
-    (void) n, (void) err;
-    return true;
-}
-
-static bool segment_complete(const NetworkSpec *n, GHashTable *links)
-{
-    (void) n, (void) links;
-    return true;
-}
-
-static bool segment_entries(const NetworkSpec *n, GError **err)
-{
-    (void) n, (void) err;
-    return true;
-}
-
 const NetDriver driver_ovs = {
     .name = "openvswitch",
     .start = start,
@@ -163,10 +138,10 @@ const NetDriver driver_ovs = {
     .bridge_absent = bridge_absent,
     .link_join = link_join,
     .port_join = port_join,
-    .segment_ensure = segment_ensure,
-    .segment_absent = segment_absent,
-    .segment_complete = segment_complete,
-    .segment_entries = segment_entries,
+    .segment_ensure = ovs_segment_ensure,
+    .segment_absent = ovs_segment_absent,
+    .segment_complete = ovs_segment_complete,
+    .segment_entries = ovs_segment_entries,
     .link_leave = link_leave,
     .masters = masters,
     .wants_plain = wants_plain,

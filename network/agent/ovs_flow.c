@@ -3,12 +3,13 @@
 #include "network/agent/nft.h"
 #include <string.h>
 
-/* reg0: a frame from no guest, or from a port without port security; a sender, a receiver with stateful groups. */
-enum { BIT_TRUSTED, BIT_EGRESS, BIT_INGRESS };
 /* reg3 in place of a port: everybody with the combination in reg4; everybody who is not filtered; those whose MACs nobody knows. */
 #define FLOOD_COMBO 0xfffd0001u
 #define FLOOD_OPEN 0xfffd0002u
 #define FLOOD_UNKNOWN 0xfffd0003u
+/* DHCP's link and the uplink, which never meet. */
+#define FLOOD_SERVICE 0xfffd0004u
+#define FLOOD_UPLINK 0xfffd0005u
 #define LOCAL 0xfffe
 
 void ovs_flow_put(GHashTable *flows, int table, int priority, const char *actions, const char *match, ...)
@@ -56,12 +57,12 @@ static void put_classify(GHashTable *f, const OvsNet *net, const OvsPort *port)
     static const char *const paced[] = { "udp,tp_src=68,tp_dst=67", "udp6,tp_src=546,tp_dst=547" };
     const PortSpec *p = port->spec;
     if (!p->port_security) {
-        g_autofree char *trust = g_strdup_printf("load:1->NXM_NX_REG0[%d],goto_table:%d", BIT_TRUSTED, OVS_TRACK);
-        ovs_flow_put(f, OVS_PORT, 90, trust, "in_port=%d", port->ofport);
+        g_autofree char *trust = g_strdup_printf("load:1->NXM_NX_REG0[%d],goto_table:%d", OVS_BIT_TRUSTED, OVS_TRACK);
+        ovs_flow_put(f, OVS_PORT, 90, trust, "in_port=%d%s", port->ofport, ovs_has_uplink(net) ? ",vlan_tci=0x0000" : "");
         return;
     }
     g_autofree char *actions = g_strdup_printf("load:%d->NXM_NX_REG0[%d],set_field:0x%x->reg2,set_field:0x%x->reg5,goto_table:%d",
-                                               ovs_is_stateful(net, p), BIT_EGRESS, combo_of(net, p), tag_of(p), OVS_GUARD);
+                                               ovs_is_stateful(net, p), OVS_BIT_EGRESS, combo_of(net, p), tag_of(p), OVS_GUARD);
     g_autofree char *metered = g_strdup_printf("meter:%d,%s", port->ofport, actions);
     g_autoptr(GPtrArray) macs = macs_of(p);
     for (guint i = 0; i < macs->len; i++) {
@@ -104,6 +105,12 @@ static void put_sources6(GHashTable *f, const OvsPort *port)
     }
 }
 
+void ovs_flow_sources(GHashTable *f, const OvsPort *port)
+{
+    put_sources4(f, port);
+    put_sources6(f, port);
+}
+
 /* What no guest may send.  Before conntrack, and after it where it put fragments together. */
 static void put_guard(GHashTable *f, int table, int priority)
 {
@@ -120,9 +127,16 @@ static void put_guard(GHashTable *f, int table, int priority)
 
 static void put_senders(GHashTable *f, const OvsNet *net)
 {
-    g_autofree char *trust = g_strdup_printf("load:1->NXM_NX_REG0[%d],goto_table:%d", BIT_TRUSTED, OVS_TRACK);
-    for (guint i = 0; i < net->links->len; i++)
-        ovs_flow_put(f, OVS_PORT, 90, trust, "in_port=%d", ((const OvsLink *) net->links->pdata[i])->ofport);
+    g_autofree char *trust = g_strdup_printf("load:1->NXM_NX_REG0[%d],goto_table:%d", OVS_BIT_TRUSTED, OVS_TRACK);
+    g_autofree char *served = g_strdup_printf("load:1->NXM_NX_REG0[%d],%s", OVS_BIT_SERVICE, trust);
+    for (guint i = 0; i < net->links->len; i++) {
+        const OvsLink *link = net->links->pdata[i];
+        OvsLinkKind kind = ovs_link_kind(net, link);
+        if (kind == OVS_LINK_TUNNEL || kind == OVS_LINK_UPLINK)
+            ovs_flow_from_segment(f, net, link);
+        else
+            ovs_flow_put(f, OVS_PORT, 90, kind == OVS_LINK_SERVICE ? served : trust, "in_port=%d", link->ofport);
+    }
     if (net->gateway)
         ovs_flow_put(f, OVS_PORT, 90, trust, "in_port=LOCAL");
     for (guint i = 0; i < net->ports->len; i++) {
@@ -130,8 +144,7 @@ static void put_senders(GHashTable *f, const OvsNet *net)
         put_classify(f, net, port);
         if (!port->spec->port_security)
             continue;
-        put_sources4(f, port);
-        put_sources6(f, port);
+        ovs_flow_sources(f, port);
     }
     put_guard(f, OVS_GUARD, 100);
     ovs_flow_put(f, OVS_GUARD, 0, "goto_table:2", "%s", "");
@@ -179,9 +192,9 @@ static void put_replies(GHashTable *f, const PortSpec *p)
     guint32 tag = tag_of(p);
     ovs_flow_put(f, OVS_EGRESS, 80, "goto_table:6",
                  "reg5=0x%x,reg0=0x%x/0x%x,ct_state=+trk+est+rpl-inv,ct_mark=0,ct_label=0x%x00000000/0xffffffff00000000",
-                 tag, 1 << BIT_EGRESS, 1 << BIT_EGRESS, tag);
+                 tag, 1 << OVS_BIT_EGRESS, 1 << OVS_BIT_EGRESS, tag);
     ovs_flow_put(f, OVS_INGRESS, 80, "goto_table:8", "reg6=0x%x,reg0=0x%x/0x%x,ct_state=+trk+est+rpl-inv,ct_mark=0,ct_label=0x%x/0xffffffff", tag,
-                 1 << BIT_INGRESS, 1 << BIT_INGRESS, tag);
+                 1 << OVS_BIT_INGRESS, 1 << OVS_BIT_INGRESS, tag);
 }
 
 /* What the host's own services and neighbour discovery need, whatever the groups say. */
@@ -207,11 +220,11 @@ static void put_groups(GHashTable *f, const OvsNet *net)
     put_track(f, net);
     put_services(f);
     put_guard(f, OVS_EGRESS, 200);
-    ovs_flow_put(f, OVS_EGRESS, 300, "goto_table:6", "reg0=0x%x/0x%x", 1 << BIT_TRUSTED, 1 << BIT_TRUSTED);
+    ovs_flow_put(f, OVS_EGRESS, 300, "goto_table:6", "reg0=0x%x/0x%x", 1 << OVS_BIT_TRUSTED, 1 << OVS_BIT_TRUSTED);
     ovs_flow_put(f, OVS_EGRESS, 80, "goto_table:6", "reg0=0x%x/0x%x,ct_state=+trk+est+rpl-inv,ct_mark=0,ct_label=0x0/0xffffffff00000000",
-                 1 << BIT_EGRESS, 1 << BIT_EGRESS);
-    put_states(f, net, OVS_EGRESS, BIT_EGRESS, OVS_DEST);
-    put_states(f, net, OVS_INGRESS, BIT_INGRESS, OVS_COMMIT);
+                 1 << OVS_BIT_EGRESS, 1 << OVS_BIT_EGRESS);
+    put_states(f, net, OVS_EGRESS, OVS_BIT_EGRESS, OVS_DEST);
+    put_states(f, net, OVS_INGRESS, OVS_BIT_INGRESS, OVS_COMMIT);
     /* ARP, and what a port without port security may send besides IP. */
     ovs_flow_put(f, OVS_INGRESS, 1, "drop", "ip");
     ovs_flow_put(f, OVS_INGRESS, 1, "drop", "ipv6");
@@ -234,7 +247,7 @@ typedef struct Receivers {
     GHashTable *by_mac;              /* MAC → GString: actions that deliver to all who have it */
     GHashTable *combos;              /* combination → GString: its ports' outputs */
     GHashTable *stateful;            /* set of the combinations that are */
-    GString *open, *unknown;         /* outputs */
+    GString *open, *unknown, *service, *uplink;    /* outputs */
 } Receivers;
 
 static void string_free(gpointer s)
@@ -265,7 +278,7 @@ static void deliver(GString *actions, guint32 to, int table)
 static void deliver_filtered(GString *actions, guint32 to, guint32 combo, bool stateful, guint32 tag)
 {
     g_string_append_printf(actions, "%sload:%d->NXM_NX_REG0[%d],set_field:0x%x->reg4,set_field:0x%x->reg6", actions->len ? "," : "", stateful,
-                           BIT_INGRESS, combo, tag);
+                           OVS_BIT_INGRESS, combo, tag);
     deliver(actions, to, OVS_INGRESS);
 }
 
@@ -296,13 +309,69 @@ static void add_port(Receivers *r, const OvsNet *net, const OvsPort *port)
         g_hash_table_add(r->stateful, GUINT_TO_POINTER(combo));
 }
 
+/* Another host's ports: each by its MAC, and none by flooding. */
+static void add_peers(Receivers *r, const Segment *s, guint32 ofport)
+{
+    for (guint i = 0; i < s->peers->len; i++) {
+        const PortSpec *p = g_array_index(s->peers, Peer, i).port;
+        g_autoptr(GPtrArray) macs = macs_of(p);
+        for (guint k = 0; k < macs->len; k++)
+            deliver(string_of(r->by_mac, macs->pdata[k], true), ofport, OVS_COMMIT);
+    }
+}
+
+static void add_link(GHashTable *f, Receivers *r, const OvsNet *net, const OvsLink *link)
+{
+    guint32 ofport = (guint32) link->ofport;
+    switch (ovs_link_kind(net, link)) {
+    case OVS_LINK_TUNNEL:
+        add_peers(r, net->segment, ofport);
+        ovs_flow_to_tunnel(f, net, link->ofport);
+        break;
+    case OVS_LINK_UPLINK:
+        put_output(r->uplink, ofport);
+        put_output(r->unknown, ofport);
+        break;
+    case OVS_LINK_SERVICE:
+        put_output(r->service, ofport);
+        deliver(string_of(r->by_mac, (gpointer) link->mac, true), ofport, OVS_COMMIT);
+        if (ovs_has_uplink(net))
+            ovs_flow_put(f, OVS_DEST, 55, "drop", "reg0=0x%x/0x%x,dl_dst=%s", 1 << OVS_BIT_UPLINK, 1 << OVS_BIT_UPLINK, link->mac);
+        break;
+    case OVS_LINK_OTHER:
+        add_open(r, link->mac, ofport, !*link->mac);
+    }
+}
+
 static gint by_number(gconstpointer a, gconstpointer b)
 {
     guint x = GPOINTER_TO_UINT(a), y = GPOINTER_TO_UINT(b);
     return x < y ? -1 : x > y;
 }
 
-static void put_receivers(GHashTable *f, Receivers *r)
+static void put_flood(GHashTable *f, GString *actions, GString *outputs, guint32 code)
+{
+    if (!outputs->len)
+        return;
+    deliver(actions, code, OVS_COMMIT);
+    ovs_flow_put(f, OVS_OUTPUT, 20, outputs->str, "reg3=0x%x", code);
+}
+
+/* With an uplink: what is DHCP's own stays on this host, and what comes from without does not reach it. */
+static void put_apart(GHashTable *f, const Receivers *r, const char *guests, const char *guests_and_service)
+{
+    static const char all[] = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00";
+    const char *nobody = *guests ? guests : "drop";
+    ovs_flow_put(f, OVS_DEST, 45, nobody, "reg0=0x%x/0x%x,%s", 1 << OVS_BIT_SERVICE, 1 << OVS_BIT_SERVICE, all);
+    ovs_flow_put(f, OVS_DEST, 45, nobody, "reg0=0x%x/0x%x,%s", 1 << OVS_BIT_UPLINK, 1 << OVS_BIT_UPLINK, all);
+    ovs_flow_put(f, OVS_DEST, 5, "drop", "reg0=0x%x/0x%x", 1 << OVS_BIT_SERVICE, 1 << OVS_BIT_SERVICE);
+    if (r->service->len) {
+        ovs_flow_put(f, OVS_DEST, 44, guests_and_service, "%s,udp,tp_src=68,tp_dst=67", all);
+        ovs_flow_put(f, OVS_DEST, 44, guests_and_service, "%s,udp6,tp_src=546,tp_dst=547", all);
+    }
+}
+
+static void put_receivers(GHashTable *f, const OvsNet *net, Receivers *r)
 {
     g_autoptr(GString) everybody = g_string_new(NULL);
     g_autoptr(GList) combos = g_list_sort(g_hash_table_get_keys(r->combos), by_number);
@@ -311,22 +380,22 @@ static void put_receivers(GHashTable *f, Receivers *r)
     g_hash_table_iter_init(&it, r->by_mac);
     while (g_hash_table_iter_next(&it, &key, &value))
         ovs_flow_put(f, OVS_DEST, 50, ((GString *) value)->str, "dl_dst=%s", (char *) key);
-    if (r->open->len)
-        deliver(everybody, FLOOD_OPEN, OVS_COMMIT);
+    put_flood(f, everybody, r->open, FLOOD_OPEN);
     for (GList *c = combos; c; c = c->next) {
         deliver_filtered(everybody, FLOOD_COMBO, GPOINTER_TO_UINT(c->data), g_hash_table_contains(r->stateful, c->data), 0);
         ovs_flow_put(f, OVS_OUTPUT, 20, ((GString *) g_hash_table_lookup(r->combos, c->data))->str, "reg3=0x%x,reg4=0x%x", FLOOD_COMBO,
                      GPOINTER_TO_UINT(c->data));
     }
+    g_autofree char *guests = g_strdup(everybody->str);
+    put_flood(f, everybody, r->service, FLOOD_SERVICE);
+    if (ovs_has_uplink(net))
+        put_apart(f, r, guests, everybody->str);
+    put_flood(f, everybody, r->uplink, FLOOD_UPLINK);
     ovs_flow_put(f, OVS_DEST, 40, everybody->len ? everybody->str : "drop", "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00");
-    if (r->open->len)
-        ovs_flow_put(f, OVS_OUTPUT, 20, r->open->str, "reg3=0x%x", FLOOD_OPEN);
-    if (r->unknown->len) {
-        g_autoptr(GString) actions = g_string_new(NULL);
-        deliver(actions, FLOOD_UNKNOWN, OVS_COMMIT);
-        ovs_flow_put(f, OVS_DEST, 0, actions->str, "%s", "");
-        ovs_flow_put(f, OVS_OUTPUT, 20, r->unknown->str, "reg3=0x%x", FLOOD_UNKNOWN);
-    }
+    g_autoptr(GString) unknown = g_string_new(NULL);
+    put_flood(f, unknown, r->unknown, FLOOD_UNKNOWN);
+    if (unknown->len)
+        ovs_flow_put(f, OVS_DEST, 0, unknown->str, "%s", "");
     ovs_flow_put(f, OVS_OUTPUT, 0, "output:NXM_NX_REG3[0..15]", "%s", "");
 }
 
@@ -335,17 +404,15 @@ static void put_destinations(GHashTable *f, const OvsNet *net)
     g_autoptr(GHashTable) by_mac = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, string_free);
     g_autoptr(GHashTable) combos = g_hash_table_new_full(NULL, NULL, NULL, string_free);
     g_autoptr(GHashTable) stateful = g_hash_table_new(NULL, NULL);
-    g_autoptr(GString) open = g_string_new(NULL), unknown = g_string_new(NULL);
-    Receivers r = { by_mac, combos, stateful, open, unknown };
-    for (guint i = 0; i < net->links->len; i++) {
-        const OvsLink *link = net->links->pdata[i];
-        add_open(&r, link->mac, (guint32) link->ofport, !*link->mac);
-    }
+    g_autoptr(GString) open = g_string_new(NULL), unknown = g_string_new(NULL), service = g_string_new(NULL), uplink = g_string_new(NULL);
+    Receivers r = { by_mac, combos, stateful, open, unknown, service, uplink };
+    for (guint i = 0; i < net->links->len; i++)
+        add_link(f, &r, net, net->links->pdata[i]);
     if (net->gateway)
         add_open(&r, net->mac, LOCAL, false);
     for (guint i = 0; i < net->ports->len; i++)
         add_port(&r, net, net->ports->pdata[i]);
-    put_receivers(f, &r);
+    put_receivers(f, net, &r);
 }
 
 GHashTable *ovs_flows(const OvsNet *net)

@@ -24,6 +24,8 @@ typedef struct OvsNet {
     char mac[18];                    /* of the bridge's own interface */
     int zone;
     bool gateway;                    /* the host has addresses on the network */
+    bool served;                     /* DHCP is ours */
+    const Segment *segment;          /* what carries it beyond this host; NULL: nothing */
     GPtrArray *ports, *links;        /* OvsPort, OvsLink */
     GHashTable *groups;              /* n → GroupSpec; may lack some, which then allow nothing */
 } OvsNet;
@@ -38,6 +40,16 @@ char *ovs_flows_difference(GHashTable *old, GHashTable *now);
 bool ovs_group_check(const GroupSpec *g, GError **err);
 
 /* --- between the files ovs_flow*.c --- */
+
+/* reg0: a frame from no guest, or from a port without port security; a sender, a receiver with stateful groups; from DHCP's link, from an uplink. */
+enum { OVS_BIT_TRUSTED, OVS_BIT_EGRESS, OVS_BIT_INGRESS, OVS_BIT_SERVICE, OVS_BIT_UPLINK };
+typedef enum { OVS_LINK_OTHER, OVS_LINK_SERVICE, OVS_LINK_TUNNEL, OVS_LINK_UPLINK } OvsLinkKind;
+OvsLinkKind ovs_link_kind(const OvsNet *net, const OvsLink *link);
+bool ovs_has_uplink(const OvsNet *net);
+void ovs_flow_from_segment(GHashTable *flows, const OvsNet *net, const OvsLink *link);
+void ovs_flow_to_tunnel(GHashTable *flows, const OvsNet *net, int ofport);
+/* The addresses that the port may send from, in tables source and source6. */
+void ovs_flow_sources(GHashTable *flows, const OvsPort *port);
 
 G_GNUC_PRINTF(5, 6) void ovs_flow_put(GHashTable *flows, int table, int priority, const char *actions, const char *match, ...);
 /* The rules of the port's groups in one direction, for the combination with that number in reg. */

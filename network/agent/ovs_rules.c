@@ -2,6 +2,7 @@
 #include "network/agent/ovs_rules.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "network/agent/link.h"
 #include "network/agent/ovs_apply.h"
 #include "network/agent/ovs_db.h"
 #include "network/agent/ovs_flow.h"
@@ -13,6 +14,7 @@ enum { FIRST_OFPORT = 256, OFPORTS = 65000, ZONES_OF_GATEWAYS = 61440, GATEWAYS 
 
 typedef struct Net {
     OvsNet flow;
+    NetworkSpec *spec;               /* of what is beyond this host */
     GHashTable *applied;             /* flows that are in force as far as is known; NULL: all of them have to be compared */
     bool there;                      /* the bridge is */
 } Net;
@@ -38,6 +40,7 @@ static void net_free(gpointer data)
     g_ptr_array_unref(net->flow.ports);
     g_ptr_array_unref(net->flow.links);
     g_clear_pointer(&net->applied, g_hash_table_unref);
+    spec_network_free(net->spec);
     g_free(net);
 }
 
@@ -137,10 +140,10 @@ static bool settle(Net *net, GError **err)
 
 /* --- networks and their links --- */
 
-static Net *net_new(const char *n, int zone, bool gateway)
+static Net *net_new(const char *n)
 {
     Net *net = g_new0(Net, 1);
-    net->flow = (OvsNet){ .zone = zone, .gateway = gateway, .groups = groups, .ports = g_ptr_array_new_with_free_func(port_free),
+    net->flow = (OvsNet){ .groups = groups, .ports = g_ptr_array_new_with_free_func(port_free),
                           .links = g_ptr_array_new_with_free_func(g_free) };
     g_strlcpy(net->flow.n.s, n, sizeof net->flow.n.s);
     g_snprintf(net->flow.bridge.s, sizeof net->flow.bridge.s, "nvb%s", n);
@@ -154,19 +157,26 @@ static int zone_of(const NetworkSpec *n)
     return n->zone ? n->zone : ZONES_OF_GATEWAYS + (int) (g_str_hash(n->n.s) % GATEWAYS);
 }
 
+static void net_put(Net *net, NetworkSpec *spec_stolen)
+{
+    spec_network_free(net->spec);
+    net->spec = spec_stolen;
+    net->flow.zone = zone_of(spec_stolen);
+    net->flow.gateway = spec_stolen->host_addresses->len > 0;
+    net->flow.served = spec_stolen->has_dhcp;
+    net->flow.segment = &spec_stolen->segment;
+}
+
 bool ovs_rules_network_ensure(const NetworkSpec *n, GError **err)
 {
+    NetworkSpec *spec = spec_network_parse(n->args, err);
+    if (!spec)
+        return false;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     Net *net = g_hash_table_lookup(nets, n->n.s);
-    int zone = zone_of(n);
-    bool gateway = n->host_addresses->len > 0;
-    if (!net)
-        net = net_new(n->n.s, zone, gateway);
-    net->flow.zone = zone;
-    net->flow.gateway = gateway;
-    g_autoptr(json_t) note = json_make("siis", "n", n->n.s, "zone", (gint64) zone, "gateway", (gint64) gateway, "mac", net->flow.mac);
-    ovs_note_put("net", n->n.s, note);
+    net_put(net ? net : (net = net_new(n->n.s)), spec);
+    ovs_note_put("net", n->n.s, n->args);
     return settle(net, err);
 }
 
@@ -258,7 +268,6 @@ static void port_put(Net *net, PortSpec *spec_stolen)
 bool ovs_rules_port_ensure(PortSpec *spec_stolen, GError **err)
 {
     g_autoptr(PortSpec) spec = spec_stolen;
-    g_autoptr(PortSpec) before = NULL;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     g_autofree char *n = g_strdup(spec->n.s);
@@ -274,9 +283,7 @@ bool ovs_rules_port_ensure(PortSpec *spec_stolen, GError **err)
             return false;
         known = NULL;
     }
-    if (known)
-        before = g_steal_pointer(&known->spec);
-    bool metered = spec->port_security && (!before || !before->port_security);
+    bool metered = spec->port_security && (!known || !known->spec->port_security);
     port_put(net, g_steal_pointer(&spec));
     OvsPort *p = port_in(net, n);
     if ((metered && net->applied && !ovs_apply_meter(net->flow.bridge.s, p->ofport, err)) || !settle(net, err))
@@ -445,11 +452,9 @@ void ovs_rules_look(void)
 
 static void restore_net(const json_t *note)
 {
-    const char *n = json_get_str(note, "n");
-    if (n && strlen(n) == 12) {
-        Net *net = net_new(n, (int) json_get_int(note, "zone", 0), json_get_int(note, "gateway", 0) != 0);
-        g_strlcpy(net->flow.mac, json_get_str(note, "mac"), sizeof net->flow.mac);
-    }
+    NetworkSpec *spec = spec_network_parse(note, NULL);
+    if (spec)
+        net_put(net_new(spec->n.s), spec);
 }
 
 static void restore_group(const json_t *note)
@@ -479,6 +484,15 @@ static void restore_link(const OvsRow *row)
     g_ptr_array_add(net->flow.links, l);
 }
 
+static void find_bridge(Net *net, GHashTable *bridges)
+{
+    LinkInfo info;
+    net->there = g_hash_table_contains(bridges, net->flow.bridge.s);
+    if (link_get(net->flow.bridge.s, &info, NULL))
+        g_snprintf(net->flow.mac, sizeof net->flow.mac, "%02x:%02x:%02x:%02x:%02x:%02x", info.mac[0], info.mac[1], info.mac[2], info.mac[3],
+                   info.mac[4], info.mac[5]);
+}
+
 bool ovs_rules_start(GError **err)
 {
     g_autoptr(GHashTable) bridges = NULL, rows = NULL;
@@ -503,6 +517,6 @@ bool ovs_rules_start(GError **err)
     ovs_note_each("port", restore_port);
     g_hash_table_iter_init(&it, nets);
     while (g_hash_table_iter_next(&it, NULL, &value))
-        ((Net *) value)->there = g_hash_table_contains(bridges, ((Net *) value)->flow.bridge.s);
+        find_bridge(value, bridges);
     return true;
 }

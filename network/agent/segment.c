@@ -67,7 +67,7 @@ static bool is_single(Cidr c)
 }
 
 /* Who answers to which address: the bridge says so in their stead. */
-static GArray *neighbours_of(const Segment *s)
+GArray *segment_neighbours(const Segment *s)
 {
     GArray *list = g_array_new(FALSE, TRUE, sizeof(LinkNeighbour));
     g_autoptr(GHashTable) claimed = claims(s);
@@ -108,12 +108,19 @@ static GArray *destinations_of(const Segment *s)
     return list;
 }
 
+bool segment_vxlan_device(const NetworkSpec *n, GError **err)
+{
+    const Segment *s = &n->segment;
+    g_autoptr(GArray) destinations = destinations_of(s);
+    return link_vxlan_ensure(s->link.s, s->vni, s->local, s->udp_port, n->mtu, err) && link_vxlan_fdb(s->link.s, destinations, err);
+}
+
 bool segment_entries(const NetworkSpec *n, GError **err)
 {
     const Segment *s = &n->segment;
     if (s->type != SEGMENT_VXLAN)
         return true;
-    g_autoptr(GArray) destinations = destinations_of(s), neighbours = neighbours_of(s), macs = g_array_new(FALSE, FALSE, 6);
+    g_autoptr(GArray) destinations = destinations_of(s), neighbours = segment_neighbours(s), macs = g_array_new(FALSE, FALSE, 6);
     for (guint i = 0; i < destinations->len; i++)
         g_array_append_vals(macs, g_array_index(destinations, LinkNeighbour, i).mac, 1);
     return link_vxlan_fdb(s->link.s, destinations, err) && link_fdb(s->link.s, macs, err) && link_neighbours(n->bridge.s, neighbours, err);

@@ -7,6 +7,10 @@ bool segment_start(GError **err);
 /* {"tunnel_address": text or null, "physical": [{"name", "interface"}]}: what `serve` has to know of this host. */
 json_t *segment_facts(void);
 
+/* Who answers to which address on other hosts: array of LinkNeighbour, of which a later one goes before an earlier. */
+GArray *segment_neighbours(const Segment *s);
+/* The network's VXLAN device, which sends to exactly the hosts of the peers' MACs. */
+bool segment_vxlan_device(const NetworkSpec *n, GError **err);
 /* For the driver of Linux bridges (driver.h). */
 bool segment_ensure(const NetworkSpec *n, GError **err);
 bool segment_absent(const char *n, GError **err);

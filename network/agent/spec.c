@@ -306,6 +306,7 @@ void spec_network_free(NetworkSpec *n)
     g_ptr_array_unref(n->ports);
     g_ptr_array_unref(n->subnets);
     spec_segment_clear(&n->segment);
+    json_decref(n->args);
     g_free(n);
 }
 
@@ -414,6 +415,7 @@ static bool dhcp_parse(const json_t *dhcp, NetworkSpec *n, GError **err)
 NetworkSpec *spec_network_parse(const json_t *args, GError **err)
 {
     g_autoptr(NetworkSpec) n = g_new0(NetworkSpec, 1);
+    n->args = json_incref((json_t *) args);
     gint64 zone = json_get_int(args, "zone", 0);
     n->host_addresses = g_array_new(FALSE, TRUE, sizeof(Cidr));
     n->nat = g_array_new(FALSE, TRUE, sizeof(Cidr));

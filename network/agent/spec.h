@@ -79,6 +79,7 @@ typedef struct NetworkSpec {
     GPtrArray *ports;                /* DhcpPort, in the order given */
     GPtrArray *subnets;              /* DhcpSubnet */
     Segment segment;
+    json_t *args;                    /* what it was made of */
     bool switched;                   /* the flows of a switch judge what the host routes to it, not nftables */
 } NetworkSpec;
 

@@ -99,7 +99,7 @@ class Case(unittest.TestCase):
         if os.path.exists(RUN + "/agent.sock"):
             os.unlink(RUN + "/agent.sock")
         cls.agent = subprocess.Popen([NUVOLET, "agent", "--set", "log.level=debug", *cls.options], stderr=cls.log)
-        until("the agent", 30, lambda: os.path.exists(RUN + "/agent.sock"))
+        until("the agent", 120, lambda: os.path.exists(RUN + "/agent.sock"))
 
     @classmethod
     def tearDownClass(cls):

@@ -17,6 +17,8 @@ def pid_of(daemon):
 
 
 def start_db():
+    for d in (RUN, ETC, "/var/log/openvswitch"):
+        os.makedirs(d, exist_ok=True)
     if not os.path.exists(ETC + "/conf.db"):
         subprocess.run(["ovsdb-tool", "create", ETC + "/conf.db", "/usr/share/openvswitch/vswitch.ovsschema"], check=True, timeout=30)
     subprocess.run(["ovsdb-server", ETC + "/conf.db", "--remote=punix:%s/db.sock" % RUN, "--pidfile", "--detach", "--no-chdir", "--log-file",

@@ -1,0 +1,55 @@
+#!/usr/bin/python3
+"""tests/integration/test_two_hosts_ovs.py -- test_two_hosts.py with network.driver=openvswitch: an Open vSwitch on each host."""
+import os
+import re
+import sys
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:0] = [ROOT + "/tests/lib", ROOT + "/tests/integration"]
+import ovs  # noqa: E402
+if os.environ.get("NUVOLET_MACHINE") != "1":
+    if os.geteuid() != 0 or not ovs.installed():
+        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root and the package openvswitch-switch")
+        sys.exit(0)
+    os.environ["NUVOLET_MACHINE"] = "1"
+    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
+import test_two_hosts as linux  # noqa: E402
+
+START = "import sys; sys.path.insert(0, %r); import ovs; ovs.start()" % (ROOT + "/tests/lib")
+
+
+class Switched:
+    @classmethod
+    def settings(cls, host):
+        for d in ("/run/openvswitch", "/etc/openvswitch", "/var/log/openvswitch"):
+            host.sh("mount -t tmpfs none " + d)
+        host.sh("%s -B -c '%s'" % (sys.executable, START.replace("'", '"')))
+        return super().settings(host) + ["network.driver=openvswitch", "network.ovs_datapath=netdev"]
+
+    def entries(self, host, n):
+        """What the host's VXLAN device and flows know of other hosts."""
+        x, b = "nvx" + linux.short(n["id"]), "nvb" + linux.short(n["id"])
+        fdb = [line.split() for line in host.sh("bridge fdb show dev %s" % x).splitlines()]
+        flows = host.sh("ovs-ofctl -O OpenFlow14 --no-names dump-flows %s table=6" % b)
+        answers = re.findall(r"arp_tpa=([0-9.]+) actions=.*set_field:([0-9a-f:]+)->arp_sha", flows) + \
+            [(ip, mac) for ip, mac in re.findall(r"nd_target=([0-9a-f:]+) actions=set_field:([0-9a-f:]+)->eth_dst", flows) if not ip.startswith("fe80")]
+        return {w[0]: w[w.index("dst") + 1] for w in fdb if "dst" in w}, dict(answers)
+
+    @classmethod
+    def tearDownClass(cls):
+        for h in (cls.h1, cls.h2):
+            h.sh("kill $(cat /run/openvswitch/*.pid)")
+        super().tearDownClass()
+
+
+class Overlay(Switched, linux.Overlay):
+    pass
+
+
+class Physical(Switched, linux.Physical):
+    pass
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2, warnings="ignore")
