@@ -114,7 +114,7 @@ static bool masters(GHashTable *links, GError **err)
         const OvsRow *row = g_hash_table_lookup(ports, name);
         const LinkInfo *bridge = row ? g_hash_table_lookup(links, row->bridge) : NULL;
         const char *fault = g_hash_table_lookup(bridges, name);
-        bool joined = bridge && row->ofport > 0 && row->ofport == row->wanted && (link->filtered || !ovs_rules_port_secured(name));
+        bool joined = bridge && ovs_row_joined(row, link->index) && (link->filtered || !ovs_rules_port_secured(name));
         link->master = joined ? bridge->index : 0;
         if (g_str_has_prefix(name, "nvb") && (!fault || *fault))
             link->up = false;        /* not a bridge as it should be: to be made again */

@@ -18,6 +18,8 @@ typedef struct OvsRow {
 } OvsRow;
 /* All bridges whose name starts with "nvb" (name → "" or what is wrong with it) and ports (name → OvsRow).  Free both. */
 bool ovs_view(GHashTable **ret_bridges, GHashTable **ret_ports, GError **err);
+/* The port is joined under the number that it should have, and is the interface with that index (not one of the same name that is gone). */
+bool ovs_row_joined(const OvsRow *row, int index);
 /* A bridge that forwards nothing until it has flows; waits until its interface is there. */
 bool ovs_bridge_add(const char *name, const char *mac, gint64 mtu, GError **err);
 bool ovs_bridge_remove(const char *name, GError **err);

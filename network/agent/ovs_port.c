@@ -113,6 +113,30 @@ bool ovs_view(GHashTable **ret_bridges, GHashTable **ret_ports, GError **err)
     return true;
 }
 
+/* The interfaces that were joined, by name: ovs-vswitchd goes on with the one it has open when another one takes the name. */
+static GMutex opened_lock;
+static GHashTable *opened;           /* name → index */
+
+static void note_opened(const char *name, int index)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&opened_lock);
+    (void) locker;
+    if (!opened)
+        opened = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    if (index)
+        g_hash_table_replace(opened, g_strdup(name), GINT_TO_POINTER(index));
+    else
+        g_hash_table_remove(opened, name);
+}
+
+bool ovs_row_joined(const OvsRow *row, int index)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&opened_lock);
+    (void) locker;
+    int known = opened ? GPOINTER_TO_INT(g_hash_table_lookup(opened, row->name)) : 0;
+    return *row->bridge && row->ofport > 0 && row->ofport == row->wanted && (!known || known == index);
+}
+
 /* --- changing --- */
 
 static json_t *where_name(const char *name)
@@ -251,15 +275,22 @@ bool ovs_port_add(const char *name, const char *bridge, int ofport, const char *
     if (!g_hash_table_contains(bridges, bridge))
         return nv_fail(err, NV_ERR_AGENT, "bridge %s is not there yet", bridge);
     const OvsRow *row = g_hash_table_lookup(ports, name);
-    if (row && strcmp(row->bridge, bridge) == 0 && row->wanted == ofport && row->ofport == ofport && row->is_ours && strcmp(row->mac, mac) == 0)
+    LinkInfo link;
+    if (row && link_get(name, &link, NULL) && ovs_row_joined(row, link.index) && strcmp(row->bridge, bridge) == 0 && row->wanted == ofport &&
+        row->is_ours && strcmp(row->mac, mac) == 0)
         return true;
     if (row && !(uuid = find("Port", name, err)))
         return nv_fail(err, NV_ERR_AGENT, "port %s is gone meanwhile", name);
-    return port_insert(name, bridge, ofport, mac, uuid, err) && wait_for_ofport(name, ofport, err);
+    if (!port_insert(name, bridge, ofport, mac, uuid, err) || !wait_for_ofport(name, ofport, err))
+        return false;
+    if (link_get(name, &link, NULL))
+        note_opened(name, link.index);
+    return true;
 }
 
 bool ovs_port_remove(const char *name, GError **err)
 {
+    note_opened(name, 0);
     GError *why = NULL;
     g_autofree char *uuid = find("Port", name, &why);
     if (!uuid)

@@ -42,7 +42,8 @@ static bool is_joined(const char *link, const char *bridge)
 {
     g_autoptr(GHashTable) bridges = NULL, ports = NULL;
     const OvsRow *row = ovs_view(&bridges, &ports, NULL) ? g_hash_table_lookup(ports, link) : NULL;
-    return row && strcmp(row->bridge, bridge) == 0 && row->ofport > 0 && row->ofport == row->wanted;
+    LinkInfo info;
+    return row && strcmp(row->bridge, bridge) == 0 && link_get(link, &info, NULL) && ovs_row_joined(row, info.index);
 }
 
 /* An interface that the host is reached by would be cut off. */

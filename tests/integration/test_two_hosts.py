@@ -343,7 +343,7 @@ class Overlay(TwoHosts):
         self.cloud.wait(lambda: know(self.h1, b), 10, "entries put back")
         self.h1.sh("ip link del " + x)
         self.cloud.wait(lambda: self.h1.sh("ip -br link show %s 2>/dev/null; true" % x) and know(self.h1, b), 10, "the device made again")
-        self.assertTrue(a.pings(b.ip))
+        self.cloud.wait(lambda: a.pings(b.ip), 10, "packets through the new device")
         self.h1.sh("nft flush ruleset")
         self.cloud.wait(lambda: a.pings(b.ip), 10, "rules in force again")
 

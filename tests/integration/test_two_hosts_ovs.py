@@ -32,8 +32,8 @@ class Switched:
         x, b = "nvx" + linux.short(n["id"]), "nvb" + linux.short(n["id"])
         fdb = [line.split() for line in host.sh("bridge fdb show dev %s" % x).splitlines()]
         flows = host.sh("ovs-ofctl -O OpenFlow14 --no-names dump-flows %s table=6" % b)
-        answers = re.findall(r"arp_tpa=([0-9.]+) actions=.*set_field:([0-9a-f:]+)->arp_sha", flows) + \
-            [(ip, mac) for ip, mac in re.findall(r"nd_target=([0-9a-f:]+) actions=set_field:([0-9a-f:]+)->eth_dst", flows) if not ip.startswith("fe80")]
+        answers = re.findall(r"arp_tpa=([0-9.]+)[^ ]* actions=.*set_field:([0-9a-f:]+)->arp_sha", flows) + \
+            [(ip, mac) for ip, mac in re.findall(r"nd_target=([0-9a-f:]+)[^ ]* actions=set_field:([0-9a-f:]+)->eth_dst", flows) if not ip.startswith("fe80")]
         return {w[0]: w[w.index("dst") + 1] for w in fdb if "dst" in w}, dict(answers)
 
     @classmethod
