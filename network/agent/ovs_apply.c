@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/proc.h"
+#include "network/agent/ovs_db.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -62,6 +63,15 @@ void ovs_apply_meter_absent(const char *bridge, int meter)
     g_autoptr(GError) why = NULL;
     if (!ofctl(ARGS("del-meter"), bridge, ARGS(one), NULL, NULL, &why))
         log_debug("ovs.meter_kept", "bridge", bridge, "error", why->message, NULL);
+}
+
+void ovs_apply_at_once(void)
+{
+    g_autofree char *path = ovs_db_control(), *target = g_strdup_printf("--target=%s", path ? path : "");
+    const char *const argv[] = { "ovs-appctl", "--timeout=5", target, "revalidator/purge", NULL };
+    g_autoptr(GError) why = NULL;
+    if (path && !proc_run(argv, NULL, NULL, &why))
+        log_warn("ovs.purge_failed", "error", why->message, NULL);
 }
 
 static bool put_meters(const char *bridge, const GArray *meters, GError **err)

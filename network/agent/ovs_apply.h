@@ -9,5 +9,7 @@ bool ovs_apply_difference(const char *bridge, const char *lines, GError **err);
 /* The pace of one port's DHCP requests; before flows name it. */
 bool ovs_apply_meter(const char *bridge, int meter, GError **err);
 void ovs_apply_meter_absent(const char *bridge, int meter);
+/* Nothing that was allowed before passes any more by the datapath's memory of it. */
+void ovs_apply_at_once(void);
 /* How many flows the bridge has; -1 where it does not answer. */
 int ovs_flow_count(const char *bridge);

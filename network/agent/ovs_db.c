@@ -95,14 +95,19 @@ json_t *ovs_db_transact(json_t *ops_stolen, GError **err)
     return check_results(results, err) ? json_incref(results) : NULL;
 }
 
-bool ovs_db_alive(void)
+char *ovs_db_control(void)
 {
     const char *run = conf_str("network.ovs_run");
     g_autofree char *pid_file = g_strdup_printf("%s/ovs-vswitchd.pid", run), *pid = NULL;
     if (!g_file_get_contents(pid_file, &pid, NULL, NULL))
-        return false;
-    g_autofree char *path = g_strdup_printf("%s/ovs-vswitchd.%d.ctl", run, (int) g_ascii_strtoll(pid, NULL, 10));
-    int fd = connect_to(path);
+        return NULL;
+    return g_strdup_printf("%s/ovs-vswitchd.%d.ctl", run, (int) g_ascii_strtoll(pid, NULL, 10));
+}
+
+bool ovs_db_alive(void)
+{
+    g_autofree char *path = ovs_db_control();
+    int fd = path ? connect_to(path) : -1;
     if (fd >= 0)
         close(fd);
     return fd >= 0;

@@ -8,6 +8,8 @@
 json_t *ovs_db_transact(json_t *ops_stolen, GError **err);
 /* Whether ovs-vswitchd runs and answers: what is asked of the database happens only then. */
 bool ovs_db_alive(void);
+/* The socket that it takes commands by; NULL where it does not run.  Caller frees. */
+char *ovs_db_control(void);
 
 /* A port of one of our bridges, as the database has it. */
 typedef struct OvsRow {

@@ -43,7 +43,8 @@ static void put_peers(GHashTable *f, const OvsNet *net, int ofport)
 /* Where DHCP is ours, no other server answers. */
 static void put_uplink(GHashTable *f, const OvsNet *net, int ofport)
 {
-    g_autofree char *trust = g_strdup_printf("load:1->NXM_NX_REG0[%d],load:1->NXM_NX_REG0[%d],goto_table:%d", OVS_BIT_TRUSTED, OVS_BIT_UPLINK, OVS_TRACK);
+    g_autofree char *trust = g_strdup_printf("load:1->NXM_NX_REG0[%d],load:1->NXM_NX_REG0[%d],goto_table:%d", OVS_BIT_TRUSTED, OVS_BIT_UPLINK,
+                                             OVS_TRACK);
     ovs_flow_put(f, OVS_PORT, 90, trust, "in_port=%d,vlan_tci=0x0000", ofport);
     if (net->served) {
         ovs_flow_put(f, OVS_PORT, 95, "drop", "in_port=%d,udp,tp_src=67,tp_dst=68", ofport);

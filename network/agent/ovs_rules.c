@@ -23,6 +23,7 @@ typedef struct Net {
 static GMutex lock;
 static GHashTable *nets;             /* n → Net */
 static GHashTable *groups;           /* n → GroupSpec */
+static bool narrower;                /* flows were taken away since this was last made false */
 static GHashTable *numbers;          /* link → the OpenFlow port that an earlier agent gave it */
 
 /* --- memory --- */
@@ -132,9 +133,18 @@ static bool settle(Net *net, GError **err)
     g_autoptr(GHashTable) flows = ovs_flows(&net->flow);
     g_autofree char *lines = net->applied ? ovs_flows_difference(net->applied, flows) : NULL;
     bool ok = net->applied ? !lines || ovs_apply_difference(net->flow.bridge.s, lines, err) : settle_all(net, flows, err);
+    narrower = narrower || (lines && strstr(lines, "delete_strict"));
     g_clear_pointer(&net->applied, g_hash_table_unref);
     if (ok)
         net->applied = g_steal_pointer(&flows);
+    return ok;
+}
+
+/* The datapath goes on for a moment by what it knows: a change that takes away what guests have would come too late. */
+static bool at_once(bool ok)
+{
+    if (narrower)
+        ovs_apply_at_once();
     return ok;
 }
 
@@ -283,10 +293,11 @@ bool ovs_rules_port_ensure(PortSpec *spec_stolen, GError **err)
             return false;
         known = NULL;
     }
+    narrower = false;
     bool metered = spec->port_security && (!known || !known->spec->port_security);
     port_put(net, g_steal_pointer(&spec));
     OvsPort *p = port_in(net, n);
-    if ((metered && net->applied && !ovs_apply_meter(net->flow.bridge.s, p->ofport, err)) || !settle(net, err))
+    if ((metered && net->applied && !ovs_apply_meter(net->flow.bridge.s, p->ofport, err)) || !at_once(settle(net, err)))
         return false;
     ovs_note_put("port", n, p->spec->args);
     return true;
@@ -383,7 +394,8 @@ bool ovs_rules_group_ensure(GroupSpec *spec_stolen, GError **err)
         return false;
     ovs_note_put("group", n, spec->args);
     g_hash_table_replace(groups, g_strdup(n), g_steal_pointer(&spec));
-    return settle_concerned(n, err);
+    narrower = false;
+    return at_once(settle_concerned(n, err));
 }
 
 bool ovs_rules_group_absent(const char *n, GError **err)
