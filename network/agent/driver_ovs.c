@@ -92,7 +92,8 @@ static bool link_join(const char *link, const char *bridge, const char *mac, GEr
 static bool port_join(const PortSpec *p, GError **err)
 {
     int ofport;
-    return ovs_rules_port_number(p, &ofport, err) && link_filter(p->tap.s, p->port_security, err) && ovs_port_add(p->tap.s, p->bridge.s, ofport,
+    return ovs_rules_port_number(p, &ofport, err) && link_filter(p->tap.s, p->port_security, err) &&
+           ovs_port_add(p->tap.s, p->bridge.s, ofport,
         p->mac, err);
 }
 
