@@ -113,10 +113,6 @@ check-unit check-http check-integration check-crash check-vm conformance sanitiz
 # A new user's first hour on a Debian with nothing installed, in a folder of its own; fetches some 500 MB of packages.
 check-fresh:
 	$(Q)tests/fresh
-# In a virtual machine, with what this machine's kernel may lack.
-.PHONY: check-vm
-check-vm: all
-	$(Q)for t in tests/vm/test_*.py; do echo "  VM    $$t"; tests/lib/vm --timeout 3000 "python3 -B $$t" || exit 1; done
 lint:
 	$(Q)tests/lint/lint.sh
 bench: all test-bins
