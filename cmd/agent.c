@@ -76,6 +76,7 @@ int agent_main(int argc, char **argv)
 {
     g_autoptr(GError) err = NULL;
     mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);        /* a large buffer goes back when it is freed */
     umask(0022);
     const char *instead = cmd_configure(&argc, argv, &err) && argc == 2 ? argv[1] : NULL;
     if (!err && argc > 1 && !(instead && (g_str_equal(instead, "--clear") || g_str_equal(instead, "--purge"))))
