@@ -249,20 +249,37 @@ static json_t *leave_op(const char *uuid)
                      uuid, "mutations", "ports", "delete", "set", "uuid", uuid);
 }
 
+/* Takes the port out, and waits until ovs-vswitchd has closed its interface. Without the wait it may see the old row and its successor at once, take
+   them for one, and go on with an interface that is no more: next_cfg and cur_cfg are how ovs-vsctl waits, too (ovs-vswitchd.conf.db(5)). */
+static bool leave_and_wait(const char *uuid, GError **err)
+{
+    json_t *bump = json_pack("{ss,ss,s[],s[[ssi]]}", "op", "mutate", "table", "Open_vSwitch", "where", "mutations", "next_cfg", "+=", 1);
+    g_autoptr(json_t) results = ovs_db_transact(json_pack("[ooo]", leave_op(uuid), bump, select_op("Open_vSwitch", "next_cfg")), err);
+    if (!results)
+        return false;
+    int wanted = number_of(json_object_get(json_array_get(rows_of(results, 2), 0), "next_cfg"));
+    for (gint64 end = clock_mono_us() + WAIT_US; clock_mono_us() < end; g_usleep(2000)) {
+        g_autoptr(json_t) now = ovs_db_transact(json_pack("[o]", select_op("Open_vSwitch", "cur_cfg")), err);
+        if (!now)
+            return false;
+        if (number_of(json_object_get(json_array_get(rows_of(now, 0), 0), "cur_cfg")) >= wanted)
+            return true;
+        if (!ovs_db_alive())
+            return nv_fail(err, NV_ERR_AGENT, "ovs-vswitchd does not run");
+    }
+    return nv_fail(err, NV_ERR_AGENT, "ovs-vswitchd did not let go of a port within 5 seconds");
+}
+
 static bool port_insert(const char *name, const char *bridge, int ofport, const char *mac, const char *old_uuid, GError **err)
 {
+    if (old_uuid && !leave_and_wait(old_uuid, err))
+        return false;
     json_t *iface = json_pack("{ss,ss,s{ss,si},ss}", "op", "insert", "table", "Interface", "row", "name", name, "ofport_request", ofport,
                               "uuid-name", "i");
     json_t *port = json_pack("{ss,ss,s{ss,s[ss],s[s[[ss][ss]]]},ss}", "op", "insert", "table", "Port", "row", "name", name, "interfaces",
                              "named-uuid", "i", "external_ids", "map", "nuvolet", "port", "nuvolet-mac", mac, "uuid-name", "p");
     json_t *join = json_pack("{ss,ss,so,s[[ss[s[[ss]]]]]}", "op", "mutate", "table", "Bridge", "where", where_name(bridge), "mutations", "ports",
                              "insert", "set", "named-uuid", "p");
-    if (old_uuid && !run(json_pack("[o]", leave_op(old_uuid)), err)) {
-        json_decref(iface);
-        json_decref(port);
-        json_decref(join);
-        return false;
-    }
     return run(json_pack("[ooo]", iface, port, join), err);
 }
 
