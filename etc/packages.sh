@@ -7,7 +7,7 @@ run="libvirt-daemon libvirt-daemon-system libvirt-daemon-driver-qemu qemu-system
      curl jq openssh-client ca-certificates"
 image="busybox-static dropbear-bin syslinux syslinux-common mtools dosfstools e2fsprogs kmod cpio xz-utils qemu-utils"
 client="python3-openstackclient"
-test="libcmocka-dev procps hostname perl-base python3 python3-openstackclient sqlite3 libvirt-clients clang busybox-static openssh-client jq curl iputils-ping openvswitch-switch"
+test="libcmocka-dev procps hostname perl-base python3 python3-openstackclient sqlite3 libvirt-clients clang libclang-rt-dev busybox-static openssh-client jq curl iputils-ping openvswitch-switch"
 
 need=()
 for set in "$@"; do
