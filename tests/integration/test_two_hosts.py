@@ -208,7 +208,7 @@ class Overlay(TwoHosts):
             self.assertIn("ip=" + s.ip, r.stdout + r.stderr)
             self.assertIn("mtu=1450", r.stdout + r.stderr)
             s.run("ip route add 169.254.169.254 via 10.0.0.2", check=False)
-            self.assertIn(s.id, s.run("wget -q -T 5 -t 1 -O - http://169.254.169.254/openstack/latest/meta_data.json").stdout)
+            self.assertIn(s.id, s.run("curl -fsS --max-time 5 http://169.254.169.254/openstack/latest/meta_data.json").stdout)
 
     def test_nothing_is_flooded(self):
         n, a, b = self.pair(six=True)
@@ -429,7 +429,7 @@ class Physical(TwoHosts):
         self.assertTrue(a.pings(b.ip))
         self.assertTrue(self.on_lan("ping -n -q -c 1 -W 1 " + a.ip))
         a.listen(80)
-        connect = "timeout 2 sh -c 'echo | nc -w 1 %s 80'" % a.ip
+        connect = "timeout 2 bash -c ': >/dev/tcp/%s/80'" % a.ip
         self.assertFalse(self.on_lan(connect), "security groups hold for the LAN too")
         # Guests are held to their addresses, the LAN is not.
         since, seen = len(self.lan.frames), len(b.seen)
