@@ -70,6 +70,7 @@ static const Extension extensions[] = {
     { "subnet-dns-publish-fixed-ip", "Subnet DNS publish fixed IP", "Accepted and shown" },
     { "subnet-service-types",      "Subnet service types",      "Subnets for ports of some owners only" },
     { "subnet_allocation",         "Subnet Allocation",         "Subnets out of pools" },
+    { "subnet_onboard",            "Subnet Onboard",            "Subnets that are there join a pool" },
     { "trunk",                     "Trunk Extension",           "Ports that carry other ports as VLANs" },
     { "trunk-details",             "Trunk port details",        "A trunk's subports, shown on its parent port" },
 };

@@ -159,7 +159,7 @@ json_t *desired_segment_load(Db *db, const Network *n, const char *host, GError 
 bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err);
 /* Keeps the policy for everybody ('*') in step with the object's own shared or external flag. */
 bool rbac_everybody(Db *db, const char *type, const char *object_id, const char *project_id, const char *action, bool on, GError **err);
-Handler address_group_add, address_group_remove;
+Handler address_group_add, address_group_remove, subnetpool_onboard;
 
 /* --- bootstrap.c --- */
 /* Makes a row as POST does, of the project of ctx; body is stolen. */

@@ -408,3 +408,81 @@ bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err)
     ROW_SET_INT(s, ip_version, p->ip_version);
     return true;
 }
+
+/* --- subnets that were there before the pool --- */
+
+/* The network's subnets of the pool's IP version; the caller's own, where he is no administrator. */
+static GPtrArray *subnets_to_join(Db *db, const Ctx *ctx, const Pool *p, const char *network_id, GError **err)
+{
+    g_autoptr(GPtrArray) rows = rows_where(db, &subnet_resource, err, "network_id", network_id, NULL);
+    for (guint i = rows ? rows->len : 0; i > 0; i--) {
+        const Subnet *s = rows->pdata[i - 1];
+        if (s->ip_version != p->ip_version || (!ctx->admin && g_strcmp0(s->project_id, ctx->project_id) != 0))
+            g_ptr_array_remove_index(rows, i - 1);
+    }
+    return g_steal_pointer(&rows);
+}
+
+/* What the pool has given out already, to whatever network, is in the way, this subnet's own range too. */
+static bool join_check(Db *db, const Pool *p, const Subnet *s, GError **err)
+{
+    g_autofree char *taken = NULL;
+    if (!db_query_str(db, err, &taken, "subnetpool_taken_until", "sss", p->id, s->first_key, s->last_key))
+        return false;
+    return !taken || nv_fail(err, NV_ERR_INVALID, "Illegal subnetpool update : Onboarding subnet %s: %s conflicts with allocated prefixes in subnet "
+                             "pool %s.", s->id, s->cidr, p->id);
+}
+
+/* All of them are checked before the first one joins.  The pool's own quota is for what is cut from it. */
+static bool join(Db *db, const Ctx *ctx, Pool *p, GPtrArray *subnets, GError **err)
+{
+    g_autoptr(Row) old = row_get(db, &subnetpool_resource, p->id, err);
+    json_t *prefixes = old ? json_deep_copy(p->prefixes) : NULL;
+    for (guint i = 0; old && i < subnets->len; i++) {
+        const Subnet *s = subnets->pdata[i];
+        if (!join_check(db, p, s, err))
+            return json_decref(prefixes), false;
+        json_array_append_new(prefixes, json_string(s->cidr));
+    }
+    if (!old)
+        return false;
+    ROW_SET_JSON(p, prefixes, prefixes);
+    if (!pool_update(db, ctx, &p->row, old, err) || !row_update(db, &p->row, err))
+        return false;
+    for (guint i = 0; i < subnets->len; i++) {
+        Subnet *s = subnets->pdata[i];
+        ROW_SET_STR(s, subnetpool_id, p->id);
+        ROW_SET_INT(s, revision_number, s->revision_number + 1);
+        if (!row_update(db, &s->row, err))
+            return false;
+    }
+    return true;
+}
+
+static bool network_of(Db *db, const Ctx *ctx, const char *id, GError **err)
+{
+    g_autoptr(Network) n = network_find(db, ctx, id, err);
+    if (!n)
+        return false;
+    return network_is_owner(ctx, n) || nv_fail(err, NV_ERR_FORBIDDEN, "rule:onboard_network_subnets is disallowed by policy");
+}
+
+bool subnetpool_onboard(Call *c, GError **err)
+{
+    const char *network_id = json_get_str(c->body, "network_id");
+    g_auto(Txn) txn = txn_begin(c->db, err);
+    g_autoptr(Pool) p = txn.db ? AS(Pool, row_get_for(c->db, &subnetpool_resource, c->ctx, c->params[0], true, err)) : NULL;
+    if (!p)
+        return false;
+    if (!network_id)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: network_id must be specified.");
+    g_autoptr(GPtrArray) subnets = network_of(c->db, c->ctx, network_id, err) ? subnets_to_join(c->db, c->ctx, p, network_id, err) : NULL;
+    if (!subnets || !join(c->db, c->ctx, p, subnets, err) || !txn_commit(&txn, err))
+        return false;
+    json_t *list = json_array();
+    for (guint i = 0; i < subnets->len; i++) {
+        const Subnet *s = subnets->pdata[i];
+        json_array_append_new(list, json_make("ss", "id", s->id, "cidr", s->cidr));
+    }
+    return call_reply(c, 200, list);
+}

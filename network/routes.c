@@ -40,6 +40,7 @@ const Route network_routes[] = {
     ROUTE("POST",   "/v2.0/security-group-rules",      PROJECT_MEMBER, rule_create, .res = &security_group_rule_resource),
     ROUTE("DELETE", "/v2.0/security-group-rules/{id}", PROJECT_MEMBER, NULL,       .res = &security_group_rule_resource),
     CRUD("/v2.0/subnetpools",    &subnetpool_resource,    PROJECT_READER, PROJECT_MEMBER, "PUT"),
+    ROUTE("PUT", "/v2.0/subnetpools/{id}/onboard_network_subnets", PROJECT_MEMBER, subnetpool_onboard),
     CRUD("/v2.0/address-scopes", &address_scope_resource, PROJECT_READER, PROJECT_MEMBER, "PUT"),
     CRUD("/v2.0/address-groups", &address_group_resource, PROJECT_READER, PROJECT_MEMBER, "PUT"),
     CRUD("/v2.0/rbac-policies",  &rbac_resource,          PROJECT_READER, PROJECT_MEMBER, "PUT"),

@@ -59,6 +59,76 @@ class Pools(Base):
         self.assertEqual(self.demo.delete(N + "subnetpools/" + p["id"]).status, 204)
         self.assertEqual(self.demo.delete(N + "address-scopes/" + s["id"]).status, 204)
 
+    def onboard(self, pool, network_id, status=200, who=None):
+        body = {} if network_id is None else {"network_id": network_id}
+        r = (who or self.demo).put(N + "subnetpools/%s/onboard_network_subnets" % pool["id"], body)
+        self.assertEqual(r.status, status, r)
+        return r.json if status == 200 else r.message
+
+    def seen(self, path):
+        r = self.ok(self.demo.get(N + path), 200)
+        return next(iter(r.values()))
+
+    def subnet_of(self, n, cidr, who=None, **attrs):
+        body = {"network_id": n["id"], "cidr": cidr, "ip_version": 6 if ":" in cidr else 4, **attrs}
+        return self.ok((who or self.demo).post(N + "subnets", {"subnet": body}), 201)["subnet"]
+
+    def test_subnets_join_a_pool(self):
+        p = self.pool(prefixes=["10.40.0.0/16"], default_prefixlen=24, default_quota=256)
+        n = self.network()
+        a, b = self.subnet_of(n, "192.168.40.0/24"), self.subnet_of(n, "10.40.0.0/24")
+        six = self.subnet_of(n, "2001:db8:40::/64")
+        joined = self.onboard(p, n["id"])
+        self.assertEqual(sorted((x["id"], x["cidr"]) for x in joined), sorted((x["id"], x["cidr"]) for x in (a, b)))
+        after = self.seen("subnets/" + a["id"])
+        self.assertEqual((after["subnetpool_id"], after["revision_number"]), (p["id"], a["revision_number"] + 1))
+        self.assertIsNone(self.seen("subnets/" + six["id"])["subnetpool_id"])
+        pool = self.seen("subnetpools/" + p["id"])
+        self.assertEqual(sorted(pool["prefixes"]), ["10.40.0.0/16", "192.168.40.0/24"])
+        self.assertEqual(pool["revision_number"], p["revision_number"] + 1)
+        # What has joined is given out, and counts.
+        self.from_pool(p, 409, cidr="10.40.0.0/24")
+        self.from_pool(p, 409)
+        self.refuse(409, "DELETE", "subnetpools/" + p["id"])
+        self.assertIn("conflicts with allocated prefixes", self.onboard(p, n["id"], 400))
+        self.assertEqual(self.onboard(p, self.network()["id"]), [])
+
+    def test_subnets_move_between_pools(self):
+        p, q = self.pool(prefixes=["10.41.0.0/24"]), self.pool(prefixes=["10.41.1.0/24"])
+        n = self.network()
+        s = self.subnet_of(n, "192.168.41.0/24")
+        self.onboard(p, n["id"])
+        self.onboard(q, n["id"])
+        self.assertEqual(self.seen("subnets/" + s["id"])["subnetpool_id"], q["id"])
+        self.assertIn("192.168.41.0/24", self.seen("subnetpools/" + p["id"])["prefixes"])
+        self.assertEqual(self.demo.delete(N + "subnetpools/" + p["id"]).status, 204)
+
+    def test_joining_is_refused_as_a_whole(self):
+        scope = self.ok(self.demo.post(N + "address-scopes", {"address_scope": {"name": "j", "ip_version": 4}}), 201)["address_scope"]
+        p = self.pool(prefixes=["10.42.0.0/24"], address_scope_id=scope["id"])
+        self.pool(prefixes=["10.42.1.0/24"], address_scope_id=scope["id"])
+        n = self.network()
+        a = self.subnet_of(n, "192.168.42.0/24")
+        b = self.subnet_of(n, "10.42.1.128/25")
+        self.assertIn("overlap", self.onboard(p, n["id"], 409))
+        for s in (a, b):
+            self.assertIsNone(self.seen("subnets/" + s["id"])["subnetpool_id"])
+        self.assertEqual(self.seen("subnetpools/" + p["id"])["prefixes"], ["10.42.0.0/24"])
+        self.assertEqual(self.demo.delete(N + "subnets/" + b["id"]).status, 204)
+        self.onboard(p, n["id"])
+
+    def test_who_may_let_subnets_join(self):
+        p = self.pool(prefixes=["10.43.0.0/24"])
+        shared = self.network(self.admin, shared=True)
+        self.subnet_of(shared, "192.168.43.0/24", self.admin)
+        self.assertIn("network_id must be specified", self.onboard(p, None, 400))
+        self.onboard(p, "c0ffee00-0000-4000-8000-000000000000", 404)
+        self.onboard(p, self.network(self.other)["id"], 404)
+        self.onboard(p, shared["id"], 403)
+        self.onboard(p, self.network(self.other)["id"], 404, self.other)
+        self.assertEqual(len(self.onboard(p, shared["id"], who=self.admin)), 1)
+        self.assertIn("subnet_onboard", [x["alias"] for x in self.ok(self.demo.get(N + "extensions"), 200)["extensions"]])
+
 
 class Policies(Base):
     def policy(self, status, row, kind="network", who=None, **attrs):
