@@ -150,6 +150,16 @@ static bool avoided(Op *op, const Server *s, const GArray *states, GPtrArray *ou
     return true;
 }
 
+static bool without_bandwidth(Db *db, const Server *s, GPtrArray *out, GPtrArray *memory, GError **err)
+{
+    g_autoptr(json_t) hosts = NULL;
+    if (!network_narrow_hosts(db, s->id, &hosts, err))
+        return false;
+    add_hosts(out, memory, hosts);
+    g_ptr_array_add(out, NULL);
+    return true;
+}
+
 /* True when a host that may yet answer was left out because it is down: our own start must not fail what was promised before it. */
 static bool may_come_up(const GArray *states)
 {
@@ -176,7 +186,7 @@ static bool place_now(Op *op, bool *ret_wait, GError **err)
 {
     g_autoptr(GArray) states = NULL;
     g_autoptr(json_t) rows = NULL, why = NULL;
-    g_autoptr(GPtrArray) avoid = g_ptr_array_new(), memory = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) avoid = g_ptr_array_new(), narrow = g_ptr_array_new(), memory = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) none = NULL;
     g_auto(Txn) txn = txn_begin(op->db, err);
     g_autoptr(Server) s = txn.db ? server_get(op->db, op->resource_id, err) : NULL;
@@ -184,10 +194,11 @@ static bool place_now(Op *op, bool *ret_wait, GError **err)
         return false;
     if (s->host)                                 /* an earlier attempt placed it */
         return op_set_host(op, s->host, err) && txn_commit(&txn, err);
-    if (!host_states(op->db, &states, &rows, err) || !avoided(op, s, states, avoid, memory, err))
+    if (!host_states(op->db, &states, &rows, err) || !avoided(op, s, states, avoid, memory, err)
+        || !without_bandwidth(op->db, s, narrow, memory, err))
         return false;
     Demand d = { .vcpus = s->vcpus, .memory_mb = s->memory_mb, .disk_gb = s->disk_gb + s->ephemeral_gb, .zone = s->asked_zone, .host = s->asked_host,
-                 .avoid = (const char *const *) avoid->pdata };
+                 .avoid = (const char *const *) avoid->pdata, .narrow = (const char *const *) narrow->pdata };
     int chosen = scheduler_pick(&d, (const HostState *) (void *) states->data, states->len, &why, &none);
     *ret_wait = chosen < 0 && op->attempt < PLACE_PATIENCE && may_come_up(states);
     if (chosen >= 0)

@@ -78,6 +78,8 @@ static const Option options[] = {
     { "network.vxlan_port",  OPT_INT, "4789", 1, 65535, "For agents: UDP port of VXLAN, the same on every host." },
     { "network.physical",    OPT_STR, "", 0, 0, "NAME:INTERFACE[:FIRST-LAST], separated by semicolons: physical networks that an administrator's flat and vlan networks are on. "
       "An agent needs the interface, which has no address of the host; `serve` needs the names, and the VLAN ids it gives out when none is asked for." },
+    { "network.physical_bandwidth", OPT_STR, "", 0, 0, "For an agent: NAME:EGRESS[:INGRESS], separated by semicolons: kilobits a second that its interface of a physical "
+      "network has. No more is promised by minimum bandwidth rules, and no more is sent. Not named: what the interface's driver says of its speed." },
     { "network.underlay_mtu", OPT_INT, "1500", 576, 65535, "MTU of physical networks, and of what carries VXLAN between hosts: networks get no larger one." },
     { "network.dns_domain",  OPT_STR, "nuvolet.internal", 0, 0, "Domain of the names of ports, as DHCP and DNS of each network tell them." },
     { "network.public_name", OPT_STR, "public", 0, 0, "Name of the external and shared network that is made at first start." },

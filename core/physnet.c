@@ -1,4 +1,4 @@
-/* core/physnet.c -- parses the option network.physical. */
+/* core/physnet.c -- parses the options network.physical and network.physical_bandwidth. */
 #include "core/physnet.h"
 #include "core/conf.h"
 #include <string.h>
@@ -55,9 +55,47 @@ GArray *physnets_parse(const char *text, GError **err)
     return g_steal_pointer(&list);
 }
 
+static bool rate_parse(const char *text, gint64 *ret)
+{
+    char *end = NULL;
+    *ret = g_ascii_strtoll(text, &end, 10);
+    return g_ascii_isdigit(*text) && !*end && *ret > 0 && *ret <= G_MAXINT32;
+}
+
+static bool bandwidth_parse(const char *item, GArray *list)
+{
+    g_auto(GStrv) parts = g_strsplit(item, ":", -1);
+    guint n = g_strv_length(parts);
+    gint64 egress = 0, ingress = 0;
+    bool found = false;
+    if (n < 2 || n > 3 || !rate_parse(parts[1], &egress) || (n == 3 && !rate_parse(parts[2], &ingress)))
+        return false;
+    for (guint i = 0; i < list->len; i++) {
+        Physnet *p = &g_array_index(list, Physnet, i);
+        if (strcmp(p->name, parts[0]) != 0)
+            continue;
+        p->egress_kbps = egress;
+        p->ingress_kbps = n == 3 ? ingress : egress;
+        found = true;
+    }
+    return found;
+}
+
+bool physnets_bandwidth(GArray *list, const char *text, GError **err)
+{
+    g_auto(GStrv) items = g_strsplit(text, ";", -1);
+    for (char **item = items; *item; item++)
+        if (*g_strstrip(*item) && !bandwidth_parse(*item, list))
+            return nv_fail(err, NV_ERR_INVALID, "configuration: network.physical_bandwidth: \"%s\" is not NAME:EGRESS or NAME:EGRESS:INGRESS in "
+                           "kilobits a second, with a name of network.physical", *item);
+    return true;
+}
+
 GArray *physnets_conf(void)
 {
     GArray *list = physnets_parse(conf_str("network.physical"), NULL);
+    if (list)
+        physnets_bandwidth(list, conf_str("network.physical_bandwidth"), NULL);
     return list ? list : g_array_new(FALSE, TRUE, sizeof(Physnet));
 }
 

@@ -43,6 +43,7 @@ static const Extension extensions[] = {
     { "provider",                  "Provider Network",          "How networks are carried" },
     { "qos",                       "Quality of Service",        "Limits of bandwidth, and DSCP marks, by policy" },
     { "qos-bw-limit-direction",    "Direction for QoS bandwidth limit rule", "Limits for what a port sends and for what it receives" },
+    { "qos-bw-minimum-ingress",    "Ingress direction for QoS minimum bandwidth rule", "Bandwidth promised for what a port receives: counted, not enforced" },
     { "qos-default",               "QoS default policy",        "A project's policy for networks that name none" },
     { "qos-port-network-policy",   "QoS port network policy ID", "The policy of a port's network, shown on the port" },
     { "qos-pps",                   "QoS Rule Type Packet per Second Extension", "Limits of packets a second" },

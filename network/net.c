@@ -172,7 +172,8 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
         return false;
     if (n->is_default && !n->external)
         ROW_SET_BOOL(n, is_default, false);
-    return qos_new(db, ctx, n, err) && group_default(db, n->project_id, NULL, err) && everybody(db, n, NULL, err);
+    return qos_new(db, ctx, n, err) && group_default(db, n->project_id, NULL, err) && everybody(db, n, NULL, err)
+        && (!n->qos_policy_id || (row_insert(db, row, err) && qos_kept(db, n->id, err)));
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
@@ -196,9 +197,9 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     BUMP(n, old);
     if (!qos_check(db, ctx, n->qos_policy_id, old->qos_policy_id, err))
         return false;
-    if (g_strcmp0(n->qos_policy_id, old->qos_policy_id) != 0 && !sync_qos(db, ctx, n->id, err))
-        return false;
-    return everybody(db, n, old, err) && sync_network(db, ctx, n->id, err)
+    bool policy = g_strcmp0(n->qos_policy_id, old->qos_policy_id) != 0;
+    return everybody(db, n, old, err)
+        && (!policy || (row_update(db, row, err) && qos_kept(db, n->id, err) && sync_qos(db, ctx, n->id, err))) && sync_network(db, ctx, n->id, err)
         && sync_routers_of_network(db, ctx, n->id, err);
 }
 

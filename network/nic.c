@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "identity/identity.h"
 #include "network/push.h"
+#include "network/qos.h"
 #include "network/router.h"
 #include <string.h>
 
@@ -143,7 +144,7 @@ bool network_ports_bind(Db *db, const char *server_id, const char *host, GError 
     g_autoptr(json_t) ports = db_query(db, err, "server_ports", "s", server_id);
     size_t i;
     json_t *port;
-    if (!ports || !db_exec(db, err, "ports_bind", "ss", server_id, host))
+    if (!ports || !db_exec(db, err, "ports_bind", "ss", server_id, host) || !qos_kept(db, server_id, err))
         return false;
     json_array_foreach(ports, i, port)
         if (!sync_groups_of_port(db, NULL, json_get_str(port, "id"), err) || !sync_network_elsewhere(db, json_get_str(port, "network_id"), host, err))

@@ -186,7 +186,8 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
             return false;
         ROW_SET_STR(p, mac_address, mac);
     }
-    return port_security_check(p, err) && port_insert(db, p, asked, err) && sync_network(db, ctx, p->network_id, err);
+    return port_security_check(p, err) && port_insert(db, p, asked, err) && (!p->qos_policy_id || qos_kept(db, p->id, err))
+        && sync_network(db, ctx, p->network_id, err);
 }
 
 static bool mac_check(const Port *p, const Port *old, GError **err)
@@ -257,8 +258,8 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     BUMP(p, old);
     /* Groups that the port leaves have one member less: asked before and after. */
     return port_security_check(p, err) && (!groups || sync_groups_of_port(db, ctx, p->id, err)) && addresses_update(db, ctx, p, old, err)
-        && row_update(db, row, err) && router_follows(db, ctx, p, old, err) && sync_groups_of_port(db, ctx, p->id, err) && sync_port(db, ctx,
-            p->id, err)
+        && row_update(db, row, err) && (g_strcmp0(p->qos_policy_id, old->qos_policy_id) == 0 || qos_kept(db, p->id, err))
+        && router_follows(db, ctx, p, old, err) && sync_groups_of_port(db, ctx, p->id, err) && sync_port(db, ctx, p->id, err)
         && sync_network(db, ctx, p->network_id, err);
 }
 

@@ -39,6 +39,40 @@ bool qos_check(Db *db, const Ctx *ctx, const char *wanted, const char *had, GErr
     return !wanted || row;
 }
 
+static bool room_check(Db *db, const char *id, GError **err)
+{
+    g_autoptr(json_t) rows = db_query(db, err, "qos_overfull", "s", id);
+    const json_t *row = json_array_get(rows, 0);
+    if (!rows || !row)
+        return rows != NULL;
+    return nv_fail(err, NV_ERR_CONFLICT, "Host %s has %" G_GINT64_FORMAT " kbit/s (%s) on physical network %s, and %" G_GINT64_FORMAT
+                   " kbit/s would be promised to its ports by minimum bandwidth rules.", json_get_str(row, "host"), json_get_int(row, "rate", 0),
+                   json_get_str(row, "direction"), json_get_str(row, "physical"), json_get_int(row, "kbps", 0));
+}
+
+bool qos_kept(Db *db, const char *id, GError **err)
+{
+    gint64 any = 0;
+    if (!db_query_int(db, err, &any, "qos_promises_any", ""))
+        return false;
+    g_autoptr(json_t) rows = any ? db_query(db, err, "qos_unkept", "s", id) : json_array();
+    const json_t *row = json_array_get(rows, 0);
+    if (row)
+        return nv_fail(err, NV_ERR_CONFLICT, "Rule minimum_bandwidth is not supported by %s %s", json_get_str(row, "kind"), json_get_str(row, "id"));
+    return rows && (!any || room_check(db, id, err));
+}
+
+bool network_narrow_hosts(Db *db, const char *server_id, json_t **ret_hosts, GError **err)
+{
+    gint64 any = 0;
+    if (!db_query_int(db, err, &any, "qos_promises_any", ""))
+        return false;
+    json_t *hosts = any ? db_query(db, err, "qos_narrow_hosts", "s", server_id) : json_array();
+    if (hosts)
+        *ret_hosts = hosts;
+    return hosts != NULL;
+}
+
 bool qos_default(Db *db, const char *project_id, char **ret_id, GError **err)
 {
     return db_query_str(db, err, ret_id, "qos_default_of", "s", project_id);

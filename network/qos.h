@@ -12,6 +12,8 @@ json_t *qos_rules_of(Db *db, const json_t *ids, GError **err);
 /* "qos" of port.ensure: pure; rows of the statement qos_of_port.  NULL: nothing is limited. */
 json_t *desired_qos(const json_t *rows);
 json_t *desired_qos_load(Db *db, const char *port_id, GError **err);
+/* After a change of a policy, network, port or server: what it promises to ports, their networks can keep, and their hosts have (NV_ERR_CONFLICT). */
+bool qos_kept(Db *db, const char *id, GError **err);
 /* Carries a change of a policy or of a network's policy to the ports that it is in force for. */
 bool sync_qos(Db *db, const Ctx *ctx, const char *policy_or_network_id, GError **err);
 

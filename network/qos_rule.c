@@ -1,10 +1,11 @@
-/* network/qos_rule.c -- rules of QoS policies: bandwidth and packet rate by direction, DSCP marks; one of a kind and direction in a policy. */
+/* network/qos_rule.c -- rules of QoS policies: limits and promises by direction, DSCP marks; one of a kind and direction in a policy. */
 #include "core/dialect.h"
 #include "network/qos.h"
 #include <string.h>
 
 typedef struct BandwidthRule { Row row; char *id, *qos_policy_id, *direction; gint64 max_kbps, max_burst_kbps; } BandwidthRule;
 typedef struct PacketRule { Row row; char *id, *qos_policy_id, *direction; gint64 max_kpps, max_burst_kpps; } PacketRule;
+typedef struct PromiseRule { Row row; char *id, *qos_policy_id, *direction; gint64 min_kbps; } PromiseRule;
 typedef struct DscpRule { Row row; char *id, *qos_policy_id; gint64 dscp_mark; } DscpRule;
 
 static const Range any_int = { 0, 2147483647 };
@@ -37,16 +38,28 @@ static const Field packet_fields[] = {
     RATE(PacketRule, max_burst_kpps, .dflt = "0"),
     DIRECTION(PacketRule),
 };
+static const Field promise_fields[] = {
+    COMMON(PromiseRule),
+    INT(PromiseRule, min_kbps, "min_kbps", CREATE | UPDATE | REQUIRED | FILTER | SORT, .check = check_range, .arg = &any_int),
+    DIRECTION(PromiseRule),
+};
 static const Field dscp_fields[] = {
     COMMON(DscpRule),
     INT(DscpRule, dscp_mark, "dscp_mark", CREATE | UPDATE | REQUIRED | FILTER | SORT, .check = check_mark),
 };
 
-/* One kind of rule: what a driver says of it, and the statement that finds its twin. */
-static const struct RuleKind { const Resource *res; const char *type, *twin; const Field *direction; } kinds[] = {
-    { &qos_bandwidth_resource, "bandwidth_limit",   "qos_bandwidth_twin",   &bandwidth_fields[4] },
-    { &qos_packet_resource,    "packet_rate_limit", "qos_packet_rate_twin", &packet_fields[4] },
-    { &qos_dscp_resource,      "dscp_marking",      "qos_dscp_twin",        NULL },
+/* One kind of rule: what a driver says of it, and the statement that finds its twin.  against: a rule of that other kind which leaves no room for
+ * this one's first value. */
+static const struct RuleKind {
+    const Resource *res;
+    const char *type, *twin;
+    const Field *direction;
+    const char *against, *other;
+} kinds[] = {
+    { &qos_bandwidth_resource, "bandwidth_limit",   "qos_bandwidth_twin",         &bandwidth_fields[4], "qos_promise_above", "minimum_bandwidth" },
+    { &qos_packet_resource,    "packet_rate_limit", "qos_packet_rate_twin",       &packet_fields[4],    NULL, NULL },
+    { &qos_dscp_resource,      "dscp_marking",      "qos_dscp_twin",              NULL,                 NULL, NULL },
+    { &qos_promise_resource,   "minimum_bandwidth", "qos_minimum_bandwidth_twin", &promise_fields[3],   "qos_limit_below", "bandwidth_limit" },
 };
 /* clang-format on */
 
@@ -80,23 +93,38 @@ static bool twin_check(Db *db, const Row *row, GError **err)
                             rule_policy(row));
 }
 
+/* Nobody can promise more than he lets through. */
+static bool against_check(Db *db, const Row *row, GError **err)
+{
+    const struct RuleKind *kind = kind_of(row->res);
+    gint64 value = kind->against ? *FIELD_PTR(row, &row->res->fields[2], gint64) : 0;
+    g_autofree char *there = NULL;
+    if (kind->against && !db_query_str(db, err, &there, kind->against, "si", rule_policy(row), value))
+        return false;
+    return !there || nv_fail(err, NV_ERR_CONFLICT, "Unable to add the rule with value %" G_GINT64_FORMAT " to the policy %s as the existing rule of "
+                             "type %s has value %s.", value, rule_policy(row), kind->other, there);
+}
+
 static bool changed(Db *db, const Ctx *ctx, const Row *row, GError **err)
 {
     return db_exec(db, err, "qos_bump", "s", rule_policy(row)) && sync_qos(db, ctx, rule_policy(row), err);
 }
 
+/* The row is written before it is looked whether everyone who has the policy can have what it promises. */
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     if (!ctx->admin)
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_policy_%s is disallowed by policy", row->res->one);
     g_autoptr(Row) policy = row_get_for(db, &qos_policy_resource, ctx, rule_policy(row), false, err);
-    return policy && twin_check(db, row, err) && changed(db, ctx, row, err);
+    return policy && twin_check(db, row, err) && against_check(db, row, err) && row_insert(db, row, err) && qos_kept(db, rule_policy(row), err)
+        && changed(db, ctx, row, err);
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GError **err)
 {
     (void) old;
-    return twin_check(db, row, err) && changed(db, ctx, row, err);
+    return twin_check(db, row, err) && against_check(db, row, err) && row_update(db, row, err) && qos_kept(db, rule_policy(row), err)
+        && changed(db, ctx, row, err);
 }
 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
@@ -112,6 +140,7 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
     }
 RULE_RESOURCE(qos_bandwidth_resource, BandwidthRule, "bandwidth_limit_rule", "qos_bandwidth_limit_rule", bandwidth_fields);
 RULE_RESOURCE(qos_packet_resource, PacketRule, "packet_rate_limit_rule", "qos_packet_rate_limit_rule", packet_fields);
+RULE_RESOURCE(qos_promise_resource, PromiseRule, "minimum_bandwidth_rule", "qos_minimum_bandwidth_rule", promise_fields);
 RULE_RESOURCE(qos_dscp_resource, DscpRule, "dscp_marking_rule", "qos_dscp_marking_rule", dscp_fields);
 
 json_t *qos_rules_of(Db *db, const json_t *ids, GError **err)
@@ -266,14 +295,16 @@ json_t *desired_qos(const json_t *rows)
     json_array_foreach((json_t *) rows, i, row) {
         const char *direction = json_get_str(row, "direction");
         static const struct { const char *column, *member; } members[] = {
-            { "kbps", "kbps" }, { "burst", "burst_kb" }, { "kpps", "pps" }, { "kpps_burst", "pps_burst" },
+            { "kbps", "kbps" }, { "burst", "burst_kb" }, { "min_kbps", "min_kbps" }, { "kpps", "pps" }, { "kpps_burst", "pps_burst" },
         };
         for (gsize m = 0; direction && m < G_N_ELEMENTS(members); m++) {
             g_autofree char *name = g_strdup_printf("%s_%s", direction, members[m].member);
             gint64 value = json_get_int(row, members[m].column, 0);
             if (value)
-                json_object_set_new(qos, name, json_integer(m < 2 ? value : value * 1000));
+                json_object_set_new(qos, name, json_integer(m < 3 ? value : value * 1000));
         }
+        if (json_get_int(row, "min_kbps", 0))
+            json_object_set(qos, "physical", json_object_get(row, "physical"));
         if (!direction)
             json_object_set_new(qos, "dscp", json_integer(json_get_int(row, "dscp", 0)));
     }

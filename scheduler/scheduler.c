@@ -49,7 +49,8 @@ static char *mib_text(gint64 n, bool unit)
     return g_strdup_printf(unit ? "%.1f GiB" : "%.1f", (double) n / 1024);
 }
 
-/* A filter says in words why it refuses (caller frees), or NULL. room: instead, for filters that count; text and what describe it. */
+/* A filter says in words why it refuses (caller frees), or NULL. room: instead, for filters that count; text and what describe it.
+ * what, of one that refuses: the advice, where the common one is none. */
 typedef struct Filter {
     const char *name;
     char *(*refuse)(const Demand *d, const HostState *h);
@@ -61,6 +62,11 @@ typedef struct Filter {
 static char *refuse_avoided(const Demand *d, const HostState *h)
 {
     return d->avoid && g_strv_contains(d->avoid, h->name) ? g_strdup("is ruled out (tried before, or by a scheduler hint)") : NULL;
+}
+
+static char *refuse_narrow(const Demand *d, const HostState *h)
+{
+    return d->narrow && g_strv_contains(d->narrow, h->name) ? g_strdup("has not the bandwidth left that minimum bandwidth rules promise") : NULL;
 }
 
 static char *refuse_other_host(const Demand *d, const HostState *h)
@@ -92,6 +98,7 @@ static const Filter filters[] = {
     { "enabled",  refuse_disabled,   NULL, NULL, NULL },
     { "up",       refuse_down,       NULL, NULL, NULL },
     { "retry",    refuse_avoided,    NULL, NULL, NULL },
+    { "bandwidth", refuse_narrow,    NULL, NULL, "promise less, or delete servers that are promised it" },
     { "memory",   NULL, memory_room, mib_text,   " of memory" },
     { "vcpus",    NULL, vcpus_room,  count_text, "" },
     { "disk",     NULL, disk_room,   gib_text,   " of disk" },
@@ -176,7 +183,8 @@ static bool fail_no_host(const Demand *d, const HostState *hosts, size_t n, cons
     if (n > NAMED_MAX)
         g_string_append_printf(text, " and %d more", (int) (n - NAMED_MAX));
     return nv_fail(err, NV_ERR_NO_HOST, "%s; %s", text->str,
-                   f->room ? "use a smaller flavor, delete servers or add a host" : "ask for another zone or host, or have one enabled and started");
+                   f->room ? "use a smaller flavor, delete servers or add a host"
+                           : f->what ? f->what : "ask for another zone or host, or have one enabled and started");
 }
 
 static json_t *explain(const HostState *hosts, size_t n, const Judged *judged, int chosen)

@@ -15,6 +15,8 @@ FROM qos_bandwidth_limit_rule WHERE qos_policy_id IN (SELECT value FROM json_eac
 UNION ALL SELECT id, qos_policy_id, 'packet_rate_limit',
     json_object('max_kpps', max_kpps, 'max_burst_kpps', max_burst_kpps, 'direction', direction)
 FROM qos_packet_rate_limit_rule WHERE qos_policy_id IN (SELECT value FROM json_each(?1))
+UNION ALL SELECT id, qos_policy_id, 'minimum_bandwidth', json_object('min_kbps', min_kbps, 'direction', direction)
+FROM qos_minimum_bandwidth_rule WHERE qos_policy_id IN (SELECT value FROM json_each(?1))
 UNION ALL SELECT id, qos_policy_id, 'dscp_marking', json_object('dscp_mark', dscp_mark)
 FROM qos_dscp_marking_rule WHERE qos_policy_id IN (SELECT value FROM json_each(?1)) ORDER BY qos_policy_id, type, id;
 
@@ -23,8 +25,42 @@ FROM qos_dscp_marking_rule WHERE qos_policy_id IN (SELECT value FROM json_each(?
 SELECT id FROM qos_bandwidth_limit_rule WHERE qos_policy_id = ?1 AND direction = ?2 AND id <> ?3;
 -- :name qos_packet_rate_twin
 SELECT id FROM qos_packet_rate_limit_rule WHERE qos_policy_id = ?1 AND direction = ?2 AND id <> ?3;
+-- :name qos_minimum_bandwidth_twin
+SELECT id FROM qos_minimum_bandwidth_rule WHERE qos_policy_id = ?1 AND direction = ?2 AND id <> ?3;
 -- :name qos_dscp_twin
 SELECT id FROM qos_dscp_marking_rule WHERE qos_policy_id = ?1 AND ?2 IS NULL AND id <> ?3;
+
+-- A limit of the policy ?1 below ?2, and a promise above it; whatever their directions, as in Neutron.
+-- :name qos_limit_below
+SELECT max_kbps FROM qos_bandwidth_limit_rule WHERE qos_policy_id = ?1 AND max_kbps < ?2 ORDER BY max_kbps LIMIT 1;
+-- :name qos_promise_above
+SELECT min_kbps FROM qos_minimum_bandwidth_rule WHERE qos_policy_id = ?1 AND min_kbps > ?2 ORDER BY min_kbps DESC LIMIT 1;
+
+-- Most installations promise nothing.
+-- :name qos_promises_any
+SELECT EXISTS (SELECT 1 FROM qos_minimum_bandwidth_rule);
+
+-- Of ?1, a policy, network or port: who is promised what his network cannot keep.
+-- :name qos_unkept
+SELECT 'network' AS kind, n.id FROM network n JOIN qos_minimum_bandwidth_rule r ON r.qos_policy_id = n.qos_policy_id
+WHERE ?1 IN (n.id, n.qos_policy_id)
+    AND (n.network_type NOT IN ('flat', 'vlan') OR (n.external = 1 AND n.network_type = 'flat' AND n.physical_network = 'public'))
+UNION ALL SELECT 'port', port_id FROM qos_promise WHERE ?1 IN (port_id, qos_policy_id) AND NOT kept LIMIT 1;
+
+-- A host where more is promised of a physical network than it has, so far as ?1 (a policy, network, port or server) has to do with it.
+-- :name qos_overfull
+SELECT x.host, x.physical, x.direction, x.kbps, json_extract(j.value, '$.' || x.direction || '_kbps') AS rate
+FROM (SELECT host, physical, direction, sum(min_kbps) AS kbps, max(?1 IN (port_id, network_id, ifnull(server_id, ''), qos_policy_id)) AS mine
+    FROM qos_promise WHERE plugged = 1 AND kept GROUP BY 1, 2, 3) x
+JOIN network_host h ON h.host = x.host JOIN json_each(h.physical) j ON json_extract(j.value, '$.name') = x.physical
+WHERE x.mine AND x.kbps > json_extract(j.value, '$.' || x.direction || '_kbps') ORDER BY 1, 2, 3 LIMIT 1;
+
+-- Hosts that have not enough left for what the ports of server ?1 are promised.
+-- :name qos_narrow_hosts
+SELECT DISTINCT h.host FROM (SELECT physical, direction, sum(min_kbps) AS kbps FROM qos_promise WHERE server_id = ?1 AND kept GROUP BY 1, 2) w
+JOIN network_host h JOIN json_each(h.physical) j ON json_extract(j.value, '$.name') = w.physical
+WHERE w.kbps + ifnull((SELECT sum(q.min_kbps) FROM qos_promise q WHERE q.plugged = 1 AND q.host = h.host AND q.physical = w.physical
+    AND q.direction = w.direction AND q.server_id IS NOT ?1), 0) > json_extract(j.value, '$.' || w.direction || '_kbps') ORDER BY 1;
 
 -- :name qos_default_of
 SELECT id FROM qos_policy WHERE project_id = ?1 AND is_default = 1;
@@ -74,9 +110,11 @@ SELECT EXISTS (SELECT 1 FROM port p JOIN network n ON n.id = p.network_id WHERE 
 
 -- What is in force for a port, its own policy before its network's.
 -- :name qos_of_port
-SELECT b.direction AS direction, b.max_kbps AS kbps, b.max_burst_kbps AS burst, NULL AS kpps, NULL AS kpps_burst, NULL AS dscp
+SELECT b.direction AS direction, b.max_kbps AS kbps, b.max_burst_kbps AS burst, NULL AS kpps, NULL AS kpps_burst, NULL AS dscp, NULL AS min_kbps,
+    NULL AS physical
 FROM port p JOIN network n ON n.id = p.network_id JOIN qos_bandwidth_limit_rule b ON b.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id) WHERE p.id = ?1
-UNION ALL SELECT b.direction, NULL, NULL, b.max_kpps, b.max_burst_kpps, NULL
+UNION ALL SELECT b.direction, NULL, NULL, b.max_kpps, b.max_burst_kpps, NULL, NULL, NULL
 FROM port p JOIN network n ON n.id = p.network_id JOIN qos_packet_rate_limit_rule b ON b.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id) WHERE p.id = ?1
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, b.dscp_mark
+UNION ALL SELECT direction, NULL, NULL, NULL, NULL, NULL, min_kbps, physical FROM qos_promise WHERE port_id = ?1 AND direction = 'egress' AND kept
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, b.dscp_mark, NULL, NULL
 FROM port p JOIN network n ON n.id = p.network_id JOIN qos_dscp_marking_rule b ON b.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id) WHERE p.id = ?1;

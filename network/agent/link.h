@@ -78,6 +78,23 @@ int link_diverted_to(int index);
 /* Adds to each LinkInfo of the table (by name) what holds its packets back. */
 bool link_shapers(GHashTable *links, GError **err);
 
+/* --- link_class.c: an interface's bandwidth, shared out --- */
+/* A class of an interface's queue, by number: bytes a second that it gets before the others, who share what is left with it. */
+typedef struct LinkClass { guint minor; guint64 rate; } LinkClass;
+enum { LINK_CLASS_ALL = 1, LINK_CLASS_OTHERS = 0xfffe };     /* all of them together; frames of no class */
+/* The queue, which lets that many kilobits a second through; 0: as many as the interface takes. */
+bool link_classes_ensure(const char *name, gint64 kbps, GError **err);
+bool link_classes_absent(const char *name, GError **err);
+/* Array of LinkClass; empty where the queue is not there. */
+GArray *link_classes(const char *name, GError **err);
+bool link_class_ensure(const char *name, guint minor, gint64 kbps, gint64 all_kbps, GError **err);
+bool link_class_absent(const char *name, guint minor, GError **err);
+/* What comes in on the tap is of that class, wherever it leaves the host. */
+bool link_class(const char *tap, guint minor, GError **err);
+bool link_unclass(const char *tap, GError **err);
+/* 0: of none. */
+guint link_classed_as(int index);
+
 /* --- link_trunk.c: frames with a VLAN tag between a trunk's parent and a subport, by programs in the kernel --- */
 /* A pair of links, both here: name for the bridge, inner for the trunk. */
 bool link_pair_ensure(const char *name, const char *inner, gint64 mtu, GError **err);

@@ -3,6 +3,7 @@
 #include "core/conf.h"
 #include "core/physnet.h"
 #include "network/agent/link.h"
+#include "network/agent/promise.h"
 #include "network/agent/wiring.h"
 #include <string.h>
 
@@ -11,10 +12,21 @@ bool segment_start(GError **err)
     const char *tunnel = conf_str("network.tunnel_address");
     g_autoptr(GArray) physical = physnets_parse(conf_str("network.physical"), err);
     Ip ip;
-    if (!physical)
+    if (!physical || !physnets_bandwidth(physical, conf_str("network.physical_bandwidth"), err))
         return false;
     return !*tunnel || ip_parse(tunnel, &ip) ||
            nv_fail(err, NV_ERR_INVALID, "configuration: network.tunnel_address must be an address of this host, not '%s'", tunnel);
+}
+
+static json_t *fact_of(const Physnet *p)
+{
+    json_t *fact = json_make("ss", "name", p->name, "interface", p->interface);
+    gint64 egress = promise_rate(p), ingress = p->ingress_kbps ? p->ingress_kbps : egress;
+    if (egress)
+        json_object_set_new(fact, "egress_kbps", json_integer(egress));
+    if (ingress)
+        json_object_set_new(fact, "ingress_kbps", json_integer(ingress));
+    return fact;
 }
 
 json_t *segment_facts(void)
@@ -25,7 +37,7 @@ json_t *segment_facts(void)
     for (guint i = 0; i < physical->len; i++) {
         const Physnet *p = &g_array_index(physical, Physnet, i);
         if (*p->interface && physnet_find(physical, p->name) == p)
-            json_array_append_new(list, json_make("ss", "name", p->name, "interface", p->interface));
+            json_array_append_new(list, fact_of(p));
     }
     return json_make("so", "tunnel_address", *tunnel ? tunnel : NULL, "physical", list);
 }

@@ -4,7 +4,8 @@
 
 /* Checks the configuration. */
 bool segment_start(GError **err);
-/* {"tunnel_address": text or null, "physical": [{"name", "interface"}]}: what `serve` has to know of this host. */
+/* {"tunnel_address": text or null, "physical": [{"name", "interface", and if they are known "egress_kbps" and "ingress_kbps"}]}: what
+ * `serve` has to know of this host. */
 json_t *segment_facts(void);
 
 /* Who answers to which address on other hosts: array of LinkNeighbour, of which a later one goes before an earlier. */

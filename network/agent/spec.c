@@ -145,7 +145,7 @@ static bool limits_parse(const json_t *qos, const char *direction, Limits *l, GE
 {
     struct { const char *name; gint64 *value; gint64 max; } members[] = {
         { "kbps", &l->kbps, G_MAXINT32 }, { "burst_kb", &l->burst_kb, G_MAXINT32 }, { "pps", &l->pps, G_MAXINT32 * 1000ll },
-        { "pps_burst", &l->pps_burst, G_MAXINT32 * 1000ll },
+        { "pps_burst", &l->pps_burst, G_MAXINT32 * 1000ll }, { "min_kbps", &l->min_kbps, G_MAXINT32 },
     };
     for (gsize i = 0; i < G_N_ELEMENTS(members); i++) {
         g_autofree char *name = g_strdup_printf("%s_%s", direction, members[i].name);
@@ -198,6 +198,10 @@ PortSpec *spec_port_parse(const json_t *args, GError **err)
         !spec_get_mac(json_object_get(args, "mac"), "mac", p->mac, err) || !spec_port_lists(args, "addresses", p, err) ||
         !qos_parse(json_object_get(args, "qos"), &p->qos, err) || !parent_parse(json_object_get(args, "parent"), p, err))
         return NULL;
+    const char *physical = json_get_str(json_object_get(args, "qos"), "physical");
+    if (p->qos.egress.min_kbps && (!physical || strlen(physical) >= sizeof p->physical))
+        return nv_fail(err, NV_ERR_INVALID, "egress_min_kbps needs physical"), NULL;
+    g_strlcpy(p->physical, physical ? physical : "", sizeof p->physical);
     p->bridge = id_bridge(network);
     return g_steal_pointer(&p);
 }

@@ -7,7 +7,7 @@
 typedef struct Pair { Cidr cidr; char mac[18]; } Pair;   /* an allowed address pair */
 
 /* Limits of one direction; 0: none.  egress: what the guest sends. */
-typedef struct Limits { gint64 kbps, burst_kb, pps, pps_burst; } Limits;
+typedef struct Limits { gint64 kbps, burst_kb, pps, pps_burst, min_kbps; /* promised; egress only */ } Limits;
 typedef struct QosSpec { Limits egress, ingress; int dscp; /* -1: unmarked */ } QosSpec;
 
 typedef struct PortSpec {
@@ -20,6 +20,7 @@ typedef struct PortSpec {
     GArray *pairs;                   /* Pair */
     GArray *groups;                  /* Id12 */
     QosSpec qos;
+    char physical[65];               /* the physical network that qos.egress.min_kbps is promised on */
     IfName parent;                   /* tap of the trunk's parent that a subport belongs to; empty: a port with a tap of its own */
     int vlan;                        /* the subport's tag there */
     bool port_security, up;

@@ -9,6 +9,7 @@
 #include "network/agent/link.h"
 #include "network/agent/metadata.h"
 #include "network/agent/netns.h"
+#include "network/agent/promise.h"
 #include "network/agent/routing.h"
 #include "network/agent/segment.h"
 #include "network/agent/wanted.h"
@@ -264,6 +265,7 @@ const Verb network_verbs[] = {
 bool network_agent_start(GError **err)
 {
     wanted_start();
+    promise_start();
     return segment_start(err) && driver()->start(err) && dhcp_start(err) && metadata_start(err) && watch_start(err) &&
            routing_start(err);
 }

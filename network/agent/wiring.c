@@ -8,6 +8,7 @@
 #include "network/agent/link.h"
 #include "network/agent/metadata.h"
 #include "network/agent/netns.h"
+#include "network/agent/promise.h"
 #include "network/agent/shape.h"
 #include <fcntl.h>
 #include <string.h>
@@ -197,7 +198,7 @@ bool wiring_port_ensure(const PortSpec *p, GError **err)
         return false;
     wiring_sysctl("ipv6", p->tap.s, "disable_ipv6", "1");
     wiring_sysctl("ipv4", p->tap.s, "arp_ignore", "8");
-    return shape_ensure(p, err) && driver()->port_join(p, err) && link_up(p->tap.s, p->up, err);
+    return shape_ensure(p, err) && promise_ensure(p, err) && driver()->port_join(p, err) && link_up(p->tap.s, p->up, err);
 }
 
 bool wiring_port_absent(const char *n, GError **err)
@@ -206,7 +207,8 @@ bool wiring_port_absent(const char *n, GError **err)
     IfName inner = id_trunk_end(n);
     LinkInfo info;
     bool subport = link_get(inner.s, &info, NULL);
-    return driver()->link_leave(tap, err) && (!subport || link_tag_absent(n, err)) && link_absent(tap, err) && shape_absent(n, err);
+    return driver()->link_leave(tap, err) && (!subport || link_tag_absent(n, err)) && link_absent(tap, err) && shape_absent(n, err)
+        && promise_absent(n, err);
 }
 
 static bool subport_complete(const PortSpec *p, GHashTable *links)
@@ -219,7 +221,8 @@ static bool subport_complete(const PortSpec *p, GHashTable *links)
 bool wiring_port_complete(const PortSpec *p, GHashTable *links)
 {
     const LinkInfo *tap = g_hash_table_lookup(links, p->tap.s), *bridge = g_hash_table_lookup(links, p->bridge.s);
-    return tap && bridge && tap->master == bridge->index && tap->up == p->up && shape_complete(p, links) && subport_complete(p, links);
+    return tap && bridge && tap->master == bridge->index && tap->up == p->up && shape_complete(p, links) &&
+           promise_complete(p, links) && subport_complete(p, links);
 }
 
 void wiring_close(void)

@@ -140,9 +140,9 @@ class Policies(Help, NetworkBase):
 
     def test_types(self):
         types = [t["type"] for t in self.ok(self.demo.get(N + "qos/rule-types"), 200)["rule_types"]]
-        self.assertEqual(sorted(types), ["bandwidth_limit", "dscp_marking", "packet_rate_limit"])
+        self.assertEqual(sorted(types), ["bandwidth_limit", "dscp_marking", "minimum_bandwidth", "packet_rate_limit"])
         self.refuse(403, "GET", "qos/rule-types/dscp_marking")
-        self.refuse(404, "GET", "qos/rule-types/minimum_bandwidth", who=self.admin)
+        self.refuse(404, "GET", "qos/rule-types/minimum_packets", who=self.admin)
         shown = self.ok(self.admin.get(N + "qos/rule-types/dscp_marking"), 200)["rule_type"]
         self.assertIn(46, shown["drivers"][0]["supported_parameters"][0]["parameter_values"])
         shown = self.ok(self.admin.get(N + "qos/rule-types/bandwidth_limit"), 200)["rule_type"]
@@ -171,6 +171,103 @@ class OnTheHost(Help, World, ComputeBase):
         self.becomes(lambda: self.qos(port) == {"egress_kbps": 5000, "egress_burst_kb": 400}, "the network's again")
         self.ok(self.admin.put(N + "networks/" + port["network_id"], {"network": {"qos_policy_id": None}}), 200)
         self.becomes(lambda: self.qos(port) is None, "no limit")
+
+
+class Promises(Help, World, ComputeBase):
+    options = {**ComputeBase.options, "network.physical": "lab:;wan:"}
+    agent_args = ("--physical", "lab", "--egress-kbps", "10000")
+
+    def refuse(self, status, method, path, body=None, who=None):
+        r = (who or self.admin).call(method, N + path, body)
+        self.assertEqual(r.status, status, (method, path, body, r))
+        return r.message
+
+    def flat(self, physical="lab", **attrs):
+        body = {"provider:network_type": "vlan", "provider:physical_network": physical, "provider:segmentation_id": self.number(), "shared": True, **attrs}
+        n = self.ok(self.admin.post(N + "networks", {"network": body}), 201)["network"]
+        self.ok(self.admin.post(N + "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, "cidr": "10.9.0.0/24"}}), 201)
+        return n
+
+    @classmethod
+    def number(cls):
+        cls.last = getattr(cls, "last", 100) + 1
+        return cls.last
+
+    def test_rules(self):
+        p = self.policy()
+        path = "qos/policies/%s/minimum_bandwidth_rules" % p["id"]
+        out = self.rule(p, "minimum_bandwidth", min_kbps=1000)
+        self.assertEqual({k: out[k] for k in out if k != "id"}, {"min_kbps": 1000, "direction": "egress"})
+        self.rule(p, "minimum_bandwidth", min_kbps=2000, direction="ingress")
+        self.rule(p, "minimum_bandwidth", 409, min_kbps=3)
+        for bad in ({}, {"min_kbps": -1}, {"min_kbps": 2 ** 31}, {"min_kbps": 1, "direction": "any"}, {"min_kbps": 1, "max_kbps": 1}):
+            self.rule(p, "minimum_bandwidth", 400, **bad)
+        self.assertIn("has value 2000", self.refuse(409, "POST", "qos/policies/%s/bandwidth_limit_rules" % p["id"], {"bandwidth_limit_rule": {"max_kbps": 1999}}))
+        limit = self.rule(p, "bandwidth_limit", max_kbps=2000)
+        self.assertIn("bandwidth_limit has value 2000", self.refuse(409, "PUT", path + "/" + out["id"], {"minimum_bandwidth_rule": {"min_kbps": 2001}}))
+        self.refuse(409, "PUT", "qos/policies/%s/bandwidth_limit_rules/%s" % (p["id"], limit["id"]), {"bandwidth_limit_rule": {"max_kbps": 1}})
+        changed = self.ok(self.admin.put(N + path + "/" + out["id"], {"minimum_bandwidth_rule": {"min_kbps": 7}}), 200)["minimum_bandwidth_rule"]
+        self.assertEqual(changed["min_kbps"], 7)
+        rules = self.ok(self.admin.get(POLICIES + "/" + p["id"]), 200)["policy"]["rules"]
+        self.assertEqual(sorted((r["type"], r.get("min_kbps")) for r in rules),
+                         [("bandwidth_limit", None), ("minimum_bandwidth", 7), ("minimum_bandwidth", 2000)])
+        self.assertEqual(self.admin.delete(N + "qos/alias_minimum_bandwidth_rules/" + out["id"]).status, 204)
+        self.refuse(404, "GET", path + "/" + out["id"])
+        self.refuse(403, "POST", "qos/policies/%s/minimum_bandwidth_rules" % self.policy(shared=True)["id"], {"minimum_bandwidth_rule": {"min_kbps": 1}}, self.demo)
+        shown = self.ok(self.admin.get(N + "qos/rule-types/minimum_bandwidth"), 200)["rule_type"]
+        self.assertEqual([x["parameter_name"] for x in shown["drivers"][0]["supported_parameters"]], ["min_kbps", "direction"])
+
+    def test_only_a_physical_network_can_keep_it(self):
+        p, later = self.policy(shared=True), self.policy(shared=True)
+        self.rule(p, "minimum_bandwidth", min_kbps=1)
+        tunnel = self.ok(self.demo.post(N + "networks", {"network": {}}), 201)["network"]
+        said = "Rule minimum_bandwidth is not supported by "
+        self.assertIn(said + "network", self.refuse(409, "POST", "networks", {"network": {"qos_policy_id": p["id"]}}))
+        self.assertIn(said + "network " + tunnel["id"], self.refuse(409, "PUT", "networks/" + tunnel["id"], {"network": {"qos_policy_id": p["id"]}}))
+        self.assertIn(said + "port", self.refuse(409, "POST", "ports", {"port": {"network_id": tunnel["id"], "qos_policy_id": p["id"]}}, self.demo))
+        port = self.ok(self.demo.post(N + "ports", {"port": {"network_id": tunnel["id"], "qos_policy_id": later["id"]}}), 201)["port"]
+        self.assertIn(said + "port " + port["id"], self.refuse(409, "PUT", "ports/" + port["id"], {"port": {"qos_policy_id": p["id"]}}, self.demo))
+        self.assertIn(said + "port " + port["id"], self.refuse(409, "POST", "qos/policies/%s/minimum_bandwidth_rules" % later["id"],
+                                                               {"minimum_bandwidth_rule": {"min_kbps": 1}}))
+        self.assertEqual(self.ok(self.admin.get(POLICIES + "/" + later["id"]), 200)["policy"]["rules"], [])
+        n = self.flat(qos_policy_id=p["id"])
+        self.assertEqual(n["qos_policy_id"], p["id"])
+
+    def boot_on(self, n, status="ACTIVE"):
+        sid = self.create(networks=[{"uuid": n["id"]}])
+        self.settled(sid, status)
+        return sid, self.ok(self.admin.get(N + "ports?device_id=" + sid), 200)["ports"][0]
+
+    def gone(self, *servers):
+        for sid in servers:
+            self.demo.delete("/compute/v2.1/servers/" + sid)
+        self.cloud.wait(lambda: all(self.demo.get("/compute/v2.1/servers/" + s).status == 404 for s in servers), 10, "their end")
+
+    def qos(self, port):
+        return self.world("ports")[port["id"]].get("qos")
+
+    def test_no_more_is_promised_than_there_is(self):
+        p = self.policy(shared=True)
+        rule = self.rule(p, "minimum_bandwidth", min_kbps=6000)
+        self.rule(p, "minimum_bandwidth", min_kbps=10 ** 6, direction="ingress")     # nobody said how much there is
+        path = N + "qos/policies/%s/minimum_bandwidth_rules/%s" % (p["id"], rule["id"])
+        n, free = self.flat(qos_policy_id=p["id"]), self.flat()
+        first, port = self.boot_on(n)
+        self.becomes(lambda: self.qos(port) == {"egress_min_kbps": 6000, "physical": "lab"}, "the promise on the host")
+        second, _ = self.boot_on(n, "ERROR")
+        self.assertIn("bandwidth", self.show(second)["fault"]["message"])
+        other, wanting = self.boot_on(free)                                          # promised nothing
+        self.assertIn("10000 kbit/s (egress) on physical network lab, and 12000", self.refuse(409, "PUT", "ports/" + wanting["id"], {"port": {"qos_policy_id": p["id"]}}))
+        self.assertIn("20000 kbit/s would be", self.admin.put(path, {"minimum_bandwidth_rule": {"min_kbps": 20000}}).message)
+        self.ok(self.admin.put(path, {"minimum_bandwidth_rule": {"min_kbps": 5000}}), 200)
+        self.becomes(lambda: self.qos(port) == {"egress_min_kbps": 5000, "physical": "lab"}, "the new promise")
+        third, _ = self.boot_on(n)
+        self.assertIn("15000", self.refuse(409, "PUT", "ports/" + wanting["id"], {"port": {"qos_policy_id": p["id"]}}))
+        self.refuse(409, "PUT", "networks/" + free["id"], {"network": {"qos_policy_id": p["id"]}})
+        self.ok(self.admin.put(N + "ports/" + port["id"], {"port": {"qos_policy_id": self.policy(shared=True)["id"]}}), 200)
+        self.becomes(lambda: self.qos(port) is None, "its own policy promises nothing")
+        self.ok(self.admin.put(N + "ports/" + wanting["id"], {"port": {"qos_policy_id": p["id"]}}), 200)
+        self.gone(first, second, third, other)
 
 
 del ComputeBase, NetworkBase

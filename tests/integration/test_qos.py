@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""tests/integration/test_qos.py -- limits of ports as transfers see them: bandwidth both ways, packets a second, DSCP marks; healed and gone; and what rules count."""
+"""tests/integration/test_qos.py -- limits of ports and promises to them as transfers see them: bandwidth, packets a second, DSCP marks; healed and gone; what rules count."""
 import os
 import socket
 import subprocess
@@ -17,7 +17,8 @@ if os.environ.get("NUVOLET_MACHINE") != "1":
 sys.path.insert(0, ROOT + "/tests/lib")
 sys.path.insert(0, ROOT + "/tests/integration")
 from guest import ether, ip4, ip6, sh, udp  # noqa: E402
-from test_net_agent import Case, OUT, Port, rule, uid, until  # noqa: E402
+from wire import WireError  # noqa: E402
+from test_net_agent import Case, Network, OUT, Port, rule, uid, until  # noqa: E402
 
 RECEIVE = """import socket, time
 s = socket.socket(); s.bind(("", 7000)); s.listen(1); print(1, flush=True)
@@ -204,10 +205,117 @@ class Limits(Case):
 
     def ensure_network_of(self, p):
         """What a controller says to an agent that came back."""
-        from test_net_agent import Network
         net = Network(1)
         self.ensure_network(net)
         self.group(50, OUT + [rule(), rule(version=6)])
+
+
+# Bits a second that arrive from each of two senders, from the second second of both on.
+SHARES = """import socket, threading, time
+got = [0, 0]; begun = threading.Barrier(2)
+def take(i):
+    s = socket.socket(); s.setsockopt(1, 2, 1); s.bind(("", 7000 + i)); s.listen(1); print(1, flush=True)
+    c = s.accept()[0]; begun.wait(10)
+    while True: got[i] += len(c.recv(65536))
+for i in (0, 1): threading.Thread(target=take, args=(i,), daemon=True).start()
+while not min(got): time.sleep(0.01)
+time.sleep(1.5); before = list(got); start = time.monotonic(); time.sleep(3)
+print(*[(a - b) * 8 / 1e6 / (time.monotonic() - start) for a, b in zip(got, before)], flush=True)
+"""
+FLOOD = """import socket, sys
+s = socket.create_connection(("10.0.0.100", int(sys.argv[1])), 5)
+while True: s.sendall(bytes(16384))
+"""
+
+
+class Physical(Network):
+    def args(self):
+        return dict(super().args(), segment={"type": "flat", "physical": "lab", "vlan": 0})
+
+
+class Promises(Case):
+    """Two guests contend for an interface that sends 4 Mbit/s."""
+    options = ["--set", "network.physical=lab:phys0", "--set", "network.physical_bandwidth=lab:4000"]
+
+    def setUp(self):
+        super().setUp()
+        sh("ip netns add lan; ip link add phys0 type veth peer name eth0 netns lan; ip -n lan addr add 10.0.0.100/24 dev eth0; ip -n lan link set eth0 up; "
+           "ip link set phys0 up")
+        self.net = Physical(1)
+        self.ensure_network(self.net)
+        self.made.append(("network.absent", self.net.id))
+        group = self.group(50, OUT + [rule(), rule(version=6)])
+        self.p, self.g = self.port(1, self.net, "10.0.0.11", [group])
+        self.q, self.h = self.port(2, self.net, "10.0.0.12", [group])
+        until("the LAN is reached", 5, lambda: self.g.pings("10.0.0.100") and self.h.pings("10.0.0.100"))
+
+    def tearDown(self):
+        super().tearDown()
+        queues = sh("tc qdisc show dev phys0").stdout
+        sh("ip link del phys0; ip netns del lan")
+        self.assertNotIn("htb", queues)
+
+    def promise(self, p, kbps, **limits):
+        p.qos = {"egress_min_kbps": kbps, "physical": "lab", **limits} if kbps else limits or None
+        self.verb("port.ensure", **p.args())
+
+    def shares(self):
+        receiver = subprocess.Popen(["ip", "netns", "exec", "lan", sys.executable, "-c", SHARES], stdout=subprocess.PIPE, text=True)
+        senders = []
+        try:
+            receiver.stdout.readline()
+            receiver.stdout.readline()
+            senders = [guest.start(sys.executable, "-c", FLOOD, str(7000 + i), stderr=subprocess.DEVNULL) for i, guest in enumerate((self.g, self.h))]
+            return [float(x) for x in receiver.stdout.readline().split()]
+        finally:
+            for process in [receiver, *senders]:
+                process.kill()
+                process.wait()
+            receiver.stdout.close()
+
+    def test_each_gets_what_it_is_promised(self):
+        self.promise(self.p, 3000)
+        a, b = self.shares()
+        self.assertTrue(a > 2.6 and 0.3 < b < 1.3 and a + b < 4.3, (a, b))
+        # The other one, behind the diversion of a limit.
+        self.promise(self.p, 0)
+        self.promise(self.q, 3000, egress_kbps=20000)
+        a, b = self.shares()
+        self.assertTrue(b > 2.6 and 0.3 < a < 1.3 and a + b < 4.3, (a, b))
+
+    def whole(self):
+        text = sh("tc class show dev phys0; tc filter show dev %s ingress; tc filter show dev %s ingress" % (self.p.tap, self.q.tap), check=False).stdout
+        return all(w in text for w in ("htb 4e56:1 root rate 4Mbit ceil 4Mbit", "htb 4e56:10 parent 4e56:1 prio 0 rate 1Mbit ceil 4Mbit",
+                                       "htb 4e56:11 parent 4e56:1 prio 0 rate 2Mbit ceil 4Mbit", "nuvolet-class.16 ", "nuvolet-class.17 "))
+
+    def test_healed_within_ten_seconds_and_found_again(self):
+        self.promise(self.p, 1000)
+        self.promise(self.q, 2000)
+        self.assertTrue(self.whole(), sh("tc class show dev phys0; tc filter show dev %s ingress" % self.p.tap).stdout)
+        for damage in ("tc qdisc del dev phys0 root", "tc class del dev phys0 classid 4e56:11", "tc filter del dev %s ingress" % self.p.tap,
+                       "tc class change dev phys0 parent 4e56:1 classid 4e56:10 htb rate 7kbit", "ip link del " + self.q.tap):
+            sh(damage)
+            until("healed after: " + damage, 10, self.whole)
+        self.agent.kill()
+        self.agent.wait()
+        self.assertTrue(self.whole())
+        type(self).start_agent()
+        self.ensure_network(self.net)
+        self.group(50, OUT + [rule(), rule(version=6)])
+        self.promise(self.q, 2000)
+        self.assertTrue(self.whole())            # the other's class is not taken for nobody's
+        self.promise(self.p, 1000)
+        self.assertTrue(self.whole())
+        self.promise(self.p, 0)
+        self.assertNotIn("4e56:10 ", sh("tc class show dev phys0").stdout)
+        self.promise(self.q, 0)
+        self.assertNotIn("htb", sh("tc qdisc show dev phys0").stdout)
+
+    def test_refused(self):
+        for wrong in ({"egress_min_kbps": 1000, "physical": "elsewhere"}, {"egress_min_kbps": 1000}, {"egress_min_kbps": -1, "physical": "lab"}):
+            with self.assertRaises(WireError):
+                self.verb("port.ensure", **dict(self.p.args(), qos=wrong))
+        self.assertEqual([(x["name"], x["egress_kbps"], x["ingress_kbps"]) for x in self.verb("net.facts")["physical"]], [("lab", 4000, 4000)])
 
 
 if __name__ == "__main__":

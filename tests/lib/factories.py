@@ -103,11 +103,11 @@ class World:
     def new_port(self):
         return self.ask(NEUTRON + "ports", "port", {"network_id": self.server_network()})["id"]
 
-    def qos_policy(self):
-        return self.once("qos", lambda: self.ask(NEUTRON + "qos/policies", "policy", {"name": "world"}, self.admin)["id"])
+    def qos_policy(self, name="world"):
+        return self.once("qos " + name, lambda: self.ask(NEUTRON + "qos/policies", "policy", {"name": name}, self.admin)["id"])
 
-    def qos(self, kind):
-        return NEUTRON + "qos/policies/%s/%s" % (self.qos_policy(), kind)
+    def qos(self, kind, name="world"):
+        return NEUTRON + "qos/policies/%s/%s" % (self.qos_policy(name), kind)
 
     def routed_port(self):
         """A port on a network behind a router with a gateway."""
@@ -236,6 +236,8 @@ FACTORIES = {
                               variants=[{"direction": "ingress"}]),
     "packet_rate_limit_rule": F(lambda w: {"max_kpps": w.number()}, path=lambda w: w.qos("packet_rate_limit_rules"), in_path=["qos_policy_id"], by="admin", few=True,
                                 variants=[{"direction": "ingress"}]),
+    "minimum_bandwidth_rule": F(lambda w: {"min_kbps": w.number()}, path=lambda w: w.qos("minimum_bandwidth_rules", "promises"), in_path=["qos_policy_id"],
+                                by="admin", few=True, variants=[{"direction": "ingress"}]),
     "dscp_marking_rule": F(lambda w: {"dscp_mark": 10}, path=lambda w: w.qos("dscp_marking_rules"), in_path=["qos_policy_id"], by="admin", few=True),
     "trunk": F(lambda w: {"port_id": w.new_port(), "name": w.name()}, variants=[{"description": "d"}, {"admin_state_up": False}]),
     "router": F(lambda w: {"name": w.name()}, variants=[{"description": "d"}, {"admin_state_up": False}],

@@ -225,6 +225,16 @@ static void physical_networks_are_parsed(void **state)
         assert_null(physnets_parse(bad[i], &err));
         assert_int_equal(nv_error_code(err), NV_ERR_INVALID);
     }
+    assert_true(physnets_bandwidth(good, " lab:1000:500; wan:7 ;", NULL));
+    assert_int_equal(g_array_index(good, Physnet, 1).egress_kbps, 1000);
+    assert_int_equal(g_array_index(good, Physnet, 1).ingress_kbps, 500);
+    assert_int_equal(g_array_index(good, Physnet, 2).ingress_kbps, 7);
+    static const char *const wrong[] = { "lab", "lab:", "lab:0", "lab:-5", "lab:5x", "lab:5:", "lab:1:2:3", "none:5", "lab:2147483648" };
+    for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_autoptr(GError) err = NULL;
+        assert_false(physnets_bandwidth(good, wrong[i], &err));
+        assert_int_equal(nv_error_code(err), NV_ERR_INVALID);
+    }
 }
 
 int main(void)

@@ -129,7 +129,8 @@ static void ports_of_guests(void **state)
         "\"port_security_enabled\": true}");
     golden("port", desired_port(p, 1450, NULL, NULL));
     g_autoptr(json_t) limits = json_parse_trusted("[{\"direction\": \"egress\", \"kbps\": 10000, \"burst\": 800}, {\"direction\": \"ingress\", \"kbps\": 0, "
-        "\"burst\": 0}, {\"direction\": \"ingress\", \"kpps\": 2, \"kpps_burst\": 1}, {\"direction\": null, \"dscp\": 46}]");
+        "\"burst\": 0}, {\"direction\": \"ingress\", \"kpps\": 2, \"kpps_burst\": 1}, {\"direction\": null, \"dscp\": 46}, "
+        "{\"direction\": \"egress\", \"min_kbps\": 5000, \"physical\": \"lab\"}]");
     golden("port-qos", desired_port(p, 1450, desired_qos(limits), json_make("si", "port_id", NET, "vlan", (gint64) 100)));
 }
 

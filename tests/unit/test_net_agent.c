@@ -208,7 +208,8 @@ static void buckets(void **state)
 static void limits_out_of_range_are_refused(void **state)
 {
     (void) state;
-    static const char *const bad[] = { "{\"dscp\": 64}", "{\"egress_kbps\": -1}", "{\"ingress_pps\": \"1\"}", "{\"egress_kbps\": 2147483648}" };
+    static const char *const bad[] = { "{\"dscp\": 64}", "{\"egress_kbps\": -1}", "{\"ingress_pps\": \"1\"}", "{\"egress_kbps\": 2147483648}",
+                                       "{\"egress_min_kbps\": 5}", "{\"egress_min_kbps\": -5, \"physical\": \"lab\"}" };
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autoptr(json_t) input = json_load_file(GOLDEN "/port.json", 0, NULL);
         g_autoptr(GError) err = NULL;

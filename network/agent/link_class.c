@@ -1,0 +1,212 @@
+/* network/agent/link_class.c -- shares of an interface's bandwidth: HTB classes, and small programs at taps that name a frame's class. */
+#include "network/agent/link_netlink.h"
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netlink/netlink.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* QUEUE: the upper half of the queue's handle and of its classes', which tells ours from others'.  PROGRAM: beyond the handles of VLAN tags. */
+enum { QUEUE = 0x4e560000, PROGRAM = 0x10000, HTB_VERSION = 3, TICK_NS = 64, LEAST_BURST = 16 << 10, OTHERS_BYTES = 125, TURN = 16 << 10 };
+#define PROGRAM_NAME "nuvolet-class."
+
+/* --- the queue and its classes --- */
+
+static void find_queue(struct nlmsghdr *nlh, void *data)
+{
+    const struct tcmsg *head = nlmsg_data(nlh);
+    struct nlattr *tb[TCA_MAX + 1] = { 0 };
+    int *index = data;
+    if (nlh->nlmsg_type == RTM_NEWQDISC && head->tcm_ifindex == *index && head->tcm_handle == QUEUE && head->tcm_parent == TC_H_ROOT &&
+        nlmsg_parse(nlh, sizeof *head, tb, TCA_MAX, NULL) >= 0 && tb[TCA_KIND] && strcmp(nla_get_string(tb[TCA_KIND]), "htb") == 0)
+        *index = 0;
+}
+
+static bool queue_is_there(int index)
+{
+    Msg *msg = link_tc_msg(RTM_GETQDISC, 0, index, 0, 0);
+    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    return link_dump(msg, find_queue, &index, NULL) && !index;
+}
+
+/* The kernel's unit is the time that the burst takes. */
+static guint32 burst_ticks(guint64 rate)
+{
+    guint64 burst = MAX(rate / 50, LEAST_BURST);
+    return (guint32) MIN(burst * 1000000000 / TICK_NS / rate, G_MAXUINT32);
+}
+
+static bool class_put(const char *name, int index, guint minor, guint32 parent, guint64 rate, guint64 ceil, GError **err)
+{
+    struct tc_htb_opt opt = { .quantum = TURN };
+    opt.rate.linklayer = opt.ceil.linklayer = TC_LINKLAYER_ETHERNET;
+    opt.rate.rate = (guint32) MIN(rate, G_MAXUINT32);
+    opt.ceil.rate = (guint32) MIN(ceil, G_MAXUINT32);
+    opt.buffer = burst_ticks(opt.rate.rate);
+    opt.cbuffer = burst_ticks(opt.ceil.rate);
+    Msg *msg = link_tc_msg(RTM_NEWTCLASS, NLM_F_CREATE, index, QUEUE | minor, parent);
+    nla_put_string(msg, TCA_KIND, "htb");
+    struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS);
+    nla_put(msg, TCA_HTB_PARMS, sizeof opt, &opt);
+    nla_nest_end(msg, options);
+    return link_talk(msg, "a share of", name, NULL, err);
+}
+
+static guint64 bytes_of(gint64 kbps)
+{
+    return kbps ? MAX((guint64) kbps * 1000 / 8, 1) : G_MAXUINT32;
+}
+
+bool link_classes_ensure(const char *name, gint64 kbps, GError **err)
+{
+    struct tc_htb_glob opt = { .version = HTB_VERSION, .rate2quantum = 10, .defcls = LINK_CLASS_OTHERS };
+    LinkInfo info;
+    if (!link_need(name, &info, err))
+        return false;
+    if (!queue_is_there(info.index)) {
+        Msg *msg = link_tc_msg(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, info.index, QUEUE, TC_H_ROOT);
+        nla_put_string(msg, TCA_KIND, "htb");
+        struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS);
+        nla_put(msg, TCA_HTB_INIT, sizeof opt, &opt);
+        nla_nest_end(msg, options);
+        if (!link_talk(msg, "shares of", name, NULL, err))
+            return false;
+    }
+    guint64 all = bytes_of(kbps);
+    return class_put(name, info.index, LINK_CLASS_ALL, QUEUE, all, all, err) &&
+           class_put(name, info.index, LINK_CLASS_OTHERS, QUEUE | LINK_CLASS_ALL, OTHERS_BYTES, all, err);
+}
+
+bool link_classes_absent(const char *name, GError **err)
+{
+    static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_NOATTR, NLE_INVAL, 0 };
+    LinkInfo info;
+    if (!link_get(name, &info, NULL) || !queue_is_there(info.index))
+        return true;
+    return link_talk(link_tc_msg(RTM_DELQDISC, 0, info.index, 0, TC_H_ROOT), "shares of", name, gone, err);
+}
+
+bool link_class_ensure(const char *name, guint minor, gint64 kbps, gint64 all_kbps, GError **err)
+{
+    LinkInfo info;
+    return link_need(name, &info, err) &&
+           class_put(name, info.index, minor, QUEUE | LINK_CLASS_ALL, bytes_of(kbps), MAX(bytes_of(kbps), bytes_of(all_kbps)), err);
+}
+
+bool link_class_absent(const char *name, guint minor, GError **err)
+{
+    static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_NOATTR, NLE_INVAL, 0 };
+    LinkInfo info;
+    return link_need(name, &info, err) && link_talk(link_tc_msg(RTM_DELTCLASS, 0, info.index, QUEUE | minor, 0), "a share of", name, gone, err);
+}
+
+static void class_one(struct nlmsghdr *nlh, void *data)
+{
+    const struct tcmsg *head = nlmsg_data(nlh);
+    struct nlattr *tb[TCA_MAX + 1] = { 0 }, *htb[TCA_HTB_MAX + 1] = { 0 };
+    if (nlh->nlmsg_type != RTM_NEWTCLASS || TC_H_MAJ(head->tcm_handle) != QUEUE || nlmsg_parse(nlh, sizeof *head, tb, TCA_MAX, NULL) < 0 ||
+        !tb[TCA_OPTIONS] || nla_parse_nested(htb, TCA_HTB_MAX, tb[TCA_OPTIONS], NULL) < 0 || !htb[TCA_HTB_PARMS])
+        return;
+    const struct tc_htb_opt *opt = nla_data(htb[TCA_HTB_PARMS]);
+    LinkClass c = { .minor = TC_H_MIN(head->tcm_handle), .rate = htb[TCA_HTB_RATE64] ? nla_get_u64(htb[TCA_HTB_RATE64]) : opt->rate.rate };
+    g_array_append_val((GArray *) data, c);
+}
+
+GArray *link_classes(const char *name, GError **err)
+{
+    g_autoptr(GArray) list = g_array_new(FALSE, TRUE, sizeof(LinkClass));
+    LinkInfo info;
+    if (!link_need(name, &info, err))
+        return NULL;
+    Msg *msg = link_tc_msg(RTM_GETTCLASS, 0, info.index, 0, 0);
+    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    return link_dump(msg, class_one, list, err) ? g_steal_pointer(&list) : NULL;
+}
+
+/* --- whose frames are of which class --- */
+
+/* A frame's priority is its class's number, which the bridge and a VLAN interface leave alone, and HTB reads. */
+static int program_of(guint minor, GError **err)
+{
+    const struct bpf_insn code[] = {
+        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = (gint32) (QUEUE | minor) },
+        { .code = BPF_STX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_2, .off = offsetof(struct __sk_buff, priority) },
+        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = TC_ACT_UNSPEC },
+        { .code = BPF_JMP | BPF_EXIT },
+    };
+    union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_SCHED_CLS, .insns = (guint64) (gsize) code, .insn_cnt = G_N_ELEMENTS(code),
+                            .license = (guint64) (gsize) "GPL" };
+    int fd = (int) syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
+    if (fd < 0)
+        nv_fail_errno(err, NV_ERR_HOST_FAULT, "the kernel refuses the program that names a frame's class");
+    return fd;
+}
+
+static Msg *filter_msg(int type, int flags, int index)
+{
+    Msg *msg = link_tc_msg(type, flags, index, PROGRAM, LINK_INGRESS);
+    ((struct tcmsg *) nlmsg_data(nlmsg_hdr(msg)))->tcm_info = TC_H_MAKE(LINK_TAGS_FIRST << 16, g_htons(ETH_P_ALL));
+    nla_put_string(msg, TCA_KIND, "bpf");
+    return msg;
+}
+
+static void program_one(struct nlmsghdr *nlh, void *data)
+{
+    struct nlattr *tb[TCA_MAX + 1] = { 0 }, *bpf[TCA_BPF_MAX + 1] = { 0 };
+    if (nlh->nlmsg_type != RTM_NEWTFILTER || nlmsg_parse(nlh, sizeof(struct tcmsg), tb, TCA_MAX, NULL) < 0 || !tb[TCA_KIND] ||
+        strcmp(nla_get_string(tb[TCA_KIND]), "bpf") != 0 || !tb[TCA_OPTIONS] || nla_parse_nested(bpf, TCA_BPF_MAX, tb[TCA_OPTIONS], NULL) < 0 ||
+        !bpf[TCA_BPF_NAME] || !g_str_has_prefix(nla_get_string(bpf[TCA_BPF_NAME]), PROGRAM_NAME))
+        return;
+    *(guint *) data = (guint) g_ascii_strtoull(nla_get_string(bpf[TCA_BPF_NAME]) + strlen(PROGRAM_NAME), NULL, 10);
+}
+
+guint link_classed_as(int index)
+{
+    guint minor = 0;
+    Msg *msg = link_tc_msg(RTM_GETTFILTER, 0, index, 0, LINK_INGRESS);
+    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    link_dump(msg, program_one, &minor, NULL);
+    return minor;
+}
+
+bool link_class(const char *tap, guint minor, GError **err)
+{
+    LinkInfo info;
+    if (!link_need(tap, &info, err))
+        return false;
+    if (link_classed_as(info.index) == minor)
+        return true;
+    int fd = program_of(minor, err);
+    if (fd < 0)
+        return false;
+    g_autofree char *name = g_strdup_printf(PROGRAM_NAME "%u", minor);
+    bool ok = link_ingress_ensure(tap, info.index, err);
+    if (ok) {
+        Msg *msg = filter_msg(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, info.index);
+        struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS);
+        nla_put_u32(msg, TCA_BPF_FD, (guint32) fd);
+        nla_put_string(msg, TCA_BPF_NAME, name);
+        nla_put_u32(msg, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+        nla_nest_end(msg, options);
+        ok = link_talk(msg, "class of", tap, NULL, err);
+    }
+    close(fd);
+    return ok;
+}
+
+bool link_unclass(const char *tap, GError **err)
+{
+    static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_NOATTR, NLE_INVAL, 0 };
+    LinkInfo info;
+    if (!link_need(tap, &info, err))
+        return false;
+    if (!link_classed_as(info.index))
+        return true;
+    return link_talk(filter_msg(RTM_DELTFILTER, 0, info.index), "class of", tap, gone, err) && link_ingress_idle(tap, info.index, err);
+}
