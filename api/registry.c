@@ -26,7 +26,8 @@ const Resource *const resources[] = {
     &flavor_resource, &server_resource,
     &network_resource, &subnet_resource, &port_resource, &security_group_resource, &security_group_rule_resource,
     &subnetpool_resource, &address_scope_resource, &address_group_resource, &rbac_resource,
-    &qos_policy_resource, &qos_bandwidth_resource, &qos_packet_resource, &qos_dscp_resource, &qos_promise_resource, &trunk_resource,
+    &qos_policy_resource, &qos_bandwidth_resource, &qos_packet_resource, &qos_dscp_resource, &qos_promise_resource,
+    &qos_packet_promise_resource, &trunk_resource,
     &router_resource, &floating_resource, &forwarding_resource,
     NULL,
 };

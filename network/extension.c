@@ -47,6 +47,8 @@ static const Extension extensions[] = {
     { "qos-default",               "QoS default policy",        "A project's policy for networks that name none" },
     { "qos-port-network-policy",   "QoS port network policy ID", "The policy of a port's network, shown on the port" },
     { "qos-pps",                   "QoS Rule Type Packet per Second Extension", "Limits of packets a second" },
+    { "qos-pps-minimum",           "QoS minimum packet rate rule", "Packets a second promised when a host is chosen" },
+    { "qos-pps-minimum-rule-alias", "Quality of Service minimum packet rate rule alias", "Such rules without naming their policy" },
     { "qos-rule-type-details",     "Details of QoS rule types", "The parameters that rules may have" },
     { "qos-rules-alias",           "Quality of Service rules alias API", "Rules without naming their policy" },
     { "quota_details",             "Quota details management support", "What is used of quotas" },

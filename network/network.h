@@ -8,7 +8,8 @@ extern const Route network_routes[];
 extern const Resource network_resource, subnet_resource, port_resource, security_group_resource, security_group_rule_resource;
 extern const Resource subnetpool_resource, address_scope_resource, address_group_resource, rbac_resource;
 extern const Resource trunk_resource;
-extern const Resource qos_policy_resource, qos_bandwidth_resource, qos_packet_resource, qos_dscp_resource, qos_promise_resource;
+extern const Resource qos_policy_resource, qos_bandwidth_resource, qos_packet_resource, qos_dscp_resource, qos_promise_resource,
+    qos_packet_promise_resource;
 extern const Resource router_resource, floating_resource, forwarding_resource;
 extern const OpKind *const network_op_kinds[];
 /* Reconciler: asks host's agent what it has and queues ensures and absents. */
@@ -44,7 +45,7 @@ bool network_default_for(Db *db, const Ctx *ctx, char **ret_id, GError **err);
 bool network_auto_topology(Db *db, const char *project_id, char **ret_id, GError **err);
 /* Records the host of all ports of the server. */
 bool network_ports_bind(Db *db, const char *server_id, const char *host, GError **err);
-/* Hosts ({"host"}) that have not the bandwidth left which the server's ports are promised by minimum bandwidth rules. */
+/* Hosts ({"host"}) that have not left what the server's ports are promised by rules of minimum bandwidth and packet rate. */
 bool network_narrow_hosts(Db *db, const char *server_id, json_t **ret_hosts, GError **err);
 /* Last step of delete: ports made by network_nic_create go, others are only unbound. */
 bool network_ports_release(Db *db, const char *server_id, GError **err);

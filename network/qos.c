@@ -41,10 +41,14 @@ bool qos_check(Db *db, const Ctx *ctx, const char *wanted, const char *had, GErr
 
 static bool room_check(Db *db, const char *id, GError **err)
 {
-    g_autoptr(json_t) rows = db_query(db, err, "qos_overfull", "s", id);
-    const json_t *row = json_array_get(rows, 0);
-    if (!rows || !row)
-        return rows != NULL;
+    g_autoptr(json_t) rows = db_query(db, err, "qos_overfull", "s", id), packets = rows ? db_query(db, err, "qos_packets_overfull", "s", id) : NULL;
+    const json_t *row = json_array_get(rows, 0), *busy = json_array_get(packets, 0);
+    if (busy)
+        return nv_fail(err, NV_ERR_CONFLICT, "Host %s has %" G_GINT64_FORMAT " thousand packets a second, and %" G_GINT64_FORMAT
+                       " thousand would be promised to its ports by minimum packet rate rules.", json_get_str(busy, "host"),
+                       json_get_int(busy, "rate", 0), json_get_int(busy, "kpps", 0));
+    if (!packets || !row)
+        return packets != NULL;
     return nv_fail(err, NV_ERR_CONFLICT, "Host %s has %" G_GINT64_FORMAT " kbit/s (%s) on physical network %s, and %" G_GINT64_FORMAT
                    " kbit/s would be promised to its ports by minimum bandwidth rules.", json_get_str(row, "host"), json_get_int(row, "rate", 0),
                    json_get_str(row, "direction"), json_get_str(row, "physical"), json_get_int(row, "kbps", 0));

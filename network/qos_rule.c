@@ -6,10 +6,12 @@
 typedef struct BandwidthRule { Row row; char *id, *qos_policy_id, *direction; gint64 max_kbps, max_burst_kbps; } BandwidthRule;
 typedef struct PacketRule { Row row; char *id, *qos_policy_id, *direction; gint64 max_kpps, max_burst_kpps; } PacketRule;
 typedef struct PromiseRule { Row row; char *id, *qos_policy_id, *direction; gint64 min_kbps; } PromiseRule;
+typedef struct PacketPromiseRule { Row row; char *id, *qos_policy_id, *direction; gint64 min_kpps; } PacketPromiseRule;
 typedef struct DscpRule { Row row; char *id, *qos_policy_id; gint64 dscp_mark; } DscpRule;
 
 static const Range any_int = { 0, 2147483647 };
 static const char *const directions[] = { "ingress", "egress", NULL };
+static const char *const directions_or_any[] = { "ingress", "egress", "any", NULL };
 static const gint64 dscp_marks[] = { 0, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 46, 48, 56 };
 
 static bool check_mark(const Field *f, const json_t *v, GError **err)
@@ -24,8 +26,9 @@ static bool check_mark(const Field *f, const json_t *v, GError **err)
 /* clang-format off */
 #define RATE(T, m, ...) INT(T, m, #m, CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &any_int, ##__VA_ARGS__)
 #define COMMON(T) STR(T, id, "id", FILTER | SORT), STR(T, qos_policy_id, "qos_policy_id", CREATE | REQUIRED | FILTER | HIDDEN)
-#define DIRECTION(T) \
-    STR(T, direction, "direction", CREATE | UPDATE | FILTER | SORT, .check = check_enum, .arg = directions, .dflt = "\"egress\"")
+#define DIRECTION_OF(T, list) \
+    STR(T, direction, "direction", CREATE | UPDATE | FILTER | SORT, .check = check_enum, .arg = list, .dflt = "\"egress\"")
+#define DIRECTION(T) DIRECTION_OF(T, directions)
 static const Field bandwidth_fields[] = {
     COMMON(BandwidthRule),
     INT(BandwidthRule, max_kbps, "max_kbps", CREATE | UPDATE | REQUIRED | FILTER | SORT, .check = check_range, .arg = &any_int),
@@ -42,6 +45,11 @@ static const Field promise_fields[] = {
     COMMON(PromiseRule),
     INT(PromiseRule, min_kbps, "min_kbps", CREATE | UPDATE | REQUIRED | FILTER | SORT, .check = check_range, .arg = &any_int),
     DIRECTION(PromiseRule),
+};
+static const Field packet_promise_fields[] = {
+    COMMON(PacketPromiseRule),
+    INT(PacketPromiseRule, min_kpps, "min_kpps", CREATE | UPDATE | REQUIRED | FILTER | SORT, .check = check_range, .arg = &any_int),
+    DIRECTION_OF(PacketPromiseRule, directions_or_any),
 };
 static const Field dscp_fields[] = {
     COMMON(DscpRule),
@@ -60,6 +68,7 @@ static const struct RuleKind {
     { &qos_packet_resource,    "packet_rate_limit", "qos_packet_rate_twin",       &packet_fields[4],    NULL, NULL },
     { &qos_dscp_resource,      "dscp_marking",      "qos_dscp_twin",              NULL,                 NULL, NULL },
     { &qos_promise_resource,   "minimum_bandwidth", "qos_minimum_bandwidth_twin", &promise_fields[3],   "qos_limit_below", "bandwidth_limit" },
+    { &qos_packet_promise_resource, "minimum_packet_rate", "qos_minimum_packet_rate_twin", &packet_promise_fields[3], NULL, NULL },
 };
 /* clang-format on */
 
@@ -141,6 +150,7 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 RULE_RESOURCE(qos_bandwidth_resource, BandwidthRule, "bandwidth_limit_rule", "qos_bandwidth_limit_rule", bandwidth_fields);
 RULE_RESOURCE(qos_packet_resource, PacketRule, "packet_rate_limit_rule", "qos_packet_rate_limit_rule", packet_fields);
 RULE_RESOURCE(qos_promise_resource, PromiseRule, "minimum_bandwidth_rule", "qos_minimum_bandwidth_rule", promise_fields);
+RULE_RESOURCE(qos_packet_promise_resource, PacketPromiseRule, "minimum_packet_rate_rule", "qos_minimum_packet_rate_rule", packet_promise_fields);
 RULE_RESOURCE(qos_dscp_resource, DscpRule, "dscp_marking_rule", "qos_dscp_marking_rule", dscp_fields);
 
 json_t *qos_rules_of(Db *db, const json_t *ids, GError **err)
@@ -264,8 +274,8 @@ static json_t *parameter(const Field *f)
     }
     for (gsize i = 0; f->check == check_mark && i < G_N_ELEMENTS(dscp_marks); i++)
         json_array_append_new(values, json_integer(dscp_marks[i]));
-    for (gsize i = 0; f->check == check_enum && directions[i]; i++)
-        json_array_append_new(values, json_string(directions[i]));
+    for (const char *const *one = f->check == check_enum ? f->arg : NULL; one && *one; one++)
+        json_array_append_new(values, json_string(*one));
     return choices(f->json, values);
 }
 

@@ -60,6 +60,7 @@ const Route network_routes[] = {
     QOS_RULES("packet_rate_limit_rule", &qos_packet_resource),
     QOS_RULES("dscp_marking_rule",      &qos_dscp_resource),
     QOS_RULES("minimum_bandwidth_rule", &qos_promise_resource),
+    QOS_RULES("minimum_packet_rate_rule", &qos_packet_promise_resource),
     ROUTE("GET",    "/v2.0/qos/rule-types",            AUTHENTICATED,  qos_types_list),
     ROUTE("GET",    "/v2.0/qos/rule-types/{type}",     ADMIN_ONLY,     qos_type_show),
     TAGS("/v2.0/qos/policies/{id}", &qos_policy_resource),

@@ -170,10 +170,13 @@ bool segment_host_update(Db *db, const char *host, GError **err)
         return false;
     const char *tunnel = text_or_null(facts, "tunnel_address");
     g_autofree char *physical = json_text(json_object_get(facts, "physical"));
-    if (row && g_strcmp0(tunnel, text_or_null(row, "tunnel_address")) == 0 && g_strcmp0(physical, json_get_str(row, "physical")) == 0)
+    gint64 kpps = json_get_int(facts, "kpps", 0);
+    if (row && g_strcmp0(tunnel, text_or_null(row, "tunnel_address")) == 0 && g_strcmp0(physical, json_get_str(row, "physical")) == 0
+        && kpps == json_get_int(row, "kpps", 0))
         return true;
     g_auto(Txn) txn = txn_begin(db, err);
-    if (!txn.db || !db_exec(db, err, "network_host_put", "sss", host, tunnel, physical) || !host_changed(db, host, err) || !txn_commit(&txn, err))
+    if (!txn.db || !db_exec(db, err, "network_host_put", "sssi", host, tunnel, physical, kpps) || !host_changed(db, host, err)
+        || !txn_commit(&txn, err))
         return false;
     log_info("network.host", "host", host, "tunnel", tunnel, "physical", physical, NULL);
     return true;

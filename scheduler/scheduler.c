@@ -66,7 +66,7 @@ static char *refuse_avoided(const Demand *d, const HostState *h)
 
 static char *refuse_narrow(const Demand *d, const HostState *h)
 {
-    return d->narrow && g_strv_contains(d->narrow, h->name) ? g_strdup("has not the bandwidth left that minimum bandwidth rules promise") : NULL;
+    return d->narrow && g_strv_contains(d->narrow, h->name) ? g_strdup("has not the bandwidth or packet rate left that minimum rules promise") : NULL;
 }
 
 static char *refuse_other_host(const Demand *d, const HostState *h)

@@ -17,7 +17,7 @@ typedef struct Demand {
     const char *zone;                    /* NULL: any */
     const char *host;                    /* forced by an administrator; NULL: any */
     const char *const *avoid;            /* hosts tried already, NULL-terminated, may be NULL */
-    const char *const *narrow;           /* hosts without the bandwidth that its ports are promised; as above */
+    const char *const *narrow;           /* hosts without the bandwidth or packet rate that its ports are promised; as above */
 } Demand;
 
 /* Index of the chosen host, or -1 with NV_ERR_NO_HOST and one sentence: what was short, where, how much there is.  ret_why (may be NULL): new

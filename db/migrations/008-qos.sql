@@ -55,6 +55,21 @@ SELECT p.id AS port_id, p.network_id, p.host, p.plugged, n.physical_network AS p
     n.network_type IN ('flat', 'vlan') AND NOT (n.external = 1 AND n.network_type = 'flat' AND n.physical_network = 'public') AS kept
 FROM port p JOIN network n ON n.id = p.network_id JOIN qos_minimum_bandwidth_rule r ON r.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id);
 
+-- Thousands of packets a second that a port's host has to have for it, in a direction or in both together.
+CREATE TABLE qos_minimum_packet_rate_rule (
+    id TEXT PRIMARY KEY,
+    qos_policy_id TEXT NOT NULL REFERENCES qos_policy (id) ON DELETE CASCADE,
+    direction TEXT NOT NULL CHECK (direction IN ('ingress', 'egress', 'any')),
+    min_kpps INTEGER NOT NULL CHECK (min_kpps >= 0),
+    UNIQUE (qos_policy_id, direction)
+) STRICT;
+
+CREATE VIEW qos_packet_promise AS
+SELECT p.id AS port_id, p.network_id, p.host, p.plugged, r.qos_policy_id, r.min_kpps,
+    ifnull(p.server_id, (SELECT q.server_id FROM trunk_subport s JOIN trunk t ON t.id = s.trunk_id JOIN port q ON q.id = t.port_id WHERE s.port_id = p.id))
+        AS server_id
+FROM port p JOIN network n ON n.id = p.network_id JOIN qos_minimum_packet_rate_rule r ON r.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id);
+
 CREATE TABLE qos_dscp_marking_rule (
     id TEXT PRIMARY KEY,
     qos_policy_id TEXT NOT NULL UNIQUE REFERENCES qos_policy (id) ON DELETE CASCADE,

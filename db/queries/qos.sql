@@ -17,6 +17,8 @@ UNION ALL SELECT id, qos_policy_id, 'packet_rate_limit',
 FROM qos_packet_rate_limit_rule WHERE qos_policy_id IN (SELECT value FROM json_each(?1))
 UNION ALL SELECT id, qos_policy_id, 'minimum_bandwidth', json_object('min_kbps', min_kbps, 'direction', direction)
 FROM qos_minimum_bandwidth_rule WHERE qos_policy_id IN (SELECT value FROM json_each(?1))
+UNION ALL SELECT id, qos_policy_id, 'minimum_packet_rate', json_object('min_kpps', min_kpps, 'direction', direction)
+FROM qos_minimum_packet_rate_rule WHERE qos_policy_id IN (SELECT value FROM json_each(?1))
 UNION ALL SELECT id, qos_policy_id, 'dscp_marking', json_object('dscp_mark', dscp_mark)
 FROM qos_dscp_marking_rule WHERE qos_policy_id IN (SELECT value FROM json_each(?1)) ORDER BY qos_policy_id, type, id;
 
@@ -27,6 +29,9 @@ SELECT id FROM qos_bandwidth_limit_rule WHERE qos_policy_id = ?1 AND direction =
 SELECT id FROM qos_packet_rate_limit_rule WHERE qos_policy_id = ?1 AND direction = ?2 AND id <> ?3;
 -- :name qos_minimum_bandwidth_twin
 SELECT id FROM qos_minimum_bandwidth_rule WHERE qos_policy_id = ?1 AND direction = ?2 AND id <> ?3;
+-- Both directions together, or each by itself.
+-- :name qos_minimum_packet_rate_twin
+SELECT id FROM qos_minimum_packet_rate_rule WHERE qos_policy_id = ?1 AND (direction IN (?2, 'any') OR ?2 = 'any') AND id <> ?3;
 -- :name qos_dscp_twin
 SELECT id FROM qos_dscp_marking_rule WHERE qos_policy_id = ?1 AND ?2 IS NULL AND id <> ?3;
 
@@ -38,7 +43,7 @@ SELECT min_kbps FROM qos_minimum_bandwidth_rule WHERE qos_policy_id = ?1 AND min
 
 -- Most installations promise nothing.
 -- :name qos_promises_any
-SELECT EXISTS (SELECT 1 FROM qos_minimum_bandwidth_rule);
+SELECT EXISTS (SELECT 1 FROM qos_minimum_bandwidth_rule) OR EXISTS (SELECT 1 FROM qos_minimum_packet_rate_rule);
 
 -- Of ?1, a policy, network or port: who is promised what his network cannot keep.
 -- :name qos_unkept
@@ -55,12 +60,21 @@ FROM (SELECT host, physical, direction, sum(min_kbps) AS kbps, max(?1 IN (port_i
 JOIN network_host h ON h.host = x.host JOIN json_each(h.physical) j ON json_extract(j.value, '$.name') = x.physical
 WHERE x.mine AND x.kbps > json_extract(j.value, '$.' || x.direction || '_kbps') ORDER BY 1, 2, 3 LIMIT 1;
 
+-- The same of packets.
+-- :name qos_packets_overfull
+SELECT x.host, x.kpps, h.kpps AS rate
+FROM (SELECT host, sum(min_kpps) AS kpps, max(?1 IN (port_id, network_id, ifnull(server_id, ''), qos_policy_id)) AS mine
+    FROM qos_packet_promise WHERE plugged = 1 GROUP BY 1) x
+JOIN network_host h ON h.host = x.host WHERE x.mine AND h.kpps > 0 AND x.kpps > h.kpps ORDER BY 1 LIMIT 1;
+
 -- Hosts that have not enough left for what the ports of server ?1 are promised.
 -- :name qos_narrow_hosts
 SELECT DISTINCT h.host FROM (SELECT physical, direction, sum(min_kbps) AS kbps FROM qos_promise WHERE server_id = ?1 AND kept GROUP BY 1, 2) w
 JOIN network_host h JOIN json_each(h.physical) j ON json_extract(j.value, '$.name') = w.physical
 WHERE w.kbps + ifnull((SELECT sum(q.min_kbps) FROM qos_promise q WHERE q.plugged = 1 AND q.host = h.host AND q.physical = w.physical
-    AND q.direction = w.direction AND q.server_id IS NOT ?1), 0) > json_extract(j.value, '$.' || w.direction || '_kbps') ORDER BY 1;
+    AND q.direction = w.direction AND q.server_id IS NOT ?1), 0) > json_extract(j.value, '$.' || w.direction || '_kbps')
+UNION SELECT h.host FROM network_host h WHERE h.kpps > 0 AND (SELECT sum(min_kpps) FROM qos_packet_promise WHERE server_id = ?1)
+    + ifnull((SELECT sum(min_kpps) FROM qos_packet_promise WHERE plugged = 1 AND host = h.host AND server_id IS NOT ?1), 0) > h.kpps ORDER BY 1;
 
 -- :name qos_default_of
 SELECT id FROM qos_policy WHERE project_id = ?1 AND is_default = 1;

@@ -1,11 +1,11 @@
 -- segment.sql -- networks that span hosts: tunnel addresses, physical networks, peers.
 
 -- :name network_host_get
-SELECT tunnel_address, physical FROM network_host WHERE host = ?1;
+SELECT tunnel_address, physical, kpps FROM network_host WHERE host = ?1;
 
 -- :name network_host_put
-INSERT INTO network_host (host, tunnel_address, physical) VALUES (?1, ?2, ?3)
-ON CONFLICT (host) DO UPDATE SET tunnel_address = excluded.tunnel_address, physical = excluded.physical;
+INSERT INTO network_host (host, tunnel_address, physical, kpps) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (host) DO UPDATE SET tunnel_address = excluded.tunnel_address, physical = excluded.physical, kpps = excluded.kpps;
 
 -- :name network_tunnels
 SELECT count(*) FROM network_host WHERE tunnel_address IS NOT NULL;

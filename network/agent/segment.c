@@ -39,7 +39,7 @@ json_t *segment_facts(void)
         if (*p->interface && physnet_find(physical, p->name) == p)
             json_array_append_new(list, fact_of(p));
     }
-    return json_make("so", "tunnel_address", *tunnel ? tunnel : NULL, "physical", list);
+    return json_make("soi", "tunnel_address", *tunnel ? tunnel : NULL, "physical", list, "kpps", conf_int("network.packet_rate"));
 }
 
 /* --- VXLAN: what is known of the other hosts' ports --- */

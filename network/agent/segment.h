@@ -4,7 +4,7 @@
 
 /* Checks the configuration. */
 bool segment_start(GError **err);
-/* {"tunnel_address": text or null, "physical": [{"name", "interface", and if they are known "egress_kbps" and "ingress_kbps"}]}: what
+/* {"tunnel_address": text or null, "physical": [{"name", "interface", and if they are known "egress_kbps" and "ingress_kbps"}], "kpps"}: what
  * `serve` has to know of this host. */
 json_t *segment_facts(void);
 

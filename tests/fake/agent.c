@@ -1,6 +1,6 @@
 /* tests/fake/agent.c -- an agent without a host: the real verb names and arguments over a world of small files; for tests.
  *
- * fake-agent SOCKET WORLD [--name N] [--vcpus N] [--memory-mb N] [--disk-gb N] [--delay-ms N] [--tunnel ADDRESS] [--physical NAME] [--egress-kbps N]
+ * fake-agent SOCKET WORLD [--name N] [--vcpus N] [--memory-mb N] [--disk-gb N] [--delay-ms N] [--tunnel ADDRESS] [--physical NAME] [--egress-kbps N] [--kpps N]
  * WORLD is a folder with one file an object: domains/ID, disks/ID, bases/ID, seeds/ID, networks/ID, groups/ID, ports/ID, routers/ID.  It
  * survives a kill, and tests look into it.  While there is a file WORLD/deaf, guests do not hear the power button.
  * Faults come from NUVOLET_FAULT (core/fault.h) and from the verbs fake.*, which no real agent has. */
@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 static const char *world = "", *host_name = "fake", *tunnel, *physical;      /* options; read-only once verbs are served */
-static gint64 vcpus = 64, memory_mb = 262144, disk_gb = 4000, delay_ms, egress_kbps;
+static gint64 vcpus = 64, memory_mb = 262144, disk_gb = 4000, delay_ms, egress_kbps, kpps;
 
 static const char *const FOLDERS[] = { "domains", "disks", "bases", "seeds", "networks", "groups", "ports", "routers", NULL };
 
@@ -368,7 +368,7 @@ static json_t *net_facts(const json_t *args, GError **err)
         json_object_set_new(fact, "egress_kbps", json_integer(egress_kbps));
     if (fact)
         json_array_append_new(list, fact);
-    return json_make("so", "tunnel_address", tunnel, "physical", list);
+    return json_make("soi", "tunnel_address", tunnel, "physical", list, "kpps", kpps);
 }
 
 /* ---- what tests ask ---- */
@@ -486,7 +486,7 @@ static void set_option(const char *name, const char *value)
 {
     static const struct { const char *name; gint64 *value; } numbers[] = {
         { "--vcpus", &vcpus }, { "--memory-mb", &memory_mb }, { "--disk-gb", &disk_gb }, { "--delay-ms", &delay_ms },
-        { "--egress-kbps", &egress_kbps },
+        { "--egress-kbps", &egress_kbps }, { "--kpps", &kpps },
     };
     static const struct { const char *name, **value; } texts[] = {
         { "--name", &host_name }, { "--tunnel", &tunnel }, { "--physical", &physical },
@@ -510,7 +510,7 @@ int main(int argc, char **argv)
     LogLevel level;
     if (argc < 3 || argc % 2 == 0)
         g_error("usage: fake-agent SOCKET WORLD [--name N] [--vcpus N] [--memory-mb N] [--disk-gb N] [--delay-ms N] [--tunnel A] [--physical N] "
-                "[--egress-kbps N]");
+                "[--egress-kbps N] [--kpps N]");
     world = argv[2];
     for (int i = 3; i < argc; i += 2)
         set_option(argv[i], argv[i + 1]);

@@ -140,7 +140,7 @@ class Policies(Help, NetworkBase):
 
     def test_types(self):
         types = [t["type"] for t in self.ok(self.demo.get(N + "qos/rule-types"), 200)["rule_types"]]
-        self.assertEqual(sorted(types), ["bandwidth_limit", "dscp_marking", "minimum_bandwidth", "packet_rate_limit"])
+        self.assertEqual(sorted(types), ["bandwidth_limit", "dscp_marking", "minimum_bandwidth", "minimum_packet_rate", "packet_rate_limit"])
         self.refuse(403, "GET", "qos/rule-types/dscp_marking")
         self.refuse(404, "GET", "qos/rule-types/minimum_packets", who=self.admin)
         shown = self.ok(self.admin.get(N + "qos/rule-types/dscp_marking"), 200)["rule_type"]
@@ -175,7 +175,7 @@ class OnTheHost(Help, World, ComputeBase):
 
 class Promises(Help, World, ComputeBase):
     options = {**ComputeBase.options, "network.physical": "lab:;wan:"}
-    agent_args = ("--physical", "lab", "--egress-kbps", "10000")
+    agent_args = ("--physical", "lab", "--egress-kbps", "10000", "--kpps", "100")
 
     def refuse(self, status, method, path, body=None, who=None):
         r = (who or self.admin).call(method, N + path, body)
@@ -268,6 +268,33 @@ class Promises(Help, World, ComputeBase):
         self.becomes(lambda: self.qos(port) is None, "its own policy promises nothing")
         self.ok(self.admin.put(N + "ports/" + wanting["id"], {"port": {"qos_policy_id": p["id"]}}), 200)
         self.gone(first, second, third, other)
+
+    def test_packet_rates(self):
+        p = self.policy(shared=True)
+        path = "qos/policies/%s/minimum_packet_rate_rules" % p["id"]
+        rule = self.rule(p, "minimum_packet_rate", min_kpps=60)
+        self.assertEqual({k: rule[k] for k in rule if k != "id"}, {"min_kpps": 60, "direction": "egress"})
+        self.rule(p, "minimum_packet_rate", 409, min_kpps=1, direction="any")
+        other = self.rule(p, "minimum_packet_rate", min_kpps=1, direction="ingress")
+        self.refuse(409, "PUT", path + "/" + other["id"], {"minimum_packet_rate_rule": {"direction": "any"}})
+        self.assertEqual(self.admin.delete(N + path + "/" + other["id"]).status, 204)
+        self.ok(self.admin.put(N + "qos/alias_minimum_packet_rate_rules/" + rule["id"], {"alias_minimum_packet_rate_rule": {"direction": "any"}}), 200)
+        self.rule(p, "minimum_packet_rate", 409, min_kpps=1, direction="ingress")
+        for bad in ({}, {"min_kpps": -1}, {"min_kpps": 1, "direction": "both"}):
+            self.rule(self.policy(), "minimum_packet_rate", 400, **bad)
+        # On whatever network; a host with enough is found, or none.
+        n = self.ok(self.demo.post(N + "networks", {"network": {"qos_policy_id": p["id"]}}), 201)["network"]
+        self.ok(self.demo.post(N + "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, "cidr": "10.8.0.0/24"}}), 201)
+        first, port = self.boot_on(n)
+        self.assertIsNone(self.qos(port))
+        second, _ = self.boot_on(n, "ERROR")
+        self.assertIn("packet rate", self.show(second)["fault"]["message"])
+        self.assertIn("100 thousand packets a second, and 101", self.admin.put(N + path + "/" + rule["id"], {"minimum_packet_rate_rule": {"min_kpps": 101}}).message)
+        self.ok(self.admin.put(N + path + "/" + rule["id"], {"minimum_packet_rate_rule": {"min_kpps": 50}}), 200)
+        third, _ = self.boot_on(n)
+        shown = self.ok(self.admin.get(N + "qos/rule-types/minimum_packet_rate"), 200)["rule_type"]
+        self.assertEqual(shown["drivers"][0]["supported_parameters"][1]["parameter_values"], ["ingress", "egress", "any"])
+        self.gone(first, second, third)
 
 
 del ComputeBase, NetworkBase

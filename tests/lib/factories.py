@@ -238,6 +238,8 @@ FACTORIES = {
                                 variants=[{"direction": "ingress"}]),
     "minimum_bandwidth_rule": F(lambda w: {"min_kbps": w.number()}, path=lambda w: w.qos("minimum_bandwidth_rules", "promises"), in_path=["qos_policy_id"],
                                 by="admin", few=True, variants=[{"direction": "ingress"}]),
+    "minimum_packet_rate_rule": F(lambda w: {"min_kpps": w.number()}, path=lambda w: w.qos("minimum_packet_rate_rules", "promises"), in_path=["qos_policy_id"],
+                                  by="admin", few=True, variants=[{"direction": "ingress"}]),
     "dscp_marking_rule": F(lambda w: {"dscp_mark": 10}, path=lambda w: w.qos("dscp_marking_rules"), in_path=["qos_policy_id"], by="admin", few=True),
     "trunk": F(lambda w: {"port_id": w.new_port(), "name": w.name()}, variants=[{"description": "d"}, {"admin_state_up": False}]),
     "router": F(lambda w: {"name": w.name()}, variants=[{"description": "d"}, {"admin_state_up": False}],

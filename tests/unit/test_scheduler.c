@@ -82,8 +82,8 @@ static void test_zone_host_retry(void **state)
     assert_int_equal(scheduler_pick(&d, hosts, 2, NULL, NULL), 0);
     d.narrow = (const char *const[]){ "vm1", NULL };
     g_autofree char *narrow = refusal(&d, hosts, 2);
-    assert_string_equal(narrow, "no host can take the server: vm1 has not the bandwidth left that minimum bandwidth rules promise, vm2 is ruled out (tried "
-                                "before, or by a scheduler hint); promise less, or delete servers that are promised it");
+    assert_string_equal(narrow, "no host can take the server: vm1 has not the bandwidth or packet rate left that minimum rules promise, vm2 is ruled out "
+                                "(tried before, or by a scheduler hint); promise less, or delete servers that are promised it");
     d.zone = "moon";
     g_autofree char *zone = refusal(&d, hosts, 2);
     assert_string_equal(zone, "no host can take the server: vm1 is in zone nova, not moon, vm2 is in zone nova, not moon; ask for another zone or "
