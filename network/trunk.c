@@ -1,4 +1,5 @@
 /* network/trunk.c -- trunks: a port whose guest sends and receives for other ports too, each by a VLAN tag. */
+#include "network/qos.h"
 #include "network/trunk.h"
 #include "core/dialect.h"
 #include "core/id.h"
@@ -159,7 +160,8 @@ static bool subport_add(Db *db, const Ctx *ctx, const Trunk *t, const Network *p
         return nv_fail(err, NV_ERR_CONFLICT, "segmentation_type vlan and segmentation_id %" G_GINT64_FORMAT " already in use on trunk %s.", tag,
                        t->id);
     return db_exec(db, err, "trunk_subport_add", "sssi", t->id, p->id, "vlan", tag) && db_exec(db, err, "subport_attach", "ss", p->id, t->id)
-        && sync_groups_of_port(db, ctx, p->id, err) && sync_network(db, ctx, p->network_id, err) && sync_port(db, ctx, p->id, err);
+        && qos_kept(db, p->id, err) && sync_groups_of_port(db, ctx, p->id, err) && sync_network(db, ctx, p->network_id, err)
+        && sync_port(db, ctx, p->id, err);
 }
 
 static bool subports_add(Db *db, const Ctx *ctx, const Trunk *t, const json_t *subs, GError **err)
