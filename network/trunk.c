@@ -1,9 +1,9 @@
 /* network/trunk.c -- trunks: a port whose guest sends and receives for other ports too, each by a VLAN tag. */
-#include "network/qos.h"
 #include "network/trunk.h"
 #include "core/dialect.h"
 #include "core/id.h"
 #include "identity/identity.h"
+#include "network/qos.h"
 #include <string.h>
 
 enum { TAG_MAX = 4094 };
