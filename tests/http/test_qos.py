@@ -236,7 +236,8 @@ class Promises(Help, World, ComputeBase):
     def boot_on(self, n, status="ACTIVE"):
         sid = self.create(networks=[{"uuid": n["id"]}])
         self.settled(sid, status)
-        return sid, self.ok(self.admin.get(N + "ports?device_id=" + sid), 200)["ports"][0]
+        ports = self.ok(self.admin.get(N + "ports?device_id=" + sid), 200)["ports"]
+        return sid, ports[0] if ports else None
 
     def gone(self, *servers):
         for sid in servers:
