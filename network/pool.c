@@ -45,6 +45,19 @@ static bool check_prefixes(const Field *f, const json_t *v, GError **err)
     return true;
 }
 
+/* Lengths go in as numbers or as text, and come out as text, as from Neutron. */
+#define LENGTH(member)                                                                                                                     \
+    static void render_##member(const Row *row, const Ctx *ctx, JsonW *w)                                                                  \
+    {                                                                                                                                      \
+        char text[24];                                                                                                                     \
+        (void) ctx;                                                                                                                        \
+        g_snprintf(text, sizeof text, "%" G_GINT64_FORMAT, AS(const Pool, row)->member);                                                   \
+        jw_str(w, text);                                                                                                                   \
+    }
+LENGTH(default_prefixlen)
+LENGTH(min_prefixlen)
+LENGTH(max_prefixlen)
+
 /* clang-format off */
 static const Field scope_fields[] = {
     STR (AddressScope, id,         "id",         FILTER | SORT),
@@ -62,9 +75,12 @@ static const Field pool_fields[] = {
     STR (Pool, description, "description", CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
     INT (Pool, ip_version,  "ip_version",  FILTER | SORT),
     JSON(Pool, prefixes,    "prefixes",    CREATE | UPDATE | REQUIRED, .check = check_prefixes),
-    INT (Pool, default_prefixlen, "default_prefixlen", CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &lengths),
-    INT (Pool, min_prefixlen, "min_prefixlen", CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &lengths),
-    INT (Pool, max_prefixlen, "max_prefixlen", CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &lengths),
+    INT (Pool, default_prefixlen, "default_prefixlen", CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &lengths,
+         .render = render_default_prefixlen),
+    INT (Pool, min_prefixlen, "min_prefixlen", CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &lengths,
+         .render = render_min_prefixlen),
+    INT (Pool, max_prefixlen, "max_prefixlen", CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &lengths,
+         .render = render_max_prefixlen),
     INT (Pool, default_quota, "default_quota", CREATE | UPDATE | NULLABLE | FILTER, .check = check_range, .arg = &quota_range, .dflt = "null"),
     BOOL(Pool, shared,      "shared",      CREATE | ADMIN | FILTER | SORT, .dflt = "false"),
     BOOL(Pool, is_default,  "is_default",  CREATE | UPDATE | ADMIN | FILTER | SORT, .dflt = "false"),

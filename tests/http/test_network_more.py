@@ -36,7 +36,7 @@ class Pools(Base):
 
     def test_six(self):
         p = self.pool(prefixes=["2001:db8::/48"])
-        self.assertEqual((p["ip_version"], p["default_prefixlen"], p["max_prefixlen"]), (6, 64, 128))
+        self.assertEqual((p["ip_version"], p["default_prefixlen"], p["max_prefixlen"]), (6, "64", "128"))
         self.assertEqual([self.from_pool(p, ip_version=6)["cidr"] for _ in range(2)], ["2001:db8::/64", "2001:db8:0:1::/64"])
 
     def test_refused(self):
