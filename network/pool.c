@@ -382,13 +382,23 @@ static Pool *pool_of(Db *db, const Ctx *ctx, const Subnet *s, GError **err)
     return AS(Pool, row_get(db, &subnetpool_resource, id, err));
 }
 
+/* The subnets of a network come from one pool, or from pools of one address scope, or all from none. */
+static bool one_pool(Db *db, const Subnet *s, gint64 version, const char *pool_id, GError **err)
+{
+    gint64 others = 0;
+    if (!db_query_int(db, err, &others, "subnet_other_pools", "sis", s->network_id, version, pool_id))
+        return false;
+    return !others || nv_fail(err, NV_ERR_INVALID, "Subnets hosted on the same network must be allocated from the same subnet pool.");
+}
+
 bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err)
 {
     bool want_default = json_is_true(s->use_default_subnetpool);
     if (s->use_default_subnetpool && !json_is_boolean(s->use_default_subnetpool))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for use_default_subnetpool. Reason: it is not a boolean.");
     if (!s->subnetpool_id && !want_default)
-        return !s->prefixlen || nv_fail(err, NV_ERR_INVALID, "Bad subnets request: prefixlen needs a subnetpool.");
+        return s->prefixlen ? nv_fail(err, NV_ERR_INVALID, "Bad subnets request: prefixlen needs a subnetpool.")
+                            : one_pool(db, s, s->ip_version, NULL, err);
     if (s->subnetpool_id && want_default)
         return nv_fail(err, NV_ERR_INVALID, "Bad subnets request: subnetpool_id and use_default_subnetpool cannot both be specified.");
     if (s->cidr && s->prefixlen)
@@ -399,6 +409,8 @@ bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err)
     if (s->ip_version && s->ip_version != p->ip_version)
         return nv_fail(err, NV_ERR_INVALID, "Bad subnets request: Cannot use subnetpool of IPv%d for a subnet of IPv%d.",
                        (int) p->ip_version, (int) s->ip_version);
+    if (!one_pool(db, s, p->ip_version, p->id, err))
+        return false;
     Cidr c = { 0 };
     bool found = true;
     gint64 length = json_is_integer(s->prefixlen) ? json_integer_value(s->prefixlen)

@@ -152,6 +152,11 @@ SELECT id FROM project WHERE name = 'admin' AND domain_id = 'default';
 -- :name subnet_overlaps
 SELECT count(*) FROM subnet WHERE network_id = ?1 AND ip_version = ?2 AND first_key <= ?4 AND last_key >= ?3;
 
+-- Subnets of network ?1 and version ?2 that are neither of pool ?3 (or NULL: of none) nor of one in its address scope.
+-- :name subnet_other_pools
+SELECT count(*) FROM subnet s WHERE s.network_id = ?1 AND s.ip_version = ?2 AND s.subnetpool_id IS NOT ?3
+    AND NOT EXISTS (SELECT 1 FROM subnetpool a JOIN subnetpool b ON a.address_scope_id = b.address_scope_id WHERE a.id = s.subnetpool_id AND b.id = ?3);
+
 -- Addresses that hold a subnet: all but DHCP's and those that hosts make from their MAC.
 -- :name subnet_in_use
 SELECT count(*) FROM ip_allocation a JOIN port p ON p.id = a.port_id JOIN subnet s ON s.id = a.subnet_id

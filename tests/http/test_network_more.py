@@ -50,6 +50,35 @@ class Pools(Base):
         self.refuse(404, "GET", "subnetpools/" + p["id"], who=self.other)
         self.refuse(404, "POST", "subnets", {"subnet": {"network_id": self.network(self.other)["id"], "subnetpool_id": p["id"], "ip_version": 4}}, self.other)
 
+    def test_lengths_are_text(self):
+        p = self.pool(prefixes=["10.40.0.0/16"], min_prefixlen="24", max_prefixlen=30)
+        lengths = lambda row: (row["min_prefixlen"], row["default_prefixlen"], row["max_prefixlen"])
+        self.assertEqual(lengths(p), ("24", "24", "30"))
+        p = self.ok(self.demo.put(N + "subnetpools/" + p["id"], {"subnetpool": {"default_prefixlen": "25", "max_prefixlen": "28"}}), 200)["subnetpool"]
+        self.assertEqual(lengths(p), ("24", "25", "28"))
+        self.assertEqual(self.from_pool(p)["cidr"], "10.40.0.0/25")
+
+    def test_a_network_is_of_one_pool(self):
+        a, b = self.pool(prefixes=["10.50.0.0/16"], default_prefixlen=24), self.pool(prefixes=["10.51.0.0/16"], default_prefixlen=24)
+        six = self.pool(prefixes=["2001:db8:50::/48"])
+        n, plain = self.network(), self.network()
+        cut = lambda status, net, pool=None, version=4, **attrs: self.assertEqual(self.demo.post(N + "subnets", {"subnet": {
+            "network_id": net["id"], "ip_version": version, **({"subnetpool_id": pool["id"]} if pool else {}), **attrs}}).status, status)
+        cut(201, n, a)
+        cut(201, n, a)
+        cut(400, n, b)
+        cut(400, n, cidr="192.168.0.0/24")
+        cut(201, n, six, 6)
+        cut(201, plain, cidr="192.168.0.0/24")
+        cut(400, plain, a)
+        cut(400, plain, a, cidr="192.168.1.0/24")          # outside the pool too
+        cut(201, plain, cidr="192.168.1.0/24")
+        self.assertEqual(len(self.ok(self.demo.get(N + "subnets?network_id=" + n["id"]), 200)["subnets"]), 3)
+        s = self.ok(self.demo.post(N + "address-scopes", {"address_scope": {"name": "s", "ip_version": 4}}), 201)["address_scope"]
+        for pool in (a, b):
+            self.ok(self.demo.put(N + "subnetpools/" + pool["id"], {"subnetpool": {"address_scope_id": s["id"]}}), 200)
+        cut(201, n, b)
+
     def test_scopes(self):
         s = self.ok(self.demo.post(N + "address-scopes", {"address_scope": {"name": "s", "ip_version": 4}}), 201)["address_scope"]
         p = self.pool(address_scope_id=s["id"], prefixes=["10.30.0.0/16"])
