@@ -10,7 +10,13 @@ static const char *const v6_modes[] = { "slaac", "dhcpv6-stateful", "dhcpv6-stat
 
 static const Filter filters[] = { TAG_FILTERS, { "shared", NULL, "subnet_shared" }, { NULL, NULL, NULL } };
 
-/* Owners of ports: "compute:nova", "network:dhcp" … */
+/* "compute:nova", "network:dhcp", "test:type_1" …: some service, a colon, and what it likes. */
+static bool is_port_owner(const char *s)
+{
+    const char *colon = s ? strchr(s, ':') : NULL;
+    return colon && g_ascii_isalnum(*s) && strlen(s) <= 255;
+}
+
 static bool check_service_types(const Field *f, const json_t *v, GError **err)
 {
     size_t i;
@@ -19,7 +25,7 @@ static bool check_service_types(const Field *f, const json_t *v, GError **err)
         return false;
     json_array_foreach((json_t *) v, i, type) {
         const char *s = json_string_value(type);
-        if (!s || strlen(s) > 255 || !(g_str_has_prefix(s, "compute:") || g_str_has_prefix(s, "network:") || g_str_has_prefix(s, "baremetal:")))
+        if (!is_port_owner(s))
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu is not the owner of a port, as compute:nova.", f->json, i);
         for (size_t k = 0; k < i; k++)
             if (json_equal(type, json_array_get(v, k)))

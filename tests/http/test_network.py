@@ -154,6 +154,17 @@ class Subnets(Base):
         for pools in ([{"start": "10.1.0.1", "end": "10.1.0.9"}], [{"start": "10.1.0.5", "end": "10.1.0.9"}, {"start": "10.1.0.8", "end": "10.1.0.20"}]):
             self.refuse(409, "POST", "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, "cidr": "10.1.0.0/24", "allocation_pools": pools}})
 
+    def test_service_types(self):
+        """A port gets its address from a subnet for its owner, whatever service that is."""
+        n = self.network()
+        types = ("compute:nova", "network:distributed"), ("test:type_1", "network:distributed"), ("test:type_2",)
+        made = [self.subnet(n, cidr="10.%d.0.0/24" % i, service_types=list(t)) for i, t in enumerate(types)]
+        self.assertEqual([s["service_types"] for s in made], [list(t) for t in types])
+        for i, owner in enumerate(("compute:nova", "test:type_1", "test:type_2")):
+            self.assertEqual([ip["subnet_id"] for ip in self.port(n, device_owner=owner)["fixed_ips"]], [made[i]["id"]])
+        for bad in (":x", " :x", "", "x" * 255 + ":"):
+            self.refuse(400, "PUT", "subnets/" + made[0]["id"], {"subnet": {"service_types": [bad]}})
+
     def test_busy(self):
         n = self.network()
         s = self.subnet(n)
