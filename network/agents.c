@@ -44,12 +44,14 @@ static const Part parts[] = {
 static json_t *agent_entry(Db *db, const json_t *host, const Part *part)
 {
     const char *name = json_get_str(host, "host");
-    g_autofree char *id = agent_id(name, part);
+    g_autofree char *id = agent_id(name, part), *description = NULL;
     char when[32];
     bool up = json_is_true(json_object_get(host, "up"));
     clock_format(up ? clock_wall_us() : json_get_int(host, "since", 0), CLOCK_SECONDS_Z, when);
+    db_query_str(db, NULL, &description, "network_agent_description", "s", id);
     json_t *entry = json_make("ssssssbbss", "id", id, "agent_type", part->type, "binary", "nuvolet-agent", "host", name, "topic", "N/A",
-                              "description", NULL, "alive", (int) up, "admin_state_up", 1, "heartbeat_timestamp", when, "availability_zone", "nova");
+                              "description", description, "alive", (int) up, "admin_state_up", 1, "heartbeat_timestamp", when,
+                              "availability_zone", "nova");
     json_object_set_new(entry, "configurations", part->configurations(db, name));
     return entry;
 }
@@ -109,17 +111,36 @@ bool net_agent_show(Call *c, GError **err)
     return agent && call_reply(c, 200, json_make("o", "agent", agent));
 }
 
-/* What an agent is follows from the configuration: what is so anyway may be said, and nothing else. */
+static bool describe(Call *c, const json_t *v, GError **err)
+{
+    static const Field f = { .json = "description" };
+    const char *text = json_string_value(v);
+    if (json_is_null(v))
+        return db_exec(c->db, err, "network_agent_forget", "s", c->params[0]);
+    if (!text)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for description. Reason: it is not a string.");
+    return check_name(&f, v, err) && db_exec(c->db, err, "network_agent_describe", "ss", c->params[0], text);
+}
+
+/* What an agent is follows from the configuration: that may be said again.  Its description is the administrators'. */
 bool net_agent_put(Call *c, GError **err)
 {
-    json_t *body = call_body_object(c, "agent", err), *v;
+    json_t *body = call_body_object(c, "agent", err), *agent = body ? agent_find(c, err) : NULL, *v;
     const char *key;
-    if (!body)
+    if (!agent)
         return false;
-    json_object_foreach(body, key, v)
-        if (strcmp(key, "admin_state_up") != 0 || !json_is_true(v))
+    json_decref(agent);
+    g_auto(Txn) txn = txn_begin(c->db, err);
+    if (!txn.db)
+        return false;
+    json_object_foreach(body, key, v) {
+        bool about = strcmp(key, "description") == 0;
+        if (!about && (strcmp(key, "admin_state_up") != 0 || !json_is_true(v)))
             return nv_fail(err, NV_ERR_INVALID, "Attribute '%.64s' of an agent cannot be changed here", key);
-    return net_agent_show(c, err);
+        if (about && !describe(c, v, err))
+            return false;
+    }
+    return txn_commit(&txn, err) && net_agent_show(c, err);
 }
 
 /* The host of the path's agent, which must be one for routers. */

@@ -253,6 +253,21 @@ class Itself(Base):
         self.assertEqual(self.ok(self.admin.get(N + "agents/" + agents[0]["id"]), 200)["agent"]["id"], agents[0]["id"])
         self.assertEqual(self.ok(self.demo.get(N + "availability_zones"), 200)["availability_zones"][0]["name"], "nova")
 
+    def test_descriptions_of_agents(self):
+        one, other = self.ok(self.admin.get(N + "agents"), 200)["agents"]
+        put = lambda **body: self.admin.put(N + "agents/" + one["id"], {"agent": body})
+        self.assertIsNone(one["description"])
+        self.assertEqual(self.ok(put(description="in the cellar", admin_state_up=True), 200)["agent"]["description"], "in the cellar")
+        self.assertEqual({a["id"]: a["description"] for a in self.ok(self.admin.get(N + "agents"), 200)["agents"]},
+                         {one["id"]: "in the cellar", other["id"]: None})
+        for bad in (7, ["x"], "x" * 256, True):
+            self.assertEqual(put(description=bad).status, 400)
+        self.assertEqual(put(description="lost", admin_state_up=False).status, 400)
+        self.refuse(403, "PUT", "agents/" + one["id"], {"agent": {"description": "mine"}})
+        self.refuse(404, "PUT", "agents/00000000-0000-4000-8000-000000000000", {"agent": {"description": "x"}}, self.admin)
+        self.assertEqual(self.ok(self.admin.get(N + "agents/" + one["id"]), 200)["agent"]["description"], "in the cellar")
+        self.assertIsNone(self.ok(put(description=None), 200)["agent"]["description"])
+
 
 del Base
 
