@@ -14,7 +14,8 @@ from cloud import Cloud
 end = threading.Event()
 for s in (signal.SIGTERM, signal.SIGINT):
     signal.signal(s, lambda *_: end.set())
-c = Cloud(options={"api.workers": "8", "log.level": "info", "identity.password_history": "2"})
+c = Cloud(options={"api.workers": "8", "log.level": "info", "identity.password_history": "2", "network.physical": "lab:eth1:1000-1999"},
+          agent_args=["--physical", "lab"])
 admin = c.login("admin")                            # what "get me a network" needs, beside the public network
 for prefix, length in (("10.64.0.0/16", 24), ("fd00:64::/48", 64)):
     pool = {"name": "auto-%d" % length, "prefixes": [prefix], "default_prefixlen": length, "shared": True, "is_default": True}
@@ -37,7 +38,16 @@ trap 'kill $cloud 2>/dev/null; wait $cloud 2>/dev/null' EXIT
 for _ in $(seq 300); do [ -e "$out/openrc" ] && break; sleep 0.1; done
 [ -e "$out/openrc" ] || { echo "the cloud did not start"; exit 1; }
 cat $(printf "$here/lists/%s.txt " "$@") >"$out/list.txt"
-printf '[identity]\nuser_unique_last_password_count = 2\n[identity-feature-enabled]\nsecurity_compliance = true\n' >"$out/extra.conf"
+cat >"$out/extra.conf" <<'CONF'
+[identity]
+user_unique_last_password_count = 2
+[identity-feature-enabled]
+security_compliance = true
+[neutron_plugin_options]
+available_type_drivers = flat,vlan,vxlan,local
+provider_vlans = lab
+agent_availability_zone = nova
+CONF
 "$here/run.sh" "$out/openrc" "$out/list.txt" --extra "$out/extra.conf" --out "$out/result" >"$out/run.log" 2>&1
 tail -n 30 "$out/run.log"
 python3 -B - "$out/result/results.tsv" "$here/known-failures.txt" <<'PY'
