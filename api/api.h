@@ -35,7 +35,6 @@ Handler resource_handle;
 
 /* Routes of api/ itself: version documents, health, metrics, pages. */
 extern const Route root_routes[];
-extern const Route page_routes[];
 Handler version_root, version_identity, version_identity_v3, version_compute, version_compute_v21, version_image, version_network, version_network_v2;
 
 /* HTTP status of an error in a dialect. */

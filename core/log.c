@@ -73,11 +73,6 @@ void log_level_set(LogLevel level)
     g_atomic_int_set(&level_now, (int) level);
 }
 
-LogLevel log_level_get(void)
-{
-    return (LogLevel) g_atomic_int_get(&level_now);
-}
-
 gboolean log_level_parse(const char *name, LogLevel *ret_level)
 {
     for (guint i = 0; i < G_N_ELEMENTS(level_names); i++)

@@ -17,7 +17,6 @@ void log_event(LogLevel level, const char *event, ...) G_GNUC_NULL_TERMINATED;
 const char *log_int(char buf[24], gint64 n);
 
 void log_level_set(LogLevel level);
-LogLevel log_level_get(void);
 /* "error", "warn", "info", "debug"; false: unknown name, nothing changed. */
 gboolean log_level_parse(const char *name, LogLevel *ret_level);
 

@@ -3,7 +3,6 @@
 #include "image/internal.h"
 #include "image/inspect.h"
 #include "image/metadef.h"
-#include "core/conf.h"
 #include "core/dialect.h"
 #include "core/fault.h"
 #include "core/id.h"
@@ -109,11 +108,6 @@ Image *image_of_call_to_change(Call *c, const char *what, GError **err)
         return NULL;
     }
     return g_steal_pointer(&image);
-}
-
-char *image_path(const char *id)
-{
-    return conf_path("paths.state", "images/%s", id);
 }
 
 void image_render(const Image *image, const Ctx *ctx, JsonW *w)

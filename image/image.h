@@ -20,8 +20,6 @@ extern const Resource image_resource;
 
 /* The image if ctx may see it, else NV_ERR_NOT_FOUND. */
 Image *image_get_for(Db *db, const Ctx *ctx, const char *id, GError **err);
-/* Path of an active image's bytes on the controller's host.  Caller frees. */
-char *image_path(const char *id);
 /* Removes what an interrupted upload left (.part files, rows in "saving"); called at start. */
 bool image_recover(Db *db, GError **err);
 /* Hidden subcommand `nuvolet inspect FORMAT`, run as an rlimited child with the file as standard input: prints JSON

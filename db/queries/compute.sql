@@ -113,9 +113,6 @@ WHERE host = ?1 GROUP BY project_id ORDER BY project_id;
 -- :name zone_exists
 SELECT count(*) FROM host WHERE zone = ?1;
 
--- :name host_zone
-SELECT zone FROM host WHERE name = ?1;
-
 -- ===== servers =====
 -- :name server_deleted_get
 SELECT record FROM server_deleted WHERE id = ?1 AND (?2 OR project_id = ?3);

@@ -151,9 +151,6 @@ ON CONFLICT (class, resource) DO UPDATE SET hard_limit = excluded.hard_limit;
 -- :name quota_class_limit
 SELECT coalesce((SELECT hard_limit FROM quota_class WHERE class = ?1 AND resource = ?2), ?3);
 
--- :name quota_projects
-SELECT DISTINCT project_id FROM quota;
-
 -- Visibility
 -- :fragment visible_domain
 (:reader = '1' AND :system = '1') OR t.id = :domain OR t.id = (SELECT domain_id FROM user WHERE id = :user) OR t.id = (SELECT domain_id FROM project WHERE id = :project)

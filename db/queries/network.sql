@@ -48,10 +48,6 @@ EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = t.id AND a.address = :va
 -- :fragment port_with_address_part
 EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = t.id AND instr(a.address, :value))
 
--- :fragment group_shared
-:value <> 'true' AND :value <> 'True'
-OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.target_tenant = '*')
-
 -- :fragment subnet_shared
 (lower(:value) IN ('true', '1')) = EXISTS (SELECT 1 FROM network n WHERE n.id = t.network_id AND (n.shared = 1
     OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = n.id AND r.action = 'access_as_shared' AND r.target_tenant = :project)))

@@ -62,6 +62,3 @@ ON CONFLICT DO UPDATE SET finished_at = excluded.finished_at, result = excluded.
 -- :name op_list
 SELECT id, kind, step, resource_id, host, state, cancel, attempt, not_before, waiting, error, request_id, created_at, updated_at, finished_at
 FROM operation WHERE ?1 = 1 OR state = 'live' ORDER BY id DESC LIMIT 1000;
-
--- :name op_count_live
-SELECT count(*) FROM operation WHERE state = 'live';

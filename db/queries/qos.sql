@@ -83,11 +83,6 @@ SELECT id FROM qos_policy WHERE project_id = ?1 AND is_default = 1;
 -- :name qos_users
 SELECT 'network' AS kind, id FROM network WHERE qos_policy_id = ?1 UNION ALL SELECT 'port', id FROM port WHERE qos_policy_id = ?1 LIMIT 1;
 
--- May project ?2 use it.
--- :name qos_usable
-SELECT count(*) FROM qos_policy q WHERE q.id = ?1 AND (q.project_id = ?2 OR q.shared = 1
-    OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = q.id AND r.target_tenant IN (?2, '*')));
-
 -- :name qos_bump
 UPDATE qos_policy SET revision_number = revision_number + 1, updated_at = now_us() WHERE id = ?1;
 -- :name qos_set_shared

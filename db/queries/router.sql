@@ -231,9 +231,6 @@ SELECT id FROM floating_ip WHERE floating_port_id = ?1;
 -- :fragment forwarding_visible
 EXISTS (SELECT 1 FROM floating_ip f WHERE f.id = t.floatingip_id AND f.project_id = :project)
 
--- :fragment forwarding_of
-t.floatingip_id = :a1
-
 -- :name forwarding_count
 SELECT count(*) FROM port_forwarding WHERE floatingip_id = ?1;
 
@@ -263,14 +260,8 @@ SELECT network_id, router_id FROM auto_topology WHERE project_id = ?1;
 -- :name topology_put
 INSERT INTO auto_topology (project_id, network_id, router_id) VALUES (?1, ?2, ?3);
 
--- :name topology_delete
-DELETE FROM auto_topology WHERE project_id = ?1;
-
 -- :name external_default
 SELECT id FROM network WHERE is_default = 1 AND external = 1;
 
 -- :name subnetpools_default
 SELECT id, ip_version FROM subnetpool WHERE is_default = 1 ORDER BY ip_version;
-
--- :name network_up
-UPDATE network SET admin_state_up = 1 WHERE id = ?1;

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 bad=0
 say() { echo "$*"; bad=1; }
 
-# Folder -> folders it may name besides itself (DESIGN §3).
+# Folder -> folders it may name besides itself (DESIGN §2).
 allow() {
     case $1 in
         core)      echo "" ;;
@@ -72,6 +72,9 @@ grep -nwE 'system|popen|strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|rand|a
     grep -E '\b(system|popen|strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|rand|atoi|mktemp|tmpnam) ?\(' && bad=1
 grep -nE '^\s*(else )?goto [a-z_]+;' $files && bad=1
 grep -nwE 'TODO|FIXME|XXX|HACK' $files && bad=1
+# Statements and fragments that no program names.
+for s in $(LC_ALL=C comm -23 <(sed -nE 's/^-- :(name|fragment) (\w+).*/\2/p' db/queries/*.sql | LC_ALL=C sort -u) \
+                             <(grep -ohE '"\w+"' $files | tr -d '"' | LC_ALL=C sort -u)); do say "db/queries: nothing names $s"; done
 for s in $(git ls-files '*.sh'); do bash -n "$s" || bad=1; done
 [ $bad = 0 ] && echo "lint: $(echo "$files" | wc -l) files, clean"
 exit $bad
