@@ -16,14 +16,14 @@ static const Route *find_route(const char *method, const char *path)
     g_error("the network API has no %s %s", method, path);
 }
 
-/* The answer of the network API to the same caller; body is stolen.  A list is the project's own. */
+/* The answer of the network API to the same caller; body is stolen.  id: of one of them; of a list: the project whose they are, NULL: any. */
 static json_t *ask(const Call *c, const char *method, const char *path, const char *id, json_t *body, GError **err)
 {
     g_autoptr(json_t) owned = body;
     Ctx ctx = *c->ctx;
-    const Param own = { "project_id", (char *) ctx.project_id };
+    const Param own = { "project_id", (char *) id };
     Call sub = *c;
-    bool listing = strcmp(method, "GET") == 0 && !id;
+    bool listing = strcmp(method, "GET") == 0 && path == groups_path;
     ctx.mv = 0;
     sub.ctx = &ctx;
     sub.route = find_route(method, path);
@@ -31,7 +31,7 @@ static json_t *ask(const Call *c, const char *method, const char *path, const ch
     sub.path = path;
     sub.params[0] = (char *) id;
     sub.query = &own;
-    sub.n_query = listing && ctx.project_id ? 1 : 0;
+    sub.n_query = listing && id ? 1 : 0;
     sub.body = owned;
     sub.out = NULL;
     sub.headers = NULL;
@@ -80,22 +80,22 @@ static json_t *nova_group(const json_t *g, const json_t *groups)
                      json_get_str(g, "project_id"), "rules", rules);
 }
 
-static json_t *all_groups(const Call *c, GError **err)
+static json_t *all_groups(const Call *c, const char *project_id, GError **err)
 {
-    g_autoptr(json_t) reply = ask(c, "GET", groups_path, NULL, NULL, err);
+    g_autoptr(json_t) reply = ask(c, "GET", groups_path, project_id, NULL, err);
     return reply ? json_incref(json_object_get(reply, "security_groups")) : NULL;
 }
 
 static bool reply_group(Call *c, const json_t *reply, GError **err)
 {
-    g_autoptr(json_t) groups = all_groups(c, err);
+    g_autoptr(json_t) groups = all_groups(c, c->ctx->project_id, err);
     return groups && call_reply(c, 200, json_make("o", "security_group", nova_group(json_object_get(reply, "security_group"), groups)));
 }
 
 /* --- os-security-groups --- */
 bool secgroup_list(Call *c, GError **err)
 {
-    g_autoptr(json_t) groups = all_groups(c, err);
+    g_autoptr(json_t) groups = all_groups(c, c->ctx->project_id, err);
     size_t i;
     json_t *g;
     if (!groups)
@@ -189,7 +189,8 @@ static json_t *rule_body(const Call *c, GError **err)
 bool secgroup_rule_create(Call *c, GError **err)
 {
     json_t *body = rule_body(c, err);
-    g_autoptr(json_t) reply = body ? ask(c, "POST", rules_path, NULL, body, err) : NULL, groups = reply ? all_groups(c, err) : NULL;
+    g_autoptr(json_t) reply = body ? ask(c, "POST", rules_path, NULL, body, err) : NULL;
+    g_autoptr(json_t) groups = reply ? all_groups(c, c->ctx->project_id, err) : NULL;
     if (!reply && nv_error_code(*err) == NV_ERR_CONFLICT)
         (*err)->code = NV_ERR_INVALID;           /* the rule is there already */
     return groups && call_reply(c, 200, json_make("o", "security_group_rule", nova_rule(json_object_get(reply, "security_group_rule"), groups)));
@@ -201,12 +202,12 @@ bool secgroup_rule_delete(Call *c, GError **err)
     return reply && call_reply_empty(c, 202);
 }
 
-/* --- the groups of a server --- */
+/* --- the groups of a server: its project's, whoever asks --- */
 bool server_groups_list(Call *c, GError **err)
 {
     g_autoptr(Server) s = server_get_for(c->db, c->ctx, c->params[0], err);
     const char *ids[] = { s ? s->id : NULL, NULL };
-    g_autoptr(json_t) nics = s ? network_nics(c->db, ids, err) : NULL, groups = nics ? all_groups(c, err) : NULL;
+    g_autoptr(json_t) nics = s ? network_nics(c->db, ids, err) : NULL, groups = nics ? all_groups(c, s->project_id, err) : NULL;
     size_t i, k, m;
     json_t *g, *nic, *held;
     if (!groups)
@@ -240,7 +241,7 @@ static bool change_port(Call *c, const json_t *nic, const char *group, bool add,
 bool server_group_change(Call *c, Server *s, const json_t *body, bool add, GError **err)
 {
     const char *name = json_get_str(body, "name"), *ids[] = { s->id, NULL }, *group = NULL;
-    g_autoptr(json_t) groups = all_groups(c, err), nics = groups ? network_nics(c->db, ids, err) : NULL;
+    g_autoptr(json_t) groups = all_groups(c, s->project_id, err), nics = groups ? network_nics(c->db, ids, err) : NULL;
     size_t i;
     json_t *g, *nic;
     if (!nics)

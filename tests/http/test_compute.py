@@ -809,6 +809,25 @@ class SecurityGroups(Base):
         self.assertEqual(self.action(sid, "addSecurityGroup", {"name": "extra"}, self.cloud.new_tenant()).status, 404)
         self.remove(sid)
 
+    def test_of_servers_for_an_administrator(self):
+        """A name means the group of the server's project, though the administrator's own project has one of that name."""
+        sid = self.active()
+        body = {"security_group": {"name": "both"}}
+        gid, own = [c.post("/network/v2.0/security-groups", body).json["security_group"]["id"] for c in (self.demo, self.admin)]
+        held = lambda c: {g["id"] for g in c.get(V + "/servers/%s/os-security-groups" % sid).json["security_groups"]}
+        for name in ("both", gid):
+            self.assertEqual(self.action(sid, "addSecurityGroup", {"name": name}, self.admin).status, 202)
+            self.assertEqual(held(self.admin), held(self.demo))
+            self.assertIn(gid, held(self.demo))
+            self.assertEqual(self.demo.get("/network/v2.0/security-groups/" + own).status, 404)
+            port = self.demo.get("/network/v2.0/ports?device_id=" + sid).json["ports"][0]
+            self.assertNotIn(own, port["security_groups"])
+            self.assertEqual(self.action(sid, "removeSecurityGroup", {"name": name}, self.admin).status, 202)
+            self.assertNotIn(gid, held(self.demo))
+        self.remove(sid)
+        for c, i in ((self.demo, gid), (self.admin, own)):
+            self.assertEqual(c.delete("/network/v2.0/security-groups/" + i).status, 204)
+
 
 class TwoHosts(Base):
     """A second agent: where a server goes, and what happens when the first choice fails it."""
