@@ -3,6 +3,7 @@
 #include "core/id.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "core/wire.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -97,7 +98,7 @@ static bool receive(Passed *p, int sender)
 
 static int accept_sender(const Passed *p)
 {
-    int fd = accept4(p->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = wire_accept(p->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     struct ucred who;
     socklen_t n = sizeof who;
     if (fd < 0)

@@ -323,13 +323,9 @@ bool verb_serve(int listen_fd, const Verb *const *tables, uid_t allowed_uid, GEr
 {
     Server *server = server_new(tables);
     for (;;) {
-        int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+        int fd = wire_accept(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED || errno == EAGAIN))
             continue;
-        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-            g_usleep(100 * 1000);
-            continue;
-        }
         if (fd < 0)
             return nv_fail_errno(err, NV_ERR_INTERNAL, "accepting a controller");
         if (peer_is_allowed(fd, allowed_uid))

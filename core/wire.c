@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { SHORTAGE_US = 100 * 1000 };
+
 bool wire_send(int fd, const json_t *frame, GError **err)
 {
     g_autofree char *text = json_text(frame);
@@ -156,4 +158,14 @@ int wire_listen(const char *path, const char *group, GError **err)
     unlink(fresh);
     close(fd);
     return -1;
+}
+
+int wire_accept(int listen_fd, struct sockaddr *addr, socklen_t *n, int flags)
+{
+    int fd = accept4(listen_fd, addr, n, flags);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+        g_usleep(SHORTAGE_US);
+        errno = EAGAIN;
+    }
+    return fd;
 }

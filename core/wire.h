@@ -5,6 +5,7 @@
  *   event    {"event": "domain", "data": {…}} */
 #pragma once
 #include "core/json.h"
+#include <sys/socket.h>
 
 enum { WIRE_MAX = 8 << 20 };
 /* Blocking; false on end of stream (err unset for a clean end before the first byte), error or bad frame. */
@@ -13,3 +14,6 @@ json_t *wire_receive(int fd, GError **err);
 /* Unix stream sockets: path is made with mode 0660 and group (may be NULL), and is there only once it is listened on.  fds are close-on-exec. */
 int wire_listen(const char *path, const char *group, GError **err);
 int wire_connect(const char *path, GError **err);
+/* accept4 for a loop, on any stream socket.  While descriptors or memory are short, who waits stays waiting and the listener stays ready: a moment
+ * passes here then, so that the loop does not spin, and errno is EAGAIN. */
+int wire_accept(int listen_fd, struct sockaddr *addr, socklen_t *n, int flags);

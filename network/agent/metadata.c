@@ -23,6 +23,7 @@ enum {
     SOURCES_MAX = 65536,
     ACCEPT_ROUND = 32,               /* of one network before the next has its turn */
     SEND_TIMEOUT_S = 2,
+    SHORTAGE_MS = 100,               /* until a listener that could not be duplicated is tried again */
 };
 
 typedef struct Listener { char id[37]; char n[13]; int fd; } Listener;
@@ -170,7 +171,7 @@ static void accept_some(int listen_fd, const char *network)
         struct sockaddr_in peer;
         socklen_t n = sizeof peer;
         char address[INET_ADDRSTRLEN] = "";
-        int fd = accept4(listen_fd, (struct sockaddr *) &peer, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = wire_accept(listen_fd, (struct sockaddr *) &peer, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             return;
         inet_ntop(AF_INET, &peer.sin_addr, address, sizeof address);
@@ -202,20 +203,24 @@ static GArray *snapshot(void)
     return list;
 }
 
-/* Until the set of listeners changes. */
+/* Until the set of listeners changes, or is worth another try. */
 static void serve_set(const GArray *list)
 {
     g_autofree struct pollfd *fds = g_new(struct pollfd, list->len);
-    for (guint i = 0; i < list->len; i++)
+    int timeout = -1;
+    for (guint i = 0; i < list->len; i++) {
         fds[i] = g_array_index(list, Ready, i).p;
+        if (fds[i].fd < 0)
+            timeout = SHORTAGE_MS;
+    }
     for (;;) {
         guint64 count;
-        if (poll(fds, list->len, -1) < 0)
+        if (poll(fds, list->len, timeout) < 0)
             continue;
         for (guint i = 1; i < list->len; i++)
             if (fds[i].revents)
                 accept_some(fds[i].fd, g_array_index(list, Ready, i).id);
-        if (fds[0].revents && read(wake_fd, &count, sizeof count) > 0)
+        if ((fds[0].revents && read(wake_fd, &count, sizeof count) > 0) || timeout >= 0)
             return;
     }
 }

@@ -3,6 +3,7 @@
 import array
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -330,6 +331,29 @@ class Service(Case):
             r = h.run("ip route replace 10.0.0.0/24 dev eth0; timeout 4 busybox nslookup " + question, check=False)
             self.assertNotIn("secret", r.stdout.replace("secret.openstacklocal:", ""), question)
             self.assertNotEqual(r.returncode, 0, question)
+
+    def test_metadata_waits_for_descriptors_without_spinning(self):
+        net = self.network(1)
+        _, g = self.port(1, net, "10.0.0.11", [self.group(50, [])])
+        g.run("ip route add 169.254.169.254 via 10.0.0.2")
+        serve = FakeServe(lambda message: "hello")
+        self.addCleanup(serve.stop)
+        pid, usual = self.agent.pid, resource.prlimit(self.agent.pid, resource.RLIMIT_NOFILE)
+
+        def busy():
+            with open("/proc/%d/stat" % pid) as f:
+                return sum(map(int, f.read().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+        try:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, usual[1]))
+            client = g.start("curl", "-sf", "--max-time", "15", "http://169.254.169.254/", stdout=subprocess.PIPE, text=True)
+            time.sleep(0.3)
+            before = busy()
+            time.sleep(1)
+            took = busy() - before
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+        self.assertEqual(client.communicate(timeout=20)[0], "hello")
+        self.assertLess(took, 0.15)
 
     def test_metadata_flood_of_one_guest_is_cut(self):
         net = self.network(1)

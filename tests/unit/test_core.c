@@ -7,12 +7,15 @@
 #include "core/log.h"
 #include "core/physnet.h"
 #include "core/row.h"
+#include "core/wire.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void errors_have_names_and_permanence(void **state)
@@ -237,12 +240,40 @@ static void physical_networks_are_parsed(void **state)
     }
 }
 
+/* A loop over a listener that stays ready must not take a whole processor. */
+static void accepting_waits_for_descriptors(void **state)
+{
+    (void) state;
+    g_autofree char *dir = g_dir_make_tmp("nuvolet-XXXXXX", NULL), *path = g_strdup_printf("%s/s", dir);
+    struct rlimit usual, none;
+    int listener = wire_listen(path, NULL, NULL), client = wire_connect(path, NULL);
+    assert_true(listener >= 0 && client >= 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    none = (struct rlimit){ 0, usual.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    gint64 start = clock_mono_us();
+    int fd = wire_accept(listener, NULL, NULL, SOCK_CLOEXEC), why = errno;
+    gint64 took = clock_mono_us() - start;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    assert_int_equal(fd, -1);
+    assert_int_equal(why, EAGAIN);
+    assert_true(took >= 50 * 1000);
+    fd = wire_accept(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    close(fd);
+    close(client);
+    close(listener);
+    unlink(path);
+    rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_have_names_and_permanence), cmocka_unit_test(a_value_cannot_forge_a_line), cmocka_unit_test(times_round_trip),
         cmocka_unit_test(names_derive_from_ids), cmocka_unit_test(hostile_json_is_refused), cmocka_unit_test(writer_puts_commas_and_escapes),
         cmocka_unit_test(configuration_names_what_is_wrong), cmocka_unit_test(shipped_file_is_the_table), cmocka_unit_test(validators), cmocka_unit_test(physical_networks_are_parsed),
+        cmocka_unit_test(accepting_waits_for_descriptors),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }
