@@ -10,20 +10,18 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <string.h>
+#include "tests/lib/golden.h"
 
 #define NET "11111111-1111-4111-8111-111111111111"
 
 static void golden(const char *name, json_t *made)
 {
-    g_autofree char *path = g_strdup_printf("tests/golden/desired/%s.json", name), *expected = NULL;
+    g_autofree char *path = g_strdup_printf("tests/golden/desired/%s.json", name);
     char *text = json_dumps(made, JSON_INDENT(2) | JSON_SORT_KEYS);
     g_autofree char *got = g_strconcat(text, "\n", NULL);
     free(text);
     json_decref(made);
-    if (g_strcmp0(g_getenv("NUVOLET_GOLDEN"), "write") == 0)
-        assert_true(g_file_set_contents(path, got, -1, NULL));
-    assert_true(g_file_get_contents(path, &expected, NULL, NULL));
-    assert_string_equal(got, expected);
+    golden_check(path, got);
 }
 
 static void *row_of(const Resource *res, const char *id, const char *body)

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <string.h>
+#include "tests/lib/golden.h"
 
 #define GOLDEN "tests/golden/domxml"
 
@@ -30,26 +31,7 @@ static char *render(const json_t *input, GError **err)
 static void golden_files(void **state)
 {
     (void) state;
-    g_autoptr(GDir) dir = g_dir_open(GOLDEN, 0, NULL);
-    const char *file;
-    int n = 0;
-    assert_non_null(dir);
-    while ((file = g_dir_read_name(dir))) {
-        if (!g_str_has_suffix(file, ".json"))
-            continue;
-        g_autofree char *name = g_strndup(file, strlen(file) - 5), *path = g_strdup_printf(GOLDEN "/%s.xml", name), *expected = NULL;
-        g_autoptr(json_t) input = load(name);
-        g_autoptr(GError) err = NULL;
-        g_autofree char *xml = render(input, &err);
-        if (!xml)
-            fail_msg("%s: %s", name, err->message);
-        if (g_strcmp0(g_getenv("NUVOLET_GOLDEN"), "write") == 0)
-            assert_true(g_file_set_contents(path, xml, -1, NULL));
-        assert_true(g_file_get_contents(path, &expected, NULL, NULL));
-        assert_string_equal(xml, expected);
-        n++;
-    }
-    assert_true(n >= 8);
+    assert_true(golden_each(GOLDEN, ".xml", render) >= 8);
 }
 
 /* Element names in order, "<" and ">" around them: the tree without any text. */

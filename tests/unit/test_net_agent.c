@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <string.h>
+#include "tests/lib/golden.h"
 
 #define GOLDEN "tests/golden/net"
 
@@ -95,28 +96,7 @@ static char *render(const json_t *args, GError **err)
 static void golden_files(void **state)
 {
     (void) state;
-    g_autoptr(GDir) dir = g_dir_open(GOLDEN, 0, NULL);
-    const char *file;
-    int n = 0;
-    assert_non_null(dir);
-    while ((file = g_dir_read_name(dir))) {
-        if (!g_str_has_suffix(file, ".json"))
-            continue;
-        g_autofree char *name = g_strndup(file, strlen(file) - 5), *in = g_strdup_printf(GOLDEN "/%s", file);
-        g_autofree char *path = g_strdup_printf(GOLDEN "/%s.txt", name), *expected = NULL;
-        g_autoptr(json_t) input = json_load_file(in, 0, NULL);
-        g_autoptr(GError) err = NULL;
-        assert_non_null(input);
-        g_autofree char *text = render(input, &err);
-        if (err)
-            fail_msg("%s: %s", name, err->message);
-        if (g_strcmp0(g_getenv("NUVOLET_GOLDEN"), "write") == 0)
-            assert_true(g_file_set_contents(path, text, -1, NULL));
-        assert_true(g_file_get_contents(path, &expected, NULL, NULL));
-        assert_string_equal(text, expected);
-        n++;
-    }
-    assert_true(n >= 9);
+    assert_true(golden_each(GOLDEN, ".txt", render) >= 9);
 }
 
 /* Each argument that a tenant's text could come by, with text that means something to nft or dnsmasq. */

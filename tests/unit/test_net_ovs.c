@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include "tests/lib/golden.h"
 
 #define GOLDEN "tests/golden/ovs"
 
@@ -56,30 +57,18 @@ static OvsNet net_parse(const json_t *in)
     return net;
 }
 
+static char *render(const json_t *input, GError **err)
+{
+    g_auto(OvsNet) net = net_parse(input);
+    g_autoptr(GHashTable) flows = ovs_flows(&net);
+    (void) err;
+    return ovs_flows_text(flows);
+}
+
 static void golden_files(void **state)
 {
     (void) state;
-    g_autoptr(GDir) dir = g_dir_open(GOLDEN, 0, NULL);
-    const char *file;
-    int n = 0;
-    assert_non_null(dir);
-    while ((file = g_dir_read_name(dir))) {
-        if (!g_str_has_suffix(file, ".json"))
-            continue;
-        g_autofree char *name = g_strndup(file, strlen(file) - 5), *in = g_strdup_printf(GOLDEN "/%s", file);
-        g_autofree char *path = g_strdup_printf(GOLDEN "/%s.txt", name), *expected = NULL;
-        g_autoptr(json_t) input = json_load_file(in, 0, NULL);
-        assert_non_null(input);
-        g_auto(OvsNet) net = net_parse(input);
-        g_autoptr(GHashTable) flows = ovs_flows(&net);
-        g_autofree char *text = ovs_flows_text(flows);
-        if (g_strcmp0(g_getenv("NUVOLET_GOLDEN"), "write") == 0)
-            assert_true(g_file_set_contents(path, text, -1, NULL));
-        assert_true(g_file_get_contents(path, &expected, NULL, NULL));
-        assert_string_equal(text, expected);
-        n++;
-    }
-    assert_true(n >= 2);
+    assert_true(golden_each(GOLDEN, ".txt", render) >= 2);
 }
 
 /* A network whose ports are all in one group, which lets its members reach each other. */
