@@ -12,34 +12,19 @@ import threading
 import time
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-if os.environ.get("NUVOLET_MACHINE") != "1":
-    if os.geteuid() != 0:
-        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root")
-        sys.exit(0)
-    os.environ["NUVOLET_MACHINE"] = "1"
-    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
-sys.path.insert(0, ROOT + "/tests/lib")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+from own import NUVOLET, ROOT, own_machine, until  # noqa: E402
+own_machine(__file__)
 from guest import Guest, arp, bootp, ether, icmp6, ip4, ip6, ip_bytes, mac_bytes, sh, udp  # noqa: E402
 from wire import WireError, call  # noqa: E402
 
 RUN = "/run/nuvolet"
-NUVOLET = os.environ.get("NUVOLET", ROOT + "/build/nuvolet")
 CONNECT = sys.executable + ' -c "import socket; socket.create_connection((\\"%s\\", %d), 1)"'
 EVERYONE = "ff:ff:ff:ff:ff:ff"
 
 
 def uid(n):
     return "%08x-%04x-4000-8000-%012x" % (0xa0000000 + n, n, n)
-
-
-def until(what, seconds, condition):
-    end = time.time() + seconds
-    while time.time() < end:
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("not within %g s: %s" % (seconds, what))
 
 
 def rule(direction="ingress", protocol=None, low=None, high=None, cidr=None, group=None, version=4):

@@ -14,26 +14,21 @@ import tempfile
 import time
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import own  # noqa: E402
+from own import ROOT, sh  # noqa: E402
+
 PHASE = os.environ.get("NUVOLET_PHASE")
 BASE = "http://127.0.0.1:8774"
 RUN = "/run/nuvolet"
 
 
-def sh(*argv, check=True, timeout=300):
-    r = subprocess.run(argv, capture_output=True, text=True, timeout=timeout)
-    if check and r.returncode:
-        raise AssertionError("%s: exit %d\n%s%s" % (" ".join(argv), r.returncode, r.stdout[-2000:], r.stderr[-2000:]))
-    return r
+def logs():
+    return doctor().stdout + sh("sh", "-c", "grep -hE 'level=(warn|error)' /var/log/nuvolet/*.log | tail -n 15", check=False).stdout
 
 
-def until(test, seconds, what):
-    end = time.monotonic() + seconds
-    while not test():
-        if time.monotonic() > end:
-            logs = doctor().stdout + sh("sh", "-c", "grep -hE 'level=(warn|error)' /var/log/nuvolet/*.log | tail -n 15", check=False).stdout
-            raise AssertionError("%s: not within %s s\n%s" % (what, seconds, logs))
-        time.sleep(0.1)
+def until(what, seconds, condition):
+    own.until(what, seconds, condition, 0.1, logs)
 
 
 def pid(name):
@@ -76,8 +71,8 @@ def restart(name):
 class Kills(unittest.TestCase):
     def test_1_up(self):
         sh(ROOT + "/etc/up.sh", "up", timeout=900)
-        until(pings, 60, "the guest answers")
-        until(well, 30, "doctor")
+        until("the guest answers", 60, pings)
+        until("doctor", 30, well)
 
     def test_2_serve_and_agent_die_and_no_guest_notices(self):
         guest = qemu_pid()
@@ -86,8 +81,8 @@ class Kills(unittest.TestCase):
             time.sleep(0.3)
             self.assertTrue(pings(), "the guest answers while %s is away" % name)
             restart(name)
-            until(lambda: servers().get("active") == 1, 20, "%s is back" % name)
-        until(well, 30, "doctor")
+            until("%s is back" % name, 20, lambda: servers().get("active") == 1)
+        until("doctor", 30, well)
         self.assertEqual(qemu_pid(), guest)
 
     def test_3_libvirtd_dies(self):
@@ -97,7 +92,7 @@ class Kills(unittest.TestCase):
         time.sleep(1)
         self.assertEqual(servers().get("active"), 1)
         sh(ROOT + "/etc/libvirtd.sh", "start")
-        until(well, 40, "doctor")
+        until("doctor", 40, well)
         self.assertEqual(qemu_pid(), guest)
         self.assertTrue(pings())
 
@@ -105,22 +100,22 @@ class Kills(unittest.TestCase):
         old = set(sh("pgrep", "-x", "dnsmasq").stdout.split())
         for p in old:
             os.kill(int(p), signal.SIGKILL)
-        until(lambda: set(sh("pgrep", "-x", "dnsmasq", check=False).stdout.split()) - old, 5, "dnsmasq is back")
-        until(well, 30, "doctor")
+        until("dnsmasq is back", 5, lambda: set(sh("pgrep", "-x", "dnsmasq", check=False).stdout.split()) - old)
+        until("doctor", 30, well)
 
     def test_5_rules_and_bridge_removed_by_hand(self):
         sh("nft", "flush", "ruleset")
-        until(lambda: "nuvolet" in sh("nft", "list", "tables").stdout, 15, "the rules are back")
+        until("the rules are back", 15, lambda: "nuvolet" in sh("nft", "list", "tables").stdout)
         bridge = re.search(r"^(nvb\w+)", sh("ip", "-br", "link").stdout, re.M).group(1)
         sh("ip", "link", "del", bridge)
-        until(lambda: bridge in sh("ip", "-br", "link").stdout, 20, "the bridge is back")
-        until(pings, 30, "the guest answers")
-        until(well, 30, "doctor")
+        until("the bridge is back", 20, lambda: bridge in sh("ip", "-br", "link").stdout)
+        until("the guest answers", 30, pings)
+        until("doctor", 30, well)
 
     def test_6_qemu_dies(self):
         os.kill(qemu_pid(), signal.SIGKILL)
-        until(lambda: servers().get("active", 0) == 0, 2.5, "the row shows it")
-        until(well, 30, "doctor")
+        until("the row shows it", 2.5, lambda: servers().get("active", 0) == 0)
+        until("doctor", 30, well)
         self.assertNotIn("error", servers())
 
     def test_7_start_again_for_the_power_cut(self):
@@ -130,8 +125,8 @@ class Kills(unittest.TestCase):
                 env[m.group(1)] = m.group(2)
         r = subprocess.run(["openstack", "server", "start", "first"], env=dict(os.environ, **env), capture_output=True, text=True, timeout=60)
         self.assertEqual(r.returncode, 0, r.stderr)
-        until(lambda: servers().get("active") == 1, 30, "active again")
-        until(pings, 60, "the guest answers")
+        until("active again", 30, lambda: servers().get("active") == 1)
+        until("the guest answers", 60, pings)
 
 
 @unittest.skipUnless(PHASE == "2", "runs after the power cut")
@@ -139,14 +134,14 @@ class PowerCut(unittest.TestCase):
     def test_everything_comes_back(self):
         self.assertNotIn("nvb", sh("ip", "-br", "link").stdout)
         sh(ROOT + "/etc/up.sh", "up", timeout=600)
-        until(lambda: servers().get("active") == 1, 60, "the server is active")
-        until(pings, 90, "the guest answers at its old address")
-        until(well, 60, "doctor")
+        until("the server is active", 60, lambda: servers().get("active") == 1)
+        until("the guest answers at its old address", 90, pings)
+        until("doctor", 60, well)
         sh(ROOT + "/etc/up.sh", "down")
         self.assertIsNone(qemu_pid())
         sh(ROOT + "/etc/up.sh", "up", timeout=600)
-        until(pings, 90, "the guest came back with the cloud")
-        until(well, 60, "doctor")
+        until("the guest came back with the cloud", 90, pings)
+        until("doctor", 60, well)
         sh(ROOT + "/etc/up.sh", "down")
         sh(ROOT + "/etc/up.sh", "purge")
         self.assertEqual([f for f in os.listdir("/etc/libvirt/qemu") if f.startswith("nuvolet-")], [])

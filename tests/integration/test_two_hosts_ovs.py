@@ -5,15 +5,10 @@ import re
 import sys
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path[:0] = [ROOT + "/tests/lib", ROOT + "/tests/integration"]
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import ovs  # noqa: E402
-if os.environ.get("NUVOLET_MACHINE") != "1":
-    if os.geteuid() != 0 or not ovs.installed():
-        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root and the package openvswitch-switch")
-        sys.exit(0)
-    os.environ["NUVOLET_MACHINE"] = "1"
-    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
+from own import ROOT, own_machine  # noqa: E402
+own_machine(__file__, "" if ovs.installed() else "the package openvswitch-switch")
 import test_two_hosts as linux  # noqa: E402
 
 START = "import sys; sys.path.insert(0, %r); import ovs; ovs.start()" % (ROOT + "/tests/lib")

@@ -13,18 +13,11 @@ import time
 import unittest
 import uuid
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-if os.environ.get("NUVOLET_MACHINE") != "1":
-    if os.geteuid() != 0:
-        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root")
-        sys.exit(0)
-    os.environ["NUVOLET_MACHINE"] = "1"
-    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
-
-sys.path.insert(0, ROOT + "/tests/lib")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import wire  # noqa: E402
+from own import NUVOLET, ROOT, own_machine, sh, until  # noqa: E402
+own_machine(__file__)
 
-NUVOLET = os.environ.get("NUVOLET", ROOT + "/build/nuvolet")
 IMAGE = os.environ.get("NUVOLET_IMAGE", "/var/cache/nuvolet/tiny.qcow2")
 STATE, RUN = "/var/lib/nuvolet", "/run/nuvolet"
 BASE = STATE + "/base/tiny"
@@ -37,24 +30,6 @@ TAP_PORT = str(uuid.uuid4())
 
 def tap_of(port):
     return "nvt" + port.replace("-", "")[:12]
-
-
-def sh(*argv, check=True):
-    r = subprocess.run(argv, capture_output=True, text=True, timeout=120)
-    if check and r.returncode:
-        raise AssertionError("%s: exit %d\n%s%s" % (" ".join(argv), r.returncode, r.stdout, r.stderr))
-    return r.stdout
-
-
-def until(seconds, what, condition, pause=0.1):
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError("not in %s s: %s" % (seconds, what))
-        time.sleep(pause)
 
 
 def start_agent(name, *options, env=None):
@@ -91,7 +66,7 @@ class RealGuests(Verbs):
         shutil.copy(IMAGE, BASE)
         sh(ROOT + "/etc/libvirtd.sh", "start")
         cls.agent = start_agent("agent")
-        until(20, "the agent's socket", lambda: os.path.exists(SOCKET))
+        until("the agent's socket", 20, lambda: os.path.exists(SOCKET))
         cls.events = wire.Events(SOCKET)
         cls.ids = []
 
@@ -124,7 +99,7 @@ class RealGuests(Verbs):
             m = re.search(wanted, text)
             return text if m else None
         try:
-            return until(seconds, wanted, look, 0.3)
+            return until(wanted, seconds, look, 0.3)
         except AssertionError:
             raise AssertionError("%s is not on the console:\n%s" % (wanted, self.ask("console.read", id=sid, bytes=4000)["output"]))
 
@@ -141,7 +116,7 @@ class RealGuests(Verbs):
     def gone(self, sid):
         self.assertEqual(self.state(sid), "absent")
         self.assertIsNone(self.qemu_pid(sid))
-        self.assertNotIn(sid, sh("virsh", "-c", "qemu:///system", "list", "--all", "--name"))
+        self.assertNotIn(sid, sh("virsh", "-c", "qemu:///system", "list", "--all", "--name").stdout)
 
     def test_a_life(self):
         """Made, booted with a config drive and a tap, stopped by the button, started again, removed: nothing is left."""
@@ -175,7 +150,7 @@ class RealGuests(Verbs):
         for line in ("datasource=configdrive", "instance-id=" + sid, "hostname=one", "meta.colour=blue", "ssh-key=ssh-ed25519 AAAA test",
                      "user-data: hello from user data", "eth0=fa:16:3e:00:00:01", "mtu=1450"):
             self.assertIn(line, text)
-        self.assertEqual(sh("cat", "/sys/class/net/%s/mtu" % tap).strip(), "1450")
+        self.assertEqual(sh("cat", "/sys/class/net/%s/mtu" % tap).stdout.strip(), "1450")
         self.assertIn({"id": sid, "state": "running"}, self.ask("domain.list")["domains"])
         self.assertEqual(len(self.ask("console.read", id=sid, bytes=100)["output"]), 100)
 
@@ -192,8 +167,8 @@ class RealGuests(Verbs):
 
         before = self.ask("console.read", id=sid, bytes=10)["total"]
         self.ask("domain.ensure", id=sid, spec=dict(s, memory_mb=128))
-        self.assertIn("<memory unit='KiB'>131072</memory>", sh("virsh", "-c", "qemu:///system", "dumpxml", sid))
-        until(BOOT_S, "more on the console", lambda: self.ask("console.read", id=sid, bytes=10)["total"] > before)
+        self.assertIn("<memory unit='KiB'>131072</memory>", sh("virsh", "-c", "qemu:///system", "dumpxml", sid).stdout)
+        until("more on the console", BOOT_S, lambda: self.ask("console.read", id=sid, bytes=10)["total"] > before)
         self.ask("domain.absent", id=sid)
         self.gone(sid)
         self.ask("domain.absent", id=sid)
@@ -234,7 +209,7 @@ class RealGuests(Verbs):
     def kill_libvirtd(self):
         pid = self.libvirtd_pid()
         os.kill(pid, signal.SIGKILL)
-        until(20, "the end of libvirtd", lambda: not os.path.exists("/proc/%d" % pid))
+        until("the end of libvirtd", 20, lambda: not os.path.exists("/proc/%d" % pid))
 
     def libvirtd_pid(self):
         return int(open("/run/libvirt/nuvolet-libvirtd.pid").read())
@@ -251,7 +226,7 @@ class RealGuests(Verbs):
         os.kill(self.qemu_pid(other), signal.SIGKILL)
         self.events.clear()
         sh(ROOT + "/etc/libvirtd.sh", "start")
-        self.assertEqual(until(30, "libvirt", lambda: self.try_state(sid)), "running")
+        self.assertEqual(until("libvirt", 30, lambda: self.try_state(sid)), "running")
         self.assertEqual(self.qemu_pid(sid), pid)
         self.events.wait("domain", 30, id=other, state="crashed")
         self.events.clear()
@@ -275,12 +250,12 @@ class RealGuests(Verbs):
                     return False                  # it waits for its answer with libvirt
                 except wire.WireError as e:
                     return "agent: libvirt does not answer" in str(e)
-            until(40, "an error instead of silence", refused, 3)
+            until("an error instead of silence", 40, refused, 3)
             self.assertIn("total", self.ask("console.read", id=sid, bytes=10))
         finally:
             self.kill_libvirtd()
         sh(ROOT + "/etc/libvirtd.sh", "start")
-        self.assertEqual(until(30, "libvirt", lambda: self.try_state(sid)), "running")
+        self.assertEqual(until("libvirt", 30, lambda: self.try_state(sid)), "running")
         self.assertIsNone(self.agent.poll())
         self.ask("domain.absent", id=sid)
 
@@ -308,7 +283,7 @@ class RealGuests(Verbs):
         cls.agent.kill()
         cls.agent.wait()
         cls.agent = start_agent("agent", env=env)
-        until(20, "the agent", lambda: self.try_connect())
+        until("the agent", 20, lambda: self.try_connect())
         cls.events = wire.Events(SOCKET)
 
     def test_killed_at_every_point(self):
@@ -371,7 +346,7 @@ class RealGuests(Verbs):
         for verb, args in (("domain.absent", {}), ("domain.stopped.ensure", {"graceful_s": 0}), ("domain.ensure", {"spec": spec()})):
             with self.assertRaisesRegex(wire.WireError, "which Nuvolet did not make"):
                 self.ask(verb, id=sid, **args)
-        self.assertIn("stranger", sh("virsh", "-c", "qemu:///system", "list", "--all", "--name"))
+        self.assertIn("stranger", sh("virsh", "-c", "qemu:///system", "list", "--all", "--name").stdout)
         sh("virsh", "-c", "qemu:///system", "undefine", "stranger")
 
     def test_console_is_bounded(self):
@@ -383,7 +358,7 @@ class RealGuests(Verbs):
                 f.write((b"%07d " % i) * 8192)
             f.write("the end \u20ac\0\xff".encode("latin-1", "replace") + "é".encode() + b"\xc3")
         total = os.stat(path).st_size
-        until(15, "the front given back", lambda: os.stat(path).st_blocks * 512 <= 512 << 10)
+        until("the front given back", 15, lambda: os.stat(path).st_blocks * 512 <= 512 << 10)
         r = self.ask("console.read", id=sid, bytes=100 << 20)
         self.assertEqual(r["total"], total)
         self.assertLessEqual(len(r["output"].encode()), 300 << 10)
@@ -401,7 +376,7 @@ class RealGuests(Verbs):
             with self.assertRaisesRegex(wire.WireError, "^invalid: files"):
                 self.ask("seed.ensure", id=sid, files={name: ""})
         self.ask("seed.ensure", id=sid, files={"openstack/latest/meta_data.json": base64.b64encode(b"{}").decode()})
-        out = sh("xorriso", "-indev", STATE + "/instances/%s/seed.iso" % sid, "-report_about", "FATAL", "-find", "/", "-exec", "echo")
+        out = sh("xorriso", "-indev", STATE + "/instances/%s/seed.iso" % sid, "-report_about", "FATAL", "-find", "/", "-exec", "echo").stdout
         self.assertIn("meta_data.json", out)
         self.ask("seed.absent", id=sid)
         self.assertEqual(os.listdir(STATE + "/instances/" + sid), ["disk.qcow2"])
@@ -415,7 +390,7 @@ class PretendedGuests(Verbs):
     def setUpClass(cls):
         cls.agent = start_agent("test-agent", "paths.state=/run/nuvolet/test/state", "paths.run=/run/nuvolet/test",
                                 "compute.libvirt_uri=test:///default")
-        until(20, "the agent's socket", lambda: os.path.exists(TEST_SOCKET))
+        until("the agent's socket", 20, lambda: os.path.exists(TEST_SOCKET))
 
     @classmethod
     def tearDownClass(cls):

@@ -9,31 +9,13 @@
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from own import ROOT, own_machine, sh  # noqa: F401
+
 STATE, RUN = "/var/lib/nuvolet", "/run/nuvolet"
 TINY = os.environ.get("NUVOLET_IMAGE", "/var/cache/nuvolet/tiny.qcow2")
-
-
-def own_machine(path):
-    if os.environ.get("NUVOLET_MACHINE") == "1":
-        return
-    if os.geteuid() != 0:
-        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root")
-        sys.exit(0)
-    os.environ["NUVOLET_MACHINE"] = "1"
-    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(path)] + sys.argv[1:])
-
-
-def sh(*argv, check=True, timeout=300, **kw):
-    r = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, **kw)
-    if check and r.returncode:
-        raise AssertionError("%s: exit %d\n%s%s" % (" ".join(argv), r.returncode, r.stdout[-3000:], r.stderr[-3000:]))
-    return r
 
 
 def credentials(user):

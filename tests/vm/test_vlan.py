@@ -6,17 +6,15 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, ROOT + "/tests/lib")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 from guest import Guest, arp, ether, sh  # noqa: E402
 from hosts import inside  # noqa: E402
+from own import NUVOLET, ROOT, until  # noqa: E402
 from wire import WireError, call  # noqa: E402
 
 RUN = "/run/nuvolet-vlan"
-NUVOLET = os.environ.get("NUVOLET", ROOT + "/build/nuvolet")
 EVERYONE = "ff:ff:ff:ff:ff:ff"
 OUT = [{"id": "a0000000-0000-4000-8000-000000000999", "direction": d, "ethertype": v, "protocol": p, "port_min": None, "port_max": None, "cidr": None, "remote_group": None}
        for d, v, p in (("egress", 4, None), ("egress", 6, None), ("ingress", 4, 1))]
@@ -28,14 +26,6 @@ def uid(n):
 
 def short(id_):
     return id_.replace("-", "")[:12]
-
-
-def until(what, seconds, condition):
-    end = time.time() + seconds
-    while not condition():
-        if time.time() > end:
-            raise AssertionError("not within %g s: %s" % (seconds, what))
-        time.sleep(0.05)
 
 
 def why_not():
