@@ -68,6 +68,27 @@ bool cidr_parse(const char *text, bool strict, Cidr *ret_cidr)
     return true;
 }
 
+bool cidr_parse_any(const char *text, bool strict, Cidr *ret_cidr)
+{
+    Ip ip;
+    if (text && ip_parse(text, &ip)) {
+        *ret_cidr = (Cidr){ ip, ip_bits(ip.version) };
+        return true;
+    }
+    return text && cidr_parse(text, strict, ret_cidr);
+}
+
+char *cidr_canonical(const char *text)
+{
+    Cidr c;
+    char buf[50];
+    if (!cidr_parse_any(text, false, &c))
+        return NULL;
+    c.base = cidr_first(c);
+    cidr_format(c, buf);
+    return g_strdup(buf);
+}
+
 void cidr_format(Cidr cidr, char buf[50])
 {
     ip_format(cidr.base, buf);

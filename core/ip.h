@@ -16,6 +16,10 @@ enum { IP_KEY_SIZE = 33 };
 void ip_key(Ip ip, char buf[IP_KEY_SIZE]);
 /* "base/prefix"; with strict, host bits must be zero.  A bare address is not a CIDR. */
 bool cidr_parse(const char *text, bool strict, Cidr *ret_cidr);
+/* The same, or one address, which counts as a prefix of its whole length; false for NULL. */
+bool cidr_parse_any(const char *text, bool strict, Cidr *ret_cidr);
+/* "10.1.2.3/8" → "10.0.0.0/8", "10.1.2.3" → "10.1.2.3/32"; NULL for what is neither address nor prefix.  Caller frees. */
+char *cidr_canonical(const char *text);
 void cidr_format(Cidr cidr, char buf[50]);
 bool cidr_contains(Cidr cidr, Ip ip);
 bool cidr_overlaps(Cidr a, Cidr b);

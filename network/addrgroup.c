@@ -13,23 +13,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AddressGroup, row_unref)
 
 static const Child group_addresses = { .kind = CHILD_STRINGS, .table = "address_group_address", .parent = "address_group_id", .value = "address" };
 
-/* "10.0.0.1" → "10.0.0.1/32", "10.0.0.1/8" → "10.0.0.0/8"; NULL for what is neither an address nor a prefix. */
-static char *canonical(const char *text)
-{
-    Cidr c;
-    Ip ip;
-    char buf[50];
-    if (!text)
-        return NULL;
-    if (ip_parse(text, &ip))
-        c = (Cidr){ .base = ip, .prefix = ip.version == 4 ? 32 : 128 };
-    else if (!cidr_parse(text, false, &c))
-        return NULL;
-    c.base = cidr_first(c);
-    cidr_format(c, buf);
-    return g_strdup(buf);
-}
-
 static bool check_addresses(const Field *f, const json_t *v, GError **err)
 {
     size_t i;
@@ -37,7 +20,7 @@ static bool check_addresses(const Field *f, const json_t *v, GError **err)
     if (!check_array(f, v, err))
         return false;
     json_array_foreach((json_t *) v, i, one) {
-        g_autofree char *text = canonical(json_string_value(one));
+        g_autofree char *text = cidr_canonical(json_string_value(one));
         if (!text)
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu is not a valid IP address or subnet.", f->json, i);
     }
@@ -65,7 +48,7 @@ static json_t *distinct(const json_t *list)
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     size_t i;
     json_array_foreach((json_t *) list, i, one) {
-        char *text = canonical(json_string_value(one));
+        char *text = cidr_canonical(json_string_value(one));
         if (g_hash_table_contains(seen, text)) {
             g_free(text);
             continue;
@@ -133,7 +116,7 @@ static bool change(Call *c, bool add, GError **err)
     if (!g)
         return false;
     json_array_foreach(given, i, one) {
-        g_autofree char *text = canonical(json_string_value(one));
+        g_autofree char *text = cidr_canonical(json_string_value(one));
         if (!db_exec(c->db, err, add ? "address_group_add" : "address_group_remove", "ss", g->id, text))
             return false;
         if (!add && !db_changes(c->db))

@@ -136,33 +136,19 @@ static json_t *agent_rule(const GroupRule *r, const char *cidr)
     return rule;
 }
 
-/* Rules are stored as they were given; the agent gets the prefix without host bits. */
-static char *clean_prefix(const char *text)
-{
-    Cidr c;
-    Ip ip;
-    char buf[50];
-    if (ip_parse(text, &ip))
-        c = (Cidr){ .base = ip, .prefix = ip.version == 4 ? 32 : 128 };
-    else if (!cidr_parse(text, false, &c))
-        return NULL;
-    c.base = cidr_first(c);
-    cidr_format(c, buf);
-    return g_strdup(buf);
-}
-
 /* A rule by address group is one rule for each of its prefixes. */
 static void append_rules(json_t *list, const GroupRule *r, const json_t *addresses)
 {
     size_t i;
     json_t *one;
-    g_autofree char *prefix = r->remote_ip_prefix ? clean_prefix(r->remote_ip_prefix) : NULL;
+    /* Rules are stored as they were given; the agent gets the prefix without host bits. */
+    g_autofree char *prefix = cidr_canonical(r->remote_ip_prefix);
     if (!r->remote_address_group_id) {
         json_array_append_new(list, agent_rule(r, prefix));
         return;
     }
     json_array_foreach((json_t *) addresses, i, one) {
-        g_autofree char *clean = clean_prefix(json_get_str(one, "address"));
+        g_autofree char *clean = cidr_canonical(json_get_str(one, "address"));
         bool six = clean && strchr(clean, ':') != NULL;
         if (clean && g_strcmp0(json_get_str(one, "address_group_id"), r->remote_address_group_id) == 0 && six == (strcmp(r->ethertype, "IPv6") == 0))
             json_array_append_new(list, agent_rule(r, clean));

@@ -83,12 +83,9 @@ static bool may_use(const json_t *end, Ip ip)
     json_array_foreach(json_object_get(port_of(end), "addresses"), i, one)
         if (ip_parse(json_string_value(one), &own) && own.version == ip.version && own.n == ip.n)
             return true;
-    json_array_foreach(json_object_get(port_of(end), "pairs"), i, one) {
-        const char *text = json_get_str(one, "ip");
-        if (ip_parse(text, &own) ? own.version == ip.version && own.n == ip.n
-                                 : cidr_parse(text, false, &c) && c.base.version == ip.version && cidr_contains(c, ip))
+    json_array_foreach(json_object_get(port_of(end), "pairs"), i, one)
+        if (cidr_parse_any(json_get_str(one, "ip"), false, &c) && cidr_contains(c, ip))
             return true;
-    }
     return false;
 }
 

@@ -48,21 +48,10 @@ static bool check_ethertype(const Field *f, const json_t *v, GError **err)
                       "Security group rule for ethertype '%s' not supported. Allowed values are ['IPv4', 'IPv6']. (%s)", s, f->json);
 }
 
-/* "10.0.0.0/8", with host bits or without, or one address. */
-static bool prefix_parse(const char *text, Cidr *c)
-{
-    Ip ip;
-    if (ip_parse(text, &ip)) {
-        *c = (Cidr){ .base = ip, .prefix = ip.version == 4 ? 32 : 128 };
-        return true;
-    }
-    return cidr_parse(text, false, c);
-}
-
 static bool check_prefix(const Field *f, const json_t *v, GError **err)
 {
     Cidr c;
-    return prefix_parse(json_string_value(v), &c)
+    return cidr_parse_any(json_string_value(v), false, &c)
         || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid IP subnet.", f->json, json_string_value(v));
 }
 
@@ -70,16 +59,9 @@ static bool check_prefix(const Field *f, const json_t *v, GError **err)
 static void render_normalized(const Row *row, const Ctx *ctx, JsonW *w)
 {
     const GroupRule *r = AS(const GroupRule, row);
-    Cidr c;
-    char buf[50];
+    g_autofree char *text = cidr_canonical(r->remote_ip_prefix);
     (void) ctx;
-    if (!r->remote_ip_prefix || !prefix_parse(r->remote_ip_prefix, &c)) {
-        jw_null(w);
-        return;
-    }
-    c.base = cidr_first(c);
-    cidr_format(c, buf);
-    jw_str(w, buf);
+    jw_str(w, text);
 }
 
 /* clang-format off */
@@ -150,7 +132,7 @@ static bool remote_check(Db *db, const Ctx *ctx, const GroupRule *r, GError **er
     gint64 known = 0;
     if (given > 1)
         return nv_fail(err, NV_ERR_INVALID, "Only remote_ip_prefix, remote_group_id or remote_address_group_id may be provided.");
-    if (r->remote_ip_prefix && prefix_parse(r->remote_ip_prefix, &c) && c.base.version != (strcmp(r->ethertype, "IPv4") == 0 ? 4 : 6))
+    if (r->remote_ip_prefix && cidr_parse_any(r->remote_ip_prefix, false, &c) && c.base.version != (strcmp(r->ethertype, "IPv4") == 0 ? 4 : 6))
         return nv_fail(err, NV_ERR_INVALID, "Conflicting value ethertype %s for CIDR %s", r->ethertype, r->remote_ip_prefix);
     if (r->remote_group_id) {
         g_autoptr(Row) remote = row_get_for(db, &security_group_resource, ctx, r->remote_group_id, false, err);

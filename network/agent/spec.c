@@ -28,13 +28,7 @@ bool spec_get_ip(const json_t *v, const char *what, Ip *ret, GError **err)
 /* An address counts as a prefix of its whole length. */
 bool spec_get_cidr(const json_t *v, bool strict, const char *what, Cidr *ret, GError **err)
 {
-    const char *text = json_string_value(v);
-    Ip ip;
-    if (text && ip_parse(text, &ip)) {
-        *ret = (Cidr){ ip, ip.version == 4 ? 32 : 128 };
-        return true;
-    }
-    return (text && cidr_parse(text, strict, ret)) || bad(err, what, v);
+    return cidr_parse_any(json_string_value(v), strict, ret) || bad(err, what, v);
 }
 
 bool spec_get_mac(const json_t *v, const char *what, char ret[18], GError **err)

@@ -60,6 +60,23 @@ static void prefixes(void **state)
     assert_true(cidr_parse("::/0", true, &c));
 }
 
+static void addresses_as_prefixes(void **state)
+{
+    (void) state;
+    static const struct { const char *given, *made; } rows[] = {
+        { "10.1.2.3", "10.1.2.3/32" }, { "10.1.2.3/8", "10.0.0.0/8" },      { "2001:DB8::1", "2001:db8::1/128" }, { "2001:db8::1/64", "2001:db8::/64" },
+        { "10.1.2.3/33", NULL },       { "10.1.2", NULL },                  { "", NULL },                         { NULL, NULL },
+    };
+    Cidr c;
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *made = cidr_canonical(rows[i].given);
+        assert_int_equal(g_strcmp0(made, rows[i].made), 0);
+        assert_int_equal(cidr_parse_any(rows[i].given, false, &c), made != NULL);
+    }
+    assert_true(cidr_parse_any("10.1.2.3", true, &c));
+    assert_false(cidr_parse_any("10.1.2.3/8", true, &c));
+}
+
 static void containment(void **state)
 {
     (void) state;
@@ -125,7 +142,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_addresses), cmocka_unit_test(bad_addresses), cmocka_unit_test(prefixes),
-        cmocka_unit_test(containment),    cmocka_unit_test(order),         cmocka_unit_test(macs),
+        cmocka_unit_test(addresses_as_prefixes), cmocka_unit_test(containment),    cmocka_unit_test(order),         cmocka_unit_test(macs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
