@@ -118,20 +118,26 @@ static void put_groups(const json_t *nics, JsonW *w)
         jw_end_array(w);
 }
 
+/* The id of something else, and where it is. */
+static void put_bookmark(const Ctx *ctx, const char *folder, const char *id, JsonW *w)
+{
+    g_autofree char *href = g_strconcat(ctx->base_url, folder, id, NULL);
+    jw_kstr(w, "id", id);
+    jw_key(w, "links");
+    jw_array(w);
+    jw_object(w);
+    jw_kstr(w, "rel", "bookmark");
+    jw_kstr(w, "href", href);
+    jw_end_object(w);
+    jw_end_array(w);
+}
+
 static void put_flavor(const Server *s, const Ctx *ctx, JsonW *w)
 {
     jw_key(w, "flavor");
     jw_object(w);
     if (ctx->mv < MV(47)) {
-        g_autofree char *href = g_strconcat(ctx->base_url, "/compute/flavors/", s->flavor_id, NULL);
-        jw_kstr(w, "id", s->flavor_id);
-        jw_key(w, "links");
-        jw_array(w);
-        jw_object(w);
-        jw_kstr(w, "rel", "bookmark");
-        jw_kstr(w, "href", href);
-        jw_end_object(w);
-        jw_end_array(w);
+        put_bookmark(ctx, "/compute/flavors/", s->flavor_id, w);
     } else {
         jw_kint(w, "vcpus", s->vcpus);
         jw_kint(w, "ram", s->memory_mb);
@@ -151,16 +157,8 @@ static void put_image(const Server *s, const Ctx *ctx, JsonW *w)
         jw_str(w, "");
         return;
     }
-    g_autofree char *href = g_strconcat(ctx->base_url, "/compute/images/", s->image_id, NULL);
     jw_object(w);
-    jw_kstr(w, "id", s->image_id);
-    jw_key(w, "links");
-    jw_array(w);
-    jw_object(w);
-    jw_kstr(w, "rel", "bookmark");
-    jw_kstr(w, "href", href);
-    jw_end_object(w);
-    jw_end_array(w);
+    put_bookmark(ctx, "/compute/images/", s->image_id, w);
     /* 2.98 and later would show properties here; 2.93 does not. */
     jw_end_object(w);
 }
