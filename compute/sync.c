@@ -108,11 +108,12 @@ static bool compare(Db *db, const char *host, const json_t *rows, const json_t *
 
 /* What a deleted server left on a host that was away.  Ids that no row, living or deleted, knows are left to the operator (doctor): they may
  * belong to a database that was lost. */
-static void sweep(Db *db, const char *host, const json_t *ids, const char *verb)
+static bool sweep(Db *db, const char *host, const json_t *ids, const char *verb)
 {
     g_autoptr(GError) err = NULL;
     g_autofree char *text = json_text(ids);
     g_autoptr(json_t) stray = db_query(db, &err, "server_strays", "ss", text, host);
+    bool whole = stray != NULL;
     size_t i;
     json_t *r;
     json_array_foreach(stray, i, r) {
@@ -124,8 +125,10 @@ static void sweep(Db *db, const char *host, const json_t *ids, const char *verb)
         if (!done) {
             log_warn("server.sweep_failed", "id", id, "why", err->message, NULL);
             g_clear_error(&err);
+            whole = false;
         }
     }
+    return whole;
 }
 
 static json_t *keys_of(const json_t *map)
@@ -157,9 +160,9 @@ static bool sync_host(Db *db, const char *host, GError **err)
     if (!rows)
         return false;
     bool healed = compare(db, host, rows, domains, rebooted, asked_at);
-    sweep(db, host, ids, "domain.absent");
-    sweep(db, host, json_object_get(disks, "disks"), "disk.absent");
-    return !rebooted || !healed || host_update(db, host, facts, err);
+    bool swept = sweep(db, host, ids, "domain.absent");
+    swept = sweep(db, host, json_object_get(disks, "disks"), "disk.absent") && swept;
+    return (!rebooted || !healed || host_update(db, host, facts, err)) && swept && healed;
 }
 
 static void forget_deleted(Db *db)
@@ -173,12 +176,14 @@ static void forget_deleted(Db *db)
         log_warn("server.prune_failed", "why", err->message, NULL);
 }
 
-void compute_sync(Db *db, const char *host)
+bool compute_sync(Db *db, const char *host)
 {
     g_autoptr(GError) err = NULL;
-    if (!sync_host(db, host, &err))
-        log_warn("host.sync_failed", "host", host, "why", err ? err->message : "-", NULL);
+    bool whole = sync_host(db, host, &err);
+    if (err)
+        log_warn("host.sync_failed", "host", host, "why", err->message, NULL);
     forget_deleted(db);
+    return whole;
 }
 
 /* --- ctl doctor --- */

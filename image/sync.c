@@ -14,16 +14,18 @@ static json_t *unused(Db *db, const char *host, GError **err)
     return disks ? db_query(db, err, "image_bases_unused", "s", text ? text : "[]") : NULL;
 }
 
-void image_sync(Db *db, const char *host)
+bool image_sync(Db *db, const char *host)
 {
     g_autoptr(GError) err = NULL;
     g_autoptr(json_t) rows = unused(db, host, &err);
+    bool whole = rows != NULL;
     size_t i;
     json_t *row;
     json_array_foreach(rows, i, row) {
         const char *id = json_get_str(row, "id");
         g_autoptr(GError) why = NULL;
         g_autoptr(json_t) done = agent_call(host, "base.absent", json_make("s", "image_id", id), CALL_S, &why);
+        whole = whole && (done || nv_error_code(why) == NV_ERR_CONFLICT);
         if (done)
             log_info("base.removed", "image", id, "host", host, NULL);
         else if (nv_error_code(why) != NV_ERR_CONFLICT)
@@ -31,4 +33,5 @@ void image_sync(Db *db, const char *host)
     }
     if (err)
         log_warn("image.sync_failed", "host", host, "why", err->message, NULL);
+    return whole;
 }

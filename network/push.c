@@ -91,6 +91,12 @@ void push_forget(const char *host)
     g_mutex_unlock(&recent_lock);
 }
 
+bool push_is_known(const char *host, const char *id)
+{
+    g_autofree char *key = g_strconcat(host, " ", id, NULL);
+    return is_done_since(key, 0);
+}
+
 static char *digest_of(const json_t *args)
 {
     g_autofree char *text = json_text(args);
@@ -146,6 +152,8 @@ static bool push(Db *db, const char *host, const Way *way, const char *id, GErro
     g_autofree char *digest = digest_of(args);
     if (way->news && is_same(key, digest))
         return true;
+    /* A call that fails may have been carried out all the same: what the host has is not known until one succeeds. */
+    note_done(key, 0, NULL);
     if (!call(host, way->verb, json_incref(args), err) || (way->done && !way->done(db, id, args, err)))
         return false;
     note_done(key, read_at, digest);

@@ -10,6 +10,8 @@ Push push_network, push_group, push_port, push_router;
 Push push_network_news;
 /* A new connection: nothing is known of what the agent has. */
 void push_forget(const char *host);
+/* Whether the host was brought to what the rows said at that time, over its present connection, and nothing failed since. */
+bool push_is_known(const char *host, const char *id);
 /* rows: array of objects with "id". */
 bool push_each(Db *db, const char *host, const json_t *rows, Push *one, GError **err);
 bool push_absent(const char *host, const char *verb, const char *id, GError **err);

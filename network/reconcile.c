@@ -49,8 +49,9 @@ static bool busy(Db *db, const char *id)
 
 typedef void Found(const Kind *kind, const char *id, bool missing, void *data);
 
-/* Calls found for each thing that is missing (or, with all, wanted), and then for each stray: without a row, or with idle unused. */
-static bool compare(Db *db, const char *host, bool all, bool idle, Found *found, void *data, GError **err)
+/* Calls found for each thing that is missing, and then for each stray.  A repair's is wider: what may be there as the rows do not say it any more is
+ * missing too, and what is unused is a stray, not only what has no row.  *ret_whole (may be NULL): nothing was left to an operation under way. */
+static bool compare(Db *db, const char *host, bool repairs, Found *found, void *data, bool *ret_whole, GError **err)
 {
     g_autoptr(json_t) there = agent_call(host, "net.list", NULL, LIST_S, err);
     for (gsize k = 0; there && k < G_N_ELEMENTS(kinds); k++) {
@@ -62,8 +63,12 @@ static bool compare(Db *db, const char *host, bool all, bool idle, Found *found,
             return false;
         json_array_foreach(wanted, i, row) {
             const char *id = json_get_str(row, "id");
-            if ((all || !has(listed, id_12(id).s)) && !busy(db, id))
+            if (has(listed, id_12(id).s) && (!repairs || push_is_known(host, id)))
+                continue;
+            if (!busy(db, id))
                 found(&kinds[k], id, true, data);
+            else if (ret_whole)
+                *ret_whole = false;
         }
     }
     for (gsize k = G_N_ELEMENTS(kinds); there && k-- > 0;) {
@@ -75,20 +80,21 @@ static bool compare(Db *db, const char *host, bool all, bool idle, Found *found,
             if (!id || !db_query_str(db, NULL, &row_id, kinds[k].known, "ss", id, host)
                 || !db_query_str(db, NULL, &user, kinds[k].used, "ss", id, host))
                 continue;
-            if (idle ? !user : !row_id)
+            if (repairs ? !user : !row_id)
                 found(&kinds[k], row_id ? row_id : id, false, data);
         }
     }
     return there != NULL;
 }
 
-typedef struct Repair { Db *db; const char *host; } Repair;
+typedef struct Repair { Db *db; const char *host; bool whole; } Repair;
 
 static void repair(const Kind *kind, const char *id, bool missing, void *data)
 {
-    const Repair *r = data;
+    Repair *r = data;
     g_autoptr(GError) err = NULL;
     bool ok = missing ? kind->push(r->db, r->host, id, &err) : push_absent_unused(r->db, r->host, kind->absent, id, kind->used, &err);
+    r->whole = r->whole && ok;
     if (ok)
         log_info("network.settled", "host", r->host, "what", kind->listed, "id", id, "made", missing ? "yes" : "no", NULL);
     else
@@ -152,18 +158,20 @@ static void prime(Db *db, const char *host)
         log_warn("network.prime_failed", "host", host, "error", err->message, NULL);
 }
 
-void network_sync(Db *db, const char *host)
+bool network_sync(Db *db, const char *host)
 {
     g_autoptr(GError) err = NULL;
-    Repair r = { db, host };
-    bool told = segment_host_update(db, host, &err), fresh = told && is_new_connection(host);
-    if (fresh) {
+    Repair r = { db, host, true };
+    bool told = segment_host_update(db, host, &err);
+    if (told && is_new_connection(host)) {
         push_forget(host);
         prime(db, host);
     }
-    if (!told || !compare(db, host, fresh, true, repair, &r, &err))
+    bool done = told && compare(db, host, true, repair, &r, &r.whole, &err);
+    if (!done)
         log_warn("network.sync_failed", "host", host, "error", err->message, NULL);
     routers_settle(db);
+    return done && r.whole;
 }
 
 typedef struct Doctor { Db *db; const char *host; GPtrArray *findings; } Doctor;
@@ -185,5 +193,5 @@ static void diagnose(const Kind *kind, const char *id, bool missing, void *data)
 bool network_doctor(Db *db, const char *host, GPtrArray *findings, GError **err)
 {
     Doctor d = { db, host, findings };
-    return compare(db, host, false, false, diagnose, &d, err);
+    return compare(db, host, false, diagnose, &d, NULL, err);
 }

@@ -10,7 +10,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { RECONNECT_FIRST_US = 20 * 1000, RECONNECT_LAST_US = G_USEC_PER_SEC, AT_ONCE_US = 100 * 1000,
+enum { RECONNECT_FIRST_US = 20 * 1000, RECONNECT_LAST_US = G_USEC_PER_SEC, AT_ONCE_US = 100 * 1000, SYNC_AGAIN_US = 200 * 1000,
        SEND_TIMEOUT_S = 5 /* an agent that reads nothing for so long is left, and connected to anew */ };
 
 /* A call under way; on its caller's stack, found by number while it is in Host.calls. */
@@ -33,7 +33,8 @@ typedef struct Host {
     char *error;                     /* why it is away */
     gint64 next_number;
     GHashTable *calls;               /* number → Waiter */
-    bool sync_wanted, stopping;
+    gint64 compared;                 /* since of the connection whose syncs last did all that they had to */
+    bool sync_wanted, syncing, stopping;
     GAsyncQueue *arrived;            /* event frames; a frame without "event" ends the thread */
 } Host;
 
@@ -268,7 +269,8 @@ static gpointer run_events(gpointer data)
 static gpointer run_syncs(gpointer data)
 {
     Host *host = data;
-    gint64 due = 0, period = conf_int("hosts.sync_s") * G_USEC_PER_SEC;
+    gint64 due = 0, period = conf_int("hosts.sync_s") * G_USEC_PER_SEC, wait = period;
+    bool again = false;
     g_mutex_lock(&host->lock);
     while (!host->stopping) {
         bool wanted = host->sync_wanted || clock_mono_us() >= due;
@@ -277,12 +279,19 @@ static gpointer run_syncs(gpointer data)
         } else if (!wanted) {
             g_cond_wait_until(&host->changed, &host->lock, due);
         } else {
+            const gint64 since = host->since;
             host->sync_wanted = false;
+            host->syncing = true;
             g_mutex_unlock(&host->lock);
+            bool whole = true;
             for (AgentSync *const *sync = host->syncs; sync && *sync; sync++)
-                (*sync)(host->db, host->name);
-            due = clock_mono_us() + period;
+                whole = (*sync)(host->db, host->name) && whole;
+            wait = whole ? period : again ? MIN(wait * 2, period) : SYNC_AGAIN_US;
+            again = !whole;
+            due = clock_mono_us() + wait;
             g_mutex_lock(&host->lock);
+            host->syncing = false;
+            host->compared = whole ? since : 0;
         }
     }
     g_mutex_unlock(&host->lock);
@@ -396,8 +405,9 @@ json_t *agents_status(void)
     for (guint i = 0; hosts && i < hosts->len; i++) {
         Host *host = hosts->pdata[i];
         g_mutex_lock(&host->lock);
-        json_array_append_new(list, json_make("ssbis", "host", host->name, "address", host->path, "up", host->fd >= 0, "since", host->since,
-                                              "error", host->fd >= 0 ? NULL : host->error));
+        bool compared = host->fd >= 0 && !host->sync_wanted && !host->syncing && host->compared == host->since;
+        json_array_append_new(list, json_make("ssbibs", "host", host->name, "address", host->path, "up", host->fd >= 0, "since", host->since,
+                                              "compared", compared, "error", host->fd >= 0 ? NULL : host->error));
         g_mutex_unlock(&host->lock);
     }
     return list;

@@ -9,8 +9,9 @@ bool agent_is_up(const char *host);
 
 /* Called in order on the connection's own thread: an event of host's agent. */
 typedef struct AgentEvent { const char *event; void (*run)(Db *db, const char *host, const json_t *data); } AgentEvent;
-/* Called after an agent (re)connected and then periodically: compares and queues repairs. */
-typedef void AgentSync(Db *db, const char *host);
+/* Called after an agent (re)connected and then periodically: compares and queues repairs.  False: not all of it could be done; it is called again
+ * soon, then at growing intervals. */
+typedef bool AgentSync(Db *db, const char *host);
 
 /* One difference between the rows and what a host has.  verb NULL: the domain's sync of that host repairs it. */
 typedef struct Finding { char *host, *what, *verb; json_t *args; } Finding;
@@ -29,5 +30,6 @@ bool agents_start(Db *db, const AgentEvent *const *events, AgentSync *const *syn
 void agents_stop(void);
 /* Runs the syncs of host (NULL: of all hosts) soon, on their own threads. */
 void agents_sync_soon(const char *host);
-/* The configured hosts: array of {"host", "address", "up", "since", "error"}; since: microseconds, of the last change. */
+/* The configured hosts: array of {"host", "address", "up", "since", "compared", "error"}; since: microseconds, of the last change; compared: the
+ * syncs have run since it came up, did all that they had to, and none was asked for. */
 json_t *agents_status(void);

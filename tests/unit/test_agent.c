@@ -90,13 +90,16 @@ static void on_count(Db *db, const char *host, const json_t *data)
     g_atomic_int_set(&last_event, n);
 }
 
-static void sync_host(Db *db, const char *host)
+static gint syncs_to_fail;
+
+static bool sync_host(Db *db, const char *host)
 {
     (void) db;
     /* A sync may ask the agent. */
     g_autoptr(json_t) answer = agent_call(host, "echo", json_make("ii", "n", (gint64) 1, "ms", (gint64) 0), 5, NULL);
     if (answer)
         g_atomic_int_inc(&syncs);
+    return answer && (g_atomic_int_get(&syncs_to_fail) <= 0 || g_atomic_int_add(&syncs_to_fail, -1) <= 0);
 }
 
 static const AgentEvent events[] = { { "count", on_count }, { NULL, NULL } };
@@ -230,11 +233,35 @@ static void syncs_on_demand(void **state)
     assert_true(g_atomic_int_get(&syncs) > before);
 }
 
+static bool compared(void)
+{
+    g_autoptr(json_t) list = agents_status();
+    return json_get_bool(json_array_get(list, 0), "compared", false);
+}
+
+/* Long before the next one is due. */
+static void a_sync_that_fails_is_repeated(void **state)
+{
+    (void) state;
+    for (int i = 0; i < 200 && !compared(); i++)
+        g_usleep(10 * 1000);
+    assert_true(compared());
+    gint before = g_atomic_int_get(&syncs);
+    g_atomic_int_set(&syncs_to_fail, 2);
+    agents_sync_soon("h1");
+    assert_false(compared());
+    for (int i = 0; i < 300 && !compared(); i++)
+        g_usleep(10 * 1000);
+    assert_true(compared());
+    assert_int_equal(g_atomic_int_get(&syncs), before + 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_find_their_callers), cmocka_unit_test(errors_keep_their_code), cmocka_unit_test(events_come_in_order),
         cmocka_unit_test(comes_back_after_death), cmocka_unit_test(a_stopped_agent_holds_nobody), cmocka_unit_test(syncs_on_demand),
+        cmocka_unit_test(a_sync_that_fails_is_repeated),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
