@@ -181,6 +181,9 @@ bool sync_group_gone(Db *db, const Ctx *ctx, const char *group_id, GError **err)
 /* The port's groups where others refer to them, when its addresses come or go. */
 bool sync_groups_of_port(Db *db, const Ctx *ctx, const char *port_id, GError **err);
 bool sync_port(Db *db, const Ctx *ctx, const char *port_id, GError **err);
+/* Each plugged port of the network; of those with an address of the subnet, with the groups that are told of it. */
+bool sync_ports_of_network(Db *db, const Ctx *ctx, const char *network_id, GError **err);
+bool sync_ports_of_subnet(Db *db, const Ctx *ctx, const char *subnet_id, GError **err);
 bool sync_port_gone(Db *db, const Ctx *ctx, const char *port_id, const char *host, GError **err);
 
 #define AS(T, r) ((T *) (void *) (r))

@@ -176,6 +176,13 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
         && (!n->qos_policy_id || (row_insert(db, row, err) && qos_kept(db, n->id, err)));
 }
 
+/* Hosts without guests of it get or lose it too. */
+static void compare_hosts(void *data)
+{
+    (void) data;
+    agents_sync_soon(NULL);
+}
+
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
 {
     Network *n = AS(Network, row);
@@ -197,9 +204,11 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     BUMP(n, old);
     if (!qos_check(db, ctx, n->qos_policy_id, old->qos_policy_id, err))
         return false;
+    if (network_is_host_gateway(n) != network_is_host_gateway(old))
+        txn_after_commit(compare_hosts, NULL, NULL);
     bool policy = g_strcmp0(n->qos_policy_id, old->qos_policy_id) != 0;
-    return everybody(db, n, old, err)
-        && (!policy || (row_update(db, row, err) && qos_kept(db, n->id, err) && sync_qos(db, ctx, n->id, err))) && sync_network(db, ctx, n->id, err)
+    return everybody(db, n, old, err) && row_update(db, row, err) && (!policy || (qos_kept(db, n->id, err) && sync_qos(db, ctx, n->id, err)))
+        && sync_network(db, ctx, n->id, err) && (n->mtu == old->mtu || sync_ports_of_network(db, ctx, n->id, err))
         && sync_routers_of_network(db, ctx, n->id, err);
 }
 

@@ -271,10 +271,10 @@ static bool give_automatic(Db *db, const Subnet *s, GError **err)
         guint8 mac[6];
         if (g_str_has_prefix(p->device_owner, "network:"))
             continue;
-        if (!mac_parse(p->mac_address, mac) || !ipam_take(db, s, p->id, ip_eui64(subnet_cidr(s), mac), err) || !sync_port(db, NULL, p->id, err))
+        if (!mac_parse(p->mac_address, mac) || !ipam_take(db, s, p->id, ip_eui64(subnet_cidr(s), mac), err))
             return false;
     }
-    return ports != NULL;
+    return ports && sync_ports_of_subnet(db, NULL, s->id, err);
 }
 
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
@@ -336,7 +336,8 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
 static bool release_and_settle(Db *db, const Ctx *ctx, const Subnet *s, GError **err)
 {
     g_autoptr(Network) n = network_find(db, NULL, s->network_id, err);
-    return n && db_exec(db, err, "subnet_release_own", "s", s->id) && db_exec(db, err, "dhcp_port_delete_empty", "s", n->id)
+    return n && sync_ports_of_subnet(db, ctx, s->id, err)
+        && db_exec(db, err, "subnet_release_own", "s", s->id) && db_exec(db, err, "dhcp_port_delete_empty", "s", n->id)
         && db_exec(db, err, "network_bump", "s", n->id) && sync_network(db, ctx, n->id, err);
 }
 

@@ -95,13 +95,19 @@ static Verdict group_absent_step(Op *op, GError **err)
     return on_hosts(op, agents_status(), group_absent, err);
 }
 
+/* By way of push_absent: a push for another reason that has read the row already arrives before it. */
+static Verdict port_absent_step(Op *op, GError **err)
+{
+    return !op->host ? STEP_DONE : op_verdict(push_absent(op->host, "port.absent", op->resource_id, err), err);
+}
+
 static const Step network_sync_steps[] = { { "ensure", .run = network_step } };
 static const Step network_remove_steps[] = { { "absent", .run = network_absent_step } };
 static const Step group_sync_steps[] = { { "ensure", .run = group_step } };
 static const Step group_remove_steps[] = { { "absent", .run = group_absent_step } };
 static const Step port_sync_steps[] = { { "ensure", .run = port_step } };
 static const Step qos_sync_steps[] = { { "ensure", .run = qos_step } };
-static const Step port_remove_steps[] = { { "absent", .verb = "port.absent" } };
+static const Step port_remove_steps[] = { { "absent", .run = port_absent_step } };
 
 /* A removal overtakes a change that does not get through. */
 static const OpKind network_sync_kind = {
@@ -173,6 +179,29 @@ bool sync_port(Db *db, const Ctx *ctx, const char *port_id, GError **err)
 {
     g_autoptr(json_t) host = db_query(db, err, "port_host", "s", port_id);
     return host && (!json_array_size(host) || op_start(db, ctx, &port_sync_kind, port_id, NULL, NULL, err));
+}
+
+static bool sync_ports(Db *db, const Ctx *ctx, const char *statement, const char *id, bool groups, GError **err)
+{
+    g_autoptr(json_t) rows = db_query(db, err, statement, "s", id);
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) {
+        const char *port = json_get_str(row, "id");
+        if ((groups && !sync_groups_of_port(db, ctx, port, err)) || !sync_port(db, ctx, port, err))
+            return false;
+    }
+    return rows != NULL;
+}
+
+bool sync_ports_of_network(Db *db, const Ctx *ctx, const char *network_id, GError **err)
+{
+    return sync_ports(db, ctx, "network_plugged_ports", network_id, false, err);
+}
+
+bool sync_ports_of_subnet(Db *db, const Ctx *ctx, const char *subnet_id, GError **err)
+{
+    return sync_ports(db, ctx, "subnet_plugged_ports", subnet_id, true, err);
 }
 
 bool sync_port_gone(Db *db, const Ctx *ctx, const char *port_id, const char *host, GError **err)

@@ -207,6 +207,13 @@ SELECT count(*) FROM port WHERE network_id = ?1 AND mac_address = ?2;
 -- :name port_addresses
 SELECT port_id, subnet_id, address FROM ip_allocation WHERE port_id IN (SELECT value FROM json_each(?1)) ORDER BY port_id, length(key), key;
 
+-- Ports on hosts, of a network and with an address of a subnet.
+-- :name network_plugged_ports
+SELECT id FROM port WHERE network_id = ?1 AND plugged = 1 ORDER BY id;
+
+-- :name subnet_plugged_ports
+SELECT DISTINCT p.id FROM ip_allocation a JOIN port p ON p.id = a.port_id WHERE a.subnet_id = ?1 AND p.plugged = 1 ORDER BY p.id;
+
 -- :name port_host
 SELECT host FROM port WHERE id = ?1 AND plugged = 1;
 
