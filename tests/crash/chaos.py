@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """tests/crash/chaos.py [--seconds N] [--seed S] -- tenants at work while `serve` and the agent are killed again and again.
 
-Threads create, delete, stop, start and reboot servers and add and remove security group rules and ports, at random; meanwhile one process or the other
-gets SIGKILL every second or so.  At the end everything settles within ten seconds, what was accepted has happened, and the world equals the rows.
+Threads create, delete, stop, start and reboot servers, add and remove security group rules and ports, make, change and take apart networks with routers
+and floating IPs, at random; meanwhile one process or the other gets SIGKILL every second or so.  At the end everything settles within ten seconds, what was accepted has happened, and the world equals the rows.
 """
 import argparse
 import http.client
@@ -13,8 +13,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import crash  # noqa: E402
-import wire  # noqa: E402
+import scene  # noqa: E402
+from scene import wire  # noqa: E402
 
 SETTLE_S = 20
 
@@ -28,7 +28,7 @@ class Worker(threading.Thread):
         self.prefix = "chaos%d-" % number
         self.made, self.gone = set(), set()              # answered 202; answered 204
         self.counts = {}
-        self.rules, self.error = set(), None
+        self.routers, self.error = [], None              # (router, network, subnet)
 
     def call(self, method, service, path, body=None):
         """(status, json), or (0, None) without an answer."""
@@ -75,10 +75,57 @@ class Worker(threading.Thread):
             status, _ = self.call("DELETE", "network", "/ports/" + answer["port"]["id"])
         return status
 
+    def net(self, method, path, body=None):
+        """The answer's object; None: refused, or no answer."""
+        status, answer = self.call(method, "network", path, body)
+        if status >= 500 and status != 503:
+            self.error = "%s %s answered %d" % (method, path, status)
+        return next(iter(answer.values())) if 200 <= status < 300 and isinstance(answer, dict) else None
+
+    def topology(self):
+        """A network with a router, a port and its floating IP: as much of it as comes through."""
+        n = self.net("POST", "/networks", {"network": {"name": self.site.prefix + self.prefix}})
+        s = n and self.net("POST", "/subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, "cidr": "10.60.0.0/24"}})
+        r = s and self.net("POST", "/routers", {"router": {"name": self.prefix, "external_gateway_info": {"network_id": self.site.outside}}})
+        if r and self.net("PUT", "/routers/%s/add_router_interface" % r["id"], {"subnet_id": s["id"]}):
+            self.routers.append((r["id"], n["id"], s["id"]))
+            self.floating()
+        return 200 if r else 0
+
+    def floating(self):
+        if not self.routers:
+            return None
+        _, n, _ = self.random.choice(self.routers)
+        p = self.net("POST", "/ports", {"port": {"network_id": n}})
+        return 200 if p and self.net("POST", "/floatingips", {"floatingip": {"floating_network_id": self.site.outside, "port_id": p["id"]}}) else 0
+
+    def change(self):
+        """Something of what is there becomes something else."""
+        if not self.routers:
+            return self.topology()
+        r, n, s = self.random.choice(self.routers)
+        f = self.net("GET", "/floatingips") or []
+        p = self.net("GET", "/ports?network_id=%s&device_owner=" % n) or []
+        what = self.random.randrange(6)
+        if what == 0 and f:
+            self.net("DELETE", "/floatingips/" + self.random.choice(f)["id"])
+        elif what == 1 and f and p:
+            self.net("PUT", "/floatingips/" + self.random.choice(f)["id"], {"floatingip": {"port_id": self.random.choice([None, p[0]["id"]])}})
+        elif what == 2:
+            self.net("PUT", "/routers/" + r, {"router": {"admin_state_up": self.random.random() < 0.5}})
+        elif what == 3:
+            self.net("PUT", "/subnets/" + s, {"subnet": {"dns_nameservers": ["192.0.2.%d" % self.random.randrange(1, 250)]}})
+        elif what == 4 and p:
+            self.net("DELETE", "/ports/" + self.random.choice(p)["id"])
+        else:
+            self.net("PUT", "/networks/" + n, {"network": {"mtu": self.random.randrange(1300, 1400)}})
+        return 200
+
     def run(self):
         try:
             while not self.stop.is_set():
-                what = self.random.choices(["create", "delete", "action", "rule", "port"], [4, 3, 4, 1, 1])[0]
+                what = self.random.choices(["create", "delete", "action", "rule", "port", "topology", "floating", "change"],
+                                           [4, 3, 4, 1, 1, 0.3 if len(self.routers) < 4 else 0, 1, 3])[0]
                 if what == "create" and len(self.made - self.gone) > 12:
                     what = "delete"
                 status = getattr(self, what)()
@@ -125,7 +172,7 @@ def group_is_current(site):
     if not os.path.exists(path):
         return True
     with open(path) as f:
-        on_host = {r["id"] for r in crash.json.load(f)["rules"]}
+        on_host = {r["id"] for r in scene.json.load(f)["rules"]}
     return on_host == {r["id"] for r in rules}
 
 
@@ -135,14 +182,16 @@ def main():
     ap.add_argument("--seed", default=str(int(time.time())))
     args = ap.parse_args()
     print("seed %s" % args.seed, flush=True)
-    crash.SETTLE_S = SETTLE_S
-    site = crash.Site(4)
+    scene.SETTLE_S = SETTLE_S
+    site = scene.Site(4)
     failures, kills = [], {"serve": 0, "agent": 0}
     stop = threading.Event()
     try:
         quota = {"quota_set": {"instances": -1, "cores": -1, "ram": -1}}
         site.must("PUT", "compute", "/os-quota-sets/" + site.demo.project_id, quota, client=site.admin)
-        site.must("PUT", "network", "/quotas/" + site.demo.project_id, {"quota": {"port": -1, "security_group_rule": -1}}, client=site.admin)
+        site.must("PUT", "network", "/quotas/" + site.demo.project_id,
+                  {"quota": {k: -1 for k in ("port", "security_group_rule", "network", "subnet", "router", "floatingip")}}, client=site.admin)
+        site.outside = site.get("network", "/networks?router:external=true")["networks"][0]["id"]
         site.group = [g for g in site.get("network", "/security-groups")["security_groups"] if g["name"] == "default"][0]["id"]
         workers = [Worker(site, n, args.seed, stop) for n in range(5)]
         for w in workers:
@@ -156,8 +205,9 @@ def main():
         if not group_is_current(site):
             failures.append("the default group's rules on the host are not the rows'")
         site.compare()
+        site.steady()
         site.sweep()
-    except (crash.Wrong, OSError, wire.WireError) as e:
+    except (scene.Wrong, OSError, wire.WireError) as e:
         failures.append("%s: %s" % (type(e).__name__, e))
         if os.environ.get("NUVOLET_KEEP"):
             print(site.cloud.tail(5000))
