@@ -104,7 +104,8 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
         ROW_SET_BOOL(r, enable_snat, snat_of(info));
     }
     BUMP(r, old);
-    return sync_router(db, ctx, r->id, err);
+    /* Hosts without the router say what it advertises while it is up. */
+    return (r->admin_state_up == old->admin_state_up || sync_networks_of_router(db, ctx, r->id, err)) && sync_router(db, ctx, r->id, err);
 }
 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)

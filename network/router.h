@@ -83,6 +83,8 @@ json_t *desired_router_load(Db *db, const char *router_id, GError **err);
 /* --- router_sync.c --- */
 bool sync_router(Db *db, const Ctx *ctx, const char *router_id, GError **err);
 bool sync_router_gone(Db *db, const Ctx *ctx, const char *router_id, GError **err);
+/* Networks that the router has a port on: other hosts know its ports. */
+bool sync_networks_of_router(Db *db, const Ctx *ctx, const char *router_id, GError **err);
 /* Takes it away from one host only. */
 bool sync_router_leaves(Db *db, const Ctx *ctx, const char *router_id, const char *host, GError **err);
 /* Routers with a port on the network, after something that their ports follow has changed. */

@@ -24,14 +24,13 @@ static bool is_configured(const char *name)
     return false;
 }
 
-/* Other hosts reach its ports at the new place. */
-static bool networks_follow(Db *db, const char *router_id, GError **err)
+bool sync_networks_of_router(Db *db, const Ctx *ctx, const char *router_id, GError **err)
 {
     g_autoptr(json_t) networks = db_query(db, err, "router_networks", "s", router_id);
     size_t i;
     json_t *one;
     json_array_foreach(networks, i, one)
-        if (!sync_network(db, NULL, json_get_str(one, "id"), err))
+        if (!sync_network(db, ctx, json_get_str(one, "id"), err))
             return false;
     return networks != NULL;
 }
@@ -55,7 +54,7 @@ static bool place_anew(Db *db, const char *router_id, char **ret_host, GError **
         return false;
     if (chosen
         && (!db_exec(db, err, "router_set_host", "ss", router_id, chosen) || !db_exec(db, err, "router_ports_bind", "s", router_id)
-            || !networks_follow(db, router_id, err) || !txn_commit(&txn, err)))
+            || !sync_networks_of_router(db, NULL, router_id, err) || !txn_commit(&txn, err)))
         return false;
     *ret_host = g_steal_pointer(&chosen);
     return true;

@@ -197,7 +197,8 @@ json_t *segment_host(Db *db, const char *host, GError **err)
 static json_t *peer(const json_t *row)
 {
     const char *ips = json_get_str(row, "ips"), *text = json_get_str(row, "pairs"), *owner = json_get_str(row, "device_owner");
-    g_autoptr(json_t) pairs = text ? json_parse_trusted(text) : NULL;
+    const char *advertised = json_get_str(row, "ra");
+    g_autoptr(json_t) pairs = text ? json_parse_trusted(text) : NULL, ra = advertised ? json_parse_trusted(advertised) : NULL;
     g_auto(GStrv) parts = g_strsplit(ips ? ips : "", ",", -1);
     json_t *list = json_array(), *pair;
     size_t i;
@@ -214,6 +215,9 @@ static json_t *peer(const json_t *row)
     /* A router sends what it got from anywhere. */
     if (!json_get_int(row, "port_security_enabled", 1) || g_str_has_prefix(owner, "network:router") || g_str_has_prefix(owner, "network:ha_router"))
         json_object_set_new(entry, "any", json_true());
+    /* Its advertisements do not leave its host: others speak for it. */
+    if (json_array_size(ra))
+        json_object_set(entry, "ra", ra);
     return entry;
 }
 

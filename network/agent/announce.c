@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { KIND_ARP = 0x0806, KIND_IP6 = 0x86dd, NA_SIZE = 32, NA_ROUTER_OVERRIDE = 0xa0 };
+enum { KIND_ARP = 0x0806, KIND_IP6 = 0x86dd, NA_ROUTER_OVERRIDE = 0xa0 };
 static const guint8 everyone[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, all_nodes_mac[6] = { 0x33, 0x33, 0, 0, 0, 1 };
 static const guint8 all_nodes[16] = { 0xff, 2, [15] = 1 };
 
@@ -63,25 +63,34 @@ static guint16 checksum6(const GByteArray *addresses, const guint8 *body, guint 
     return (guint16) ~sum;
 }
 
-static void put_na(GByteArray *out, const guint8 *mac, Ip ip)
+GByteArray *announce_icmp6(const guint8 mac[6], Ip from, const GByteArray *message)
 {
-    g_autoptr(GByteArray) addresses = g_byte_array_new(), body = g_byte_array_new();
-    static const guint8 head[8] = { 136, 0, 0, 0, NA_ROUTER_OVERRIDE }, version[4] = { 0x60 }, option[2] = { 2, 1 };
-    static const guint8 next[2] = { IPPROTO_ICMPV6, 255 };
-    put_ip(addresses, ip);
+    GByteArray *out = g_byte_array_new();
+    g_autoptr(GByteArray) addresses = g_byte_array_new();
+    static const guint8 version[4] = { 0x60 }, next[2] = { IPPROTO_ICMPV6, 255 };
+    put_ip(addresses, from);
     put(addresses, all_nodes, 16);
+    guint16 sum = htons(checksum6(addresses, message->data, message->len));
+    put_ether(out, all_nodes_mac, mac, KIND_IP6);
+    put(out, version, sizeof version);
+    put_u16(out, (guint16) message->len);
+    put(out, next, sizeof next);
+    put(out, addresses->data, addresses->len);
+    put(out, message->data, 2);
+    put(out, &sum, sizeof sum);
+    put(out, message->data + 4, message->len - 4);
+    return out;
+}
+
+static GByteArray *na_message(const guint8 *mac, Ip ip)
+{
+    GByteArray *body = g_byte_array_new();
+    static const guint8 head[8] = { 136, 0, 0, 0, NA_ROUTER_OVERRIDE }, option[2] = { 2, 1 };
     put(body, head, sizeof head);
     put_ip(body, ip);
     put(body, option, sizeof option);
     put(body, mac, 6);
-    guint16 sum = htons(checksum6(addresses, body->data, body->len));
-    memcpy(body->data + 2, &sum, sizeof sum);
-    put_ether(out, all_nodes_mac, mac, KIND_IP6);
-    put(out, version, sizeof version);
-    put_u16(out, NA_SIZE);
-    put(out, next, sizeof next);
-    put(out, addresses->data, addresses->len);
-    put(out, body->data, body->len);
+    return body;
 }
 
 GByteArray *announce_frame(const guint8 mac[6], Ip ip, int which)
@@ -89,9 +98,11 @@ GByteArray *announce_frame(const guint8 mac[6], Ip ip, int which)
     GByteArray *out = g_byte_array_new();
     if (ip.version == 4 && which < 2)
         put_arp(out, mac, ip, which);
-    else if (ip.version == 6 && which < 1)
-        put_na(out, mac, ip);
-    return out;
+    if (ip.version != 6 || which)
+        return out;
+    g_byte_array_unref(out);
+    g_autoptr(GByteArray) message = na_message(mac, ip);
+    return announce_icmp6(mac, ip, message);
 }
 
 bool announce(const char *device, const guint8 mac[6], const GArray *addresses, GError **err)

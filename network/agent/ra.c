@@ -4,8 +4,10 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "network/agent/announce.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/icmp6.h>
 #include <poll.h>
@@ -22,13 +24,14 @@ enum {
 };
 
 typedef struct RaLink {
-    Id12 n;                          /* of the router */
+    NsName netns;
     IfName device;
+    char mac[18];                    /* of the router's port */
     guint64 inode;                   /* of the namespace */
     unsigned index;
-    int fd, sent;
+    int fd, out, sent;               /* who asks is heard on fd; out: of frames, -1: the answer leaves by fd */
     bool closing;
-    GByteArray *message, *goodbye;
+    GByteArray *message, *goodbye;   /* frames, where out is not -1 */
     gint64 last, next;               /* monotonic */
 } RaLink;
 
@@ -86,12 +89,34 @@ GByteArray *ra_message(const RouterPort *p, int lifetime_s)
     return out;
 }
 
+GByteArray *ra_frame(const RouterPort *p, int lifetime_s)
+{
+    static const Cidr local = { { 6, (unsigned __int128) 0xfe80 << 112 }, 64 };
+    g_autoptr(GByteArray) message = ra_message(p, lifetime_s);
+    guint8 mac[6];
+    bool ok = mac_parse(p->mac, mac);
+    g_assert(ok);
+    return announce_icmp6(mac, ip_eui64(local, mac), message);
+}
+
+GPtrArray *ra_ports(const RouterSpec *r)
+{
+    GPtrArray *ports = g_ptr_array_new();
+    for (guint i = 0; r && r->up && i < r->ports->len; i++) {
+        RouterPort *p = r->ports->pdata[i];
+        if (p->ra->len && p != r->gateway)
+            g_ptr_array_add(ports, p);
+    }
+    return ports;
+}
+
 /* --- the set of interfaces --- */
 
 static void link_free(gpointer data)
 {
     RaLink *l = data;
     file_close(l->fd);
+    file_close(l->out);
     g_byte_array_unref(l->message);
     g_byte_array_unref(l->goodbye);
     g_free(l);
@@ -104,107 +129,145 @@ static void wake(void)
     (void) n;
 }
 
-static int open_socket(const char *device, GError **err)
+static int failed(int fd, const char *device, GError **err)
 {
-    struct icmp6_filter filter;
-    int fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMPV6), hops = 255, loop = 0;
-    ICMP6_FILTER_SETBLOCKALL(&filter);
-    ICMP6_FILTER_SETPASS(ND_ROUTER_SOLICIT, &filter);
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t) strlen(device)) == 0 &&
-        setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) == 0 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops) == 0 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &loop, sizeof loop) == 0)
-        return fd;
     nv_fail_errno(err, NV_ERR_AGENT, "router advertisements on %s", device);
     file_close(fd);
     return -1;
+}
+
+/* all_routers: the namespace is no router, and would not hear what is said to them. */
+static int open_socket(const char *device, unsigned index, bool all_routers, GError **err)
+{
+    struct icmp6_filter filter;
+    struct ipv6_mreq group = { .ipv6mr_interface = index };
+    int fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ICMPV6), hops = 255, loop = 0;
+    ICMP6_FILTER_SETBLOCKALL(&filter);
+    ICMP6_FILTER_SETPASS(ND_ROUTER_SOLICIT, &filter);
+    inet_pton(AF_INET6, "ff02::2", &group.ipv6mr_multiaddr);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t) strlen(device)) == 0 &&
+        setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) == 0 &&
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof hops) == 0 &&
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &loop, sizeof loop) == 0 &&
+        (!all_routers || setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &group, sizeof group) == 0))
+        return fd;
+    return failed(fd, device, err);
+}
+
+/* Frames go out and none come in. */
+static int open_frames(const char *device, unsigned index, GError **err)
+{
+    struct sockaddr_ll link = { .sll_family = AF_PACKET, .sll_ifindex = (int) index };
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && bind(fd, (const struct sockaddr *) &link, sizeof link) == 0)
+        return fd;
+    return failed(fd, device, err);
 }
 
 static bool send_message(const RaLink *l, const GByteArray *message)
 {
     struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_scope_id = l->index };
     inet_pton(AF_INET6, "ff02::1", &to.sin6_addr);
-    return sendto(l->fd, message->data, message->len, 0, (const struct sockaddr *) &to, sizeof to) > 0;
+    return l->out >= 0 ? send(l->out, message->data, message->len, 0) > 0
+                       : sendto(l->fd, message->data, message->len, 0, (const struct sockaddr *) &to, sizeof to) > 0;
 }
 
-static RaLink *find(const char *n, const char *device)
+static bool is_of(const RaLink *l, const RouterPort *p)
+{
+    return strcmp(l->device.s, p->inner.s) == 0 && strcmp(l->mac, p->mac) == 0;
+}
+
+static RaLink *find(const char *netns, const RouterPort *p)
 {
     for (guint i = 0; i < links->len; i++) {
         RaLink *l = links->pdata[i];
-        if (!l->closing && strcmp(l->n.s, n) == 0 && strcmp(l->device.s, device) == 0)
+        if (!l->closing && strcmp(l->netns.s, netns) == 0 && is_of(l, p))
             return l;
     }
     return NULL;
 }
 
-/* With the lock held. */
-static bool link_ensure(const RouterSpec *r, const RouterPort *p, guint64 inode, GError **err)
+/* What it says is still to be told. */
+static RaLink *link_open(const char *netns, const RouterPort *p, unsigned index, bool stand_in, GError **err)
 {
-    RaLink *l = find(r->n.s, p->inner.s);
+    int fd = open_socket(p->inner.s, index, stand_in, err), out = fd >= 0 && stand_in ? open_frames(p->inner.s, index, err) : -1;
+    if (fd < 0 || (stand_in && out < 0)) {
+        file_close(fd);
+        return NULL;
+    }
+    RaLink *l = g_new0(RaLink, 1);
+    *l = (RaLink){ .device = p->inner, .index = index, .fd = fd, .out = out };
+    g_strlcpy(l->netns.s, netns, sizeof l->netns.s);
+    g_strlcpy(l->mac, p->mac, sizeof l->mac);
+    g_ptr_array_add(links, l);
+    return l;
+}
+
+/* With the lock held. */
+static bool link_ensure(const char *netns, const RouterPort *p, guint64 inode, bool stand_in, GError **err)
+{
+    GByteArray *(*const make)(const RouterPort *, int) = stand_in ? ra_frame : ra_message;
+    RaLink *l = find(netns, p);
     unsigned index = if_nametoindex(p->inner.s);
-    g_autoptr(GByteArray) message = ra_message(p, RA_LIFETIME_S), goodbye = ra_message(p, 0);
+    g_autoptr(GByteArray) message = make(p, RA_LIFETIME_S), goodbye = make(p, 0);
     if (l && (l->inode != inode || l->index != index)) {
         l->closing = true;
         l = NULL;
     }
     if (l && l->message->len == message->len && memcmp(l->message->data, message->data, message->len) == 0)
         return true;
-    if (!l) {
-        int fd = open_socket(p->inner.s, err);
-        if (fd < 0)
-            return false;
-        l = g_new0(RaLink, 1);
-        *l = (RaLink){ .n = r->n, .device = p->inner, .inode = inode, .index = index, .fd = fd };
-        g_ptr_array_add(links, l);
-    } else {
+    if (l) {
         g_byte_array_unref(l->message);
         g_byte_array_unref(l->goodbye);
+    } else {
+        l = link_open(netns, p, index, stand_in, err);
     }
+    if (!l)
+        return false;
+    l->inode = inode;
     l->message = g_steal_pointer(&message);
     l->goodbye = g_steal_pointer(&goodbye);
     l->sent = 0;
     l->next = 0;
+    wake();
     return true;
 }
 
-bool ra_ensure(const RouterSpec *r, GError **err)
+bool ra_ensure(const char *netns, const GPtrArray *ports, bool stand_in, GError **err)
 {
     struct stat st;
     bool ok = stat("/proc/thread-self/ns/net", &st) == 0 || nv_fail_errno(err, NV_ERR_AGENT, "this thread's namespace");
-    ra_reduce(r->n.s, r);
-    g_mutex_lock(&lock);
-    for (guint i = 0; ok && r->up && i < r->ports->len; i++) {
-        const RouterPort *p = r->ports->pdata[i];
-        if (p->ra->len && p != r->gateway)
-            ok = link_ensure(r, p, st.st_ino, err);
+    ra_reduce(netns, ports);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
+    (void) locker;
+    for (guint i = 0; ok && i < ports->len; i++) {
+        const RouterPort *p = ports->pdata[i];
+        /* Smaller links have no IPv6. */
+        ok = p->mtu < MTU_MIN_6 || link_ensure(netns, p, st.st_ino, stand_in, err);
     }
-    g_mutex_unlock(&lock);
-    wake();
     return ok;
 }
 
-static bool is_wanted(const RaLink *l, const RouterSpec *r)
+static bool is_wanted(const RaLink *l, const GPtrArray *ports)
 {
-    for (guint i = 0; r && r->up && i < r->ports->len; i++) {
-        const RouterPort *p = r->ports->pdata[i];
-        if (p->ra->len && p != r->gateway && strcmp(p->inner.s, l->device.s) == 0)
+    for (guint i = 0; ports && i < ports->len; i++)
+        if (is_of(l, ports->pdata[i]))
             return true;
-    }
     return false;
 }
 
-void ra_reduce(const char *n, const RouterSpec *r)
+void ra_reduce(const char *netns, const GPtrArray *ports)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     for (guint i = 0; i < links->len; i++) {
         RaLink *l = links->pdata[i];
-        if (l->closing || strcmp(l->n.s, n) != 0 || is_wanted(l, r))
+        if (l->closing || strcmp(l->netns.s, netns) != 0 || is_wanted(l, ports))
             continue;
         send_message(l, l->goodbye);
         l->closing = true;
+        wake();
     }
-    wake();
 }
 
 /* --- the thread --- */

@@ -157,5 +157,6 @@ bool router_inside_settle(const RouterSpec *r, bool again, GError **err)
     /* A next hop that nobody can reach makes its own route useless, and nothing else. */
     if (r->up && !link_routes(routes, &why))
         log_warn("router.no_route", "router", r->id, "error", why->message, NULL);
-    return ra_ensure(r, err);
+    g_autoptr(GPtrArray) advertised = ra_ports(r);
+    return ra_ensure(r->netns.s, advertised, false, err);
 }

@@ -5,9 +5,17 @@
 
 enum { PORTS_MAX = 65535, INTERFACES_MAX = 256, ENTRIES_MAX = 20000 };
 
-static void port_free(gpointer data)
+RouterPort *router_port_new(void)
 {
-    RouterPort *p = data;
+    RouterPort *p = g_new0(RouterPort, 1);
+    p->addresses = g_array_new(FALSE, TRUE, sizeof(Cidr));
+    p->ra = g_array_new(FALSE, TRUE, sizeof(RouterRa));
+    return p;
+}
+
+void router_port_free(gpointer port)
+{
+    RouterPort *p = port;
     g_array_unref(p->addresses);
     g_array_unref(p->ra);
     g_free(p);
@@ -25,7 +33,7 @@ void router_spec_free(RouterSpec *r)
     g_free(r);
 }
 
-static bool ra_parse(const json_t *array, RouterPort *p, GError **err)
+bool router_ra_parse(const json_t *array, RouterPort *p, GError **err)
 {
     static const struct { const char *name; RaMode mode; } modes[] = {
         { "slaac", RA_SLAAC }, { "dhcpv6-stateless", RA_STATELESS }, { "dhcpv6-stateful", RA_STATEFUL },
@@ -48,15 +56,13 @@ static bool ra_parse(const json_t *array, RouterPort *p, GError **err)
 
 static bool port_parse(const json_t *v, RouterSpec *r, GError **err)
 {
-    RouterPort *p = g_new0(RouterPort, 1);
+    RouterPort *p = router_port_new();
     const char *port = json_get_str(v, "port_id"), *network = json_get_str(v, "network_id");
-    p->addresses = g_array_new(FALSE, TRUE, sizeof(Cidr));
-    p->ra = g_array_new(FALSE, TRUE, sizeof(RouterRa));
     g_ptr_array_add(r->ports, p);
     if (!spec_get_id12(json_object_get(v, "port_id"), "port_id", &p->n, err) ||
         !spec_get_id12(json_object_get(v, "network_id"), "network_id", &p->network, err) || !spec_get_mtu(v, &p->mtu, err) ||
         !spec_get_mac(json_object_get(v, "mac"), "mac", p->mac, err) ||
-        !spec_get_cidrs(json_object_get(v, "addresses"), false, "addresses", p->addresses, err) || !ra_parse(json_object_get(v, "ra"), p, err))
+        !spec_get_cidrs(json_object_get(v, "addresses"), false, "addresses", p->addresses, err) || !router_ra_parse(json_object_get(v, "ra"), p, err))
         return false;
     p->link = id_router_link(port);
     p->inner = id_router_inner(port);
@@ -180,7 +186,7 @@ RouterSpec *router_spec_parse(const json_t *args, GError **err)
     g_autoptr(RouterSpec) r = g_new0(RouterSpec, 1);
     size_t i;
     json_t *v;
-    r->ports = g_ptr_array_new_with_free_func(port_free);
+    r->ports = g_ptr_array_new_with_free_func(router_port_free);
     r->nexthops = g_array_new(FALSE, TRUE, sizeof(Ip));
     r->floating = g_array_new(FALSE, TRUE, sizeof(RouterFloating));
     r->forwardings = g_array_new(FALSE, TRUE, sizeof(RouterForwarding));

@@ -34,6 +34,11 @@ RouterSpec *router_spec_parse(const json_t *args, GError **err);
 void router_spec_free(RouterSpec *r);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RouterSpec, router_spec_free)
 
+RouterPort *router_port_new(void);
+void router_port_free(gpointer port);
+/* The member "ra" of an interface. */
+bool router_ra_parse(const json_t *array, RouterPort *p, GError **err);
+
 /* The internal port of an external one. */
 int router_forwarding_port(const RouterForwarding *f, int external);
 /* The first IPv4 address of the gateway: what traffic on its way out is translated to.  False: there is none. */

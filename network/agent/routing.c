@@ -156,7 +156,8 @@ static bool settle(Router *s, const RouterSpec *r, GError **err)
     in.forget = found && (in.fresh || s->unforgotten || router_inside_must_forget(s->spec, r));
     s->unforgotten = in.forget;
     /* Guests are told while the link is there. */
-    ra_reduce(r->n.s, in.fresh ? NULL : r);
+    g_autoptr(GPtrArray) advertised = ra_ports(in.fresh ? NULL : r);
+    ra_reduce(r->netns.s, advertised);
     bool ok = netns_run(r->netns.s, enter, &in, err) && rules_ensure(s, r, in.inode, err) && fault_point("net.router_rules_done", err) &&
               strays_absent(s->spec, r, in.links, err);
     if (ok)
@@ -204,7 +205,7 @@ bool routing_absent(const char *n, GError **err)
     g_autofree char *netns = g_strdup_printf("nvrouter-%s", n);
     const Router *s = g_hash_table_lookup(routers, n);
     Inside in = { 0 };
-    ra_reduce(n, NULL);
+    ra_reduce(netns, NULL);
     bool ok = (!netns_exists(netns) || netns_run(netns, list_inside, &in, err)) && strays_absent(s ? s->spec : NULL, NULL, in.links, err);
     if (in.links)
         g_array_unref(in.links);

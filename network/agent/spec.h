@@ -59,6 +59,7 @@ typedef struct Segment {
     Ip local;
     guint16 udp_port;
     GArray *peers;                   /* Peer */
+    GPtrArray *routers;              /* RouterPort of those peers whose router advertises prefixes: this host's guests are told here */
     char interface[16];              /* of the host: under the VLAN interface, or itself joined to the bridge */
     int vlan;
     IfName link;                     /* what is joined to the bridge */

@@ -2,7 +2,8 @@
 #include "core/conf.h"
 #include "core/error.h"
 #include "core/physnet.h"
-#include "network/agent/spec.h"
+#include "network/agent/dnsmasq.h"
+#include "network/agent/router_spec.h"
 #include <string.h>
 
 enum { VNI_MAX = 0xffffff };
@@ -16,10 +17,24 @@ void spec_segment_clear(Segment *s)
 {
     if (s->peers)
         g_array_unref(s->peers);
+    if (s->routers)
+        g_ptr_array_unref(s->routers);
 }
 
-static bool peer_parse(const json_t *v, Segment *s, GError **err)
+/* Its link is the other host's; said here from the namespace that answers for the network. */
+static bool advertised_parse(const json_t *v, const char *mac, NetworkSpec *n, GError **err)
 {
+    RouterPort *p = router_port_new();
+    g_ptr_array_add(n->segment.routers, p);
+    g_strlcpy(p->inner.s, DHCP_DEVICE, sizeof p->inner.s);
+    g_strlcpy(p->mac, mac, sizeof p->mac);
+    p->mtu = n->mtu;
+    return router_ra_parse(v, p, err);
+}
+
+static bool peer_parse(const json_t *v, NetworkSpec *n, GError **err)
+{
+    Segment *s = &n->segment;
     g_autoptr(PortSpec) port = spec_port_new();
     Peer peer = { .any = json_get_bool(v, "any", false) };
     port->tap = s->link;
@@ -28,6 +43,9 @@ static bool peer_parse(const json_t *v, Segment *s, GError **err)
         return false;
     if (peer.remote.version != s->local.version)
         return nv_fail(err, NV_ERR_INVALID, "a peer and this host have addresses of different IP versions");
+    const json_t *ra = json_object_get(v, "ra");
+    if (json_array_size(ra) && !advertised_parse(ra, port->mac, n, err))
+        return false;
     peer.port = g_steal_pointer(&port);
     g_array_append_val(s->peers, peer);
     return true;
@@ -47,7 +65,7 @@ static bool vxlan_parse(const json_t *v, NetworkSpec *n, GError **err)
     if (!spec_get_ip(json_object_get(v, "local"), "local", &s->local, err))
         return false;
     json_array_foreach(json_object_get(v, "peers"), i, one)
-        if (!peer_parse(one, s, err))
+        if (!peer_parse(one, n, err))
             return false;
     return true;
 }
@@ -80,6 +98,7 @@ bool spec_segment_parse(const json_t *segment, NetworkSpec *n, GError **err)
     };
     n->segment.peers = g_array_new(FALSE, TRUE, sizeof(Peer));
     g_array_set_clear_func(n->segment.peers, peer_clear);
+    n->segment.routers = g_ptr_array_new_with_free_func(router_port_free);
     if (!segment || json_is_null(segment))
         return true;
     for (gsize i = 0; i < G_N_ELEMENTS(types); i++)

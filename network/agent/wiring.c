@@ -9,6 +9,7 @@
 #include "network/agent/metadata.h"
 #include "network/agent/netns.h"
 #include "network/agent/promise.h"
+#include "network/agent/ra.h"
 #include "network/agent/shape.h"
 #include <fcntl.h>
 #include <string.h>
@@ -100,7 +101,8 @@ static bool set_up_inside(void *data, GError **err)
         if (!link_default_route(DHCP_DEVICE, version, gateway_of(n, version), &why))
             log_debug("net.no_route", "network", n->id, "error", why->message, NULL);
     }
-    return true;
+    /* Nothing said to all leaves a host: guests hear of the routers on others from here. */
+    return ra_ensure(n->netns.s, n->segment.routers, true, err);
 }
 
 /* ret_fresh: nothing of an earlier namespace is there. */
@@ -131,6 +133,7 @@ static bool namespace_ensure(const NetworkSpec *n, bool *ret_fresh, GError **err
 static bool services_absent(const char *n, const char *veth, const char *netns, GError **err)
 {
     metadata_absent(n);
+    ra_reduce(netns, NULL);
     return dhcp_absent(n, err) && driver()->link_leave(veth, err) && link_absent(veth, err) && netns_absent(netns, err);
 }
 

@@ -84,6 +84,10 @@ class Provider(unittest.TestCase):
         self.make(mtu=9000)             # no host has a tunnel: it ends at the host
 
 
+def port_mac(client, port):
+    return client.get(N + "ports/" + port).json["port"]["mac_address"]
+
+
 class TwoHosts(unittest.TestCase):
     """The stand-in agents note what they are asked for."""
 
@@ -209,6 +213,55 @@ class TwoHosts(unittest.TestCase):
         self.cloud.wait(lambda: self.peers("h2", n) == [self.peer("10.66.0.1", a)], 10, "the old address of h1")
         for s in (sa, sb, sc):
             self.delete(s)
+
+    def test_hosts_are_told_what_routers_of_others_advertise(self):
+        n = self.network()
+        six = [self.admin.post(N + "subnets", {"subnet": {"network_id": n["id"], "ip_version": 6, "cidr": c, **more}}).json["subnet"]["id"]
+               for c, more in (("2001:db8:1::/64", {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}), ("2001:db8:2::/64", {}))]
+        servers = [self.boot(h, self.port(n)) for h in ("h1", "h2")]
+        r = self.admin.post(N + "routers", {"router": {"name": "r"}}).json["router"]
+        path = N + "routers/%s" % r["id"]
+        for s in six:
+            self.assertEqual(self.admin.put(path + "/add_router_interface", {"subnet_id": s}).status, 200)
+
+        def place():
+            agents = self.admin.get(path + "/l3-agents").json["agents"]
+            return agents[0]["host"] if agents else None
+
+        def advertised(host):
+            return [p["ra"] for p in self.told(host, n)["peers"] if "ra" in p]
+
+        def settled(here, what):
+            other = "h2" if here == "h1" else "h1"
+            return place() == here and (advertised(here), advertised(other)) == ([], what)
+        said = [[{"prefix": "2001:db8:1::/64", "mode": "slaac"}]]
+        self.cloud.wait(place, 10, "its place")
+        here = place()
+        self.cloud.wait(lambda: settled(here, said), 5, "the other host being told")
+        for up, what in ((False, []), (True, said)):
+            self.assertEqual(self.admin.put(path, {"router": {"admin_state_up": up}}).status, 200)
+            self.cloud.wait(lambda: settled(here, what), 5, "admin_state_up " + str(up))
+        port = next(p["id"] for p in self.admin.get(N + "ports?device_id=" + r["id"]).json["ports"] if p["fixed_ips"][0]["subnet_id"] == six[0])
+        for up, what in ((False, []), (True, said)):
+            self.assertEqual(self.admin.put(N + "ports/" + port, {"port": {"admin_state_up": up}}).status, 200)
+            self.cloud.wait(lambda: settled(here, what), 5, "the port's admin_state_up " + str(up))
+        # It moves.
+        there = "h2" if here == "h1" else "h1"
+        l3 = {a["host"]: a["id"] for a in self.net_agents() if a["agent_type"] == "L3 agent"}
+
+        def moved():
+            self.admin.delete(N + "agents/%s/l3-routers/%s" % (l3[here], r["id"]))
+            return self.admin.post(N + "agents/%s/l3-routers" % l3[there], {"router_id": r["id"]}).status == 201
+        self.cloud.wait(moved, 10, "the move")
+        self.cloud.wait(lambda: settled(there, said), 5, "the old host being told")
+        self.assertIn(port_mac(self.admin, port), [p["mac"] for p in self.told(here, n)["peers"]])
+        for s in six:
+            self.assertEqual(self.admin.put(path + "/remove_router_interface", {"subnet_id": s}).status, 200)
+        self.cloud.wait(lambda: advertised("h1") == advertised("h2") == [] and len(self.peers(here, n)) == 1, 5, "the router's leaving")
+        self.assertEqual(self.admin.delete(path).status, 204)
+        for s in servers:
+            self.delete(s)
+        self.cloud.wait(lambda: self.cloud.ctl("doctor").returncode == 0, 10, "a clean doctor")
 
     def test_provider_networks_and_those_without_tunnel(self):
         local, flat = self.network(**{"provider:network_type": "local"}), self.network(**{"provider:network_type": "flat", "provider:physical_network": "lab"})

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """tests/integration/test_two_hosts.py -- one serve, two agents on two hosts of one machine: networks that are on both, through VXLAN."""
 import os
+import re
 import socket
 import struct
 import sys
@@ -378,6 +379,107 @@ class Overlay(TwoHosts):
         self.assertIn("10.0.0.1", self.entries(other, n)[1])
         self.remove(router)
         self.cloud.wait(lambda: "10.0.0.1" not in (self.entries(other, n)[1] or {"10.0.0.1"}), 10, "the router's leaving")
+
+
+    # --- router advertisements ---
+
+    def default6(self, s):
+        """Link-local addresses of the routers that the guest knows as ways out."""
+        return re.findall(r"via (fe80:[0-9a-f:]+) dev eth0 proto ra", s.run("ip -6 route show default").stdout)
+
+    def by_itself(self, s):
+        """From here the guest has what routers tell it: it asks."""
+        s.run("ip -6 addr flush dev eth0 scope global; ip link set eth0 down; ip link set eth0 up")
+
+    def auto(self, s, prefix):
+        found = re.findall(r"inet6 (%s[0-9a-f:]+)/64 .*dynamic" % prefix, s.run("ip -6 addr show dev eth0 scope global").stdout)
+        return found[0] if found else None
+
+    def advertised_pair(self):
+        """Two networks with a router between them; a and b on the first, one on each host, c on the second."""
+        n, m = self.network(six=True), self.post("networks", "network", name="m")
+        self.networks.append(m)
+        self.post("subnets", "subnet", network_id=m["id"], ip_version=6, cidr="2001:db8:8::/64", ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
+        a, b, c = self.server(self.h1, n), self.server(self.h2, n), self.server(self.h2, m)
+        router = self.router([s["id"] for i in (n, m) for s in self.admin.get(N + "subnets?ip_version=6&network_id=" + i["id"]).json["subnets"]])
+        for s in (a, b, c):
+            self.by_itself(s)
+        for s, prefix in ((a, "2001:db8:7:"), (b, "2001:db8:7:"), (c, "2001:db8:8:")):
+            self.cloud.wait(lambda: self.auto(s, prefix) and len(self.default6(s)) == 1, 15, "what the router says to %s" % s.host.name)
+        return n, a, b, c, router
+
+    def test_router_advertisements_on_both_hosts(self):
+        since = len(self.fabric.frames)
+        n, a, b, c, router = self.advertised_pair()
+        self.assertEqual(self.default6(a), self.default6(b), "it is one router")
+        self.assertEqual(a.six, self.auto(a, "2001:db8:7:"), "the port's own address")
+        for s in (a, b):
+            self.cloud.wait(lambda: s.pings(c.six), 10, "packets through the router from " + s.host.name)
+            self.assertTrue(c.pings(s.six))
+        self.assertEqual([f.hex() for f in self.overlay(since) if f[0] & 1], [], "nothing is said to all of another host")
+        # Who asks is answered: the router is silent for a minute after its third advertisement.
+        time.sleep(11)
+        for s in (a, b):
+            self.by_itself(s)
+            self.cloud.wait(lambda: self.auto(s, "2001:db8:7:") and self.default6(s), 8, "an answer on " + s.host.name)
+        # A router that is down is no way out, on any host.
+        path = N + "routers/" + router["id"]
+        self.assertEqual(self.admin.put(path, {"router": {"admin_state_up": False}}).status, 200)
+        for s in (a, b):
+            self.cloud.wait(lambda: not self.default6(s), 5, "the router being down, on " + s.host.name)
+        self.assertEqual(self.admin.put(path, {"router": {"admin_state_up": True}}).status, 200)
+        for s in (a, b, c):
+            self.cloud.wait(lambda: self.default6(s), 8, "the router being up, on " + s.host.name)
+        # It moves to the other host.
+        l3 = {x["host"]: x["id"] for x in self.admin.get(N + "agents").json["agents"] if x["agent_type"] == "L3 agent"}
+        here = self.admin.get(path + "/l3-agents").json["agents"][0]["host"]
+        there = "h2" if here == "h1" else "h1"
+
+        def moved():
+            self.admin.delete(N + "agents/%s/l3-routers/%s" % (l3[here], router["id"]))
+            return self.admin.post(N + "agents/%s/l3-routers" % l3[there], {"router_id": router["id"]}).status == 201
+        self.cloud.wait(moved, 10, "the move")
+        for s in (a, b):
+            self.cloud.wait(lambda: s.pings(c.six), 15, "packets through the router at its new place, from " + s.host.name)
+            self.cloud.wait(lambda: len(self.default6(s)) == 1, 10, "the way out, on " + s.host.name)
+        # An agent that begins anew, and a namespace that was taken away by hand.
+        self.h1.kill_agent()
+        self.h1.start_agent(*self.h1.options)
+        self.h2.sh("ip netns del nuvolet-" + short(n["id"]))
+        time.sleep(3)
+        for s in (a, b):
+            self.by_itself(s)
+            self.cloud.wait(lambda: self.auto(s, "2001:db8:7:") and self.default6(s), 15, "an answer on " + s.host.name)
+        self.remove(router)
+        for s in (a, b, c):
+            self.cloud.wait(lambda: not self.default6(s), 8, "the router's leaving, on " + s.host.name)
+
+    def test_guests_do_not_advertise(self):
+        n, a, b, c, router = self.advertised_pair()
+        d = self.server(self.h1, n)
+        honest = self.default6(b)
+        mac = next(p["mac_address"] for p in self.admin.get(N + "ports?network_id=%s&device_id=%s" % (n["id"], router["id"])).json["ports"])
+        since, seen = len(self.fabric.frames), [len(s.seen) for s in (b, d)]
+        marker = b"\x19\3\0\0\0\0\7\7" + bytes.fromhex("20010db8066600000000000000000666")       # a name server
+        local = "fe80::" + a.six.split(":", 4)[4]
+        for from_mac in (a.mac, mac):
+            for source in (local, honest[0], a.six):
+                for to, dst in (("33:33:00:00:00:01", "ff02::1"), (b.mac, b.six), (d.mac, "ff02::1"), (EVERYONE, "ff02::1")):
+                    for lifetime in (0, 1800):
+                        a.send(ether(from_mac, to, 0x86dd, ip6(source, dst, 58, icmp6(source, dst, 134, struct.pack(">BBHII", 64, 0, lifetime, 0, 0) + marker))))
+                    payload = icmp6(source, dst, 134, struct.pack(">BBHII", 64, 0, 1800, 0, 0) + marker)
+                    a.send(ether(from_mac, to, 0x86dd, ip6(source, dst, 60, b"\x3a\0\1\4\0\0\0\0" + payload)))            # behind a header
+                    a.send(ether(from_mac, to, 0x86dd, ip6(source, dst, 44, b"\x3a\0\0\1\0\0\0\7" + payload[:16])))        # in fragments
+                    a.send(ether(from_mac, to, 0x86dd, ip6(source, dst, 44, b"\x3a\0\0\x10\0\0\0\7" + payload[16:])))
+        a.send(ether(a.mac, b.mac, 0x86dd, ip6(a.six, b.six, 58, icmp6(a.six, b.six, 128, b"\0\0\0\0honestly"))))
+        self.cloud.wait(lambda: [f for f in b.seen[seen[0]:] if b"honestly" in f], 3, "an honest frame")
+        time.sleep(0.3)
+        for s, k in zip((b, d), seen):
+            self.assertEqual([f.hex() for f in s.seen[k:] if marker[8:] in f or (f[12:14] == b"\x86\xdd" and f[20] == 58 and f[54] == 134 and f[60:62] == b"\0\0"
+                                                                             and f[6:12].hex(":") in (a.mac, mac))], [])
+        self.assertEqual([f.hex() for f in self.overlay(since) if marker[8:] in f or f[0] & 1], [])
+        self.assertEqual(self.default6(b), honest)
+        self.remove(router)
 
 
 class Physical(TwoHosts):

@@ -77,9 +77,9 @@ static void segments(void **state)
         "{\"remote\": \"10.66.0.2\", \"mac\": \"fa:16:3e:00:00:01\", \"device_owner\": \"compute:nova\", \"port_security_enabled\": 1, "
         "\"pairs\": \"[{\\\"ip_address\\\": \\\"10.0.0.200\\\", \\\"mac_address\\\": \\\"fa:16:3e:00:00:01\\\"}]\", \"ips\": \"10.0.0.5,2001:db8::5\"},"
         "{\"remote\": \"10.66.0.3\", \"mac\": \"fa:16:3e:00:00:02\", \"device_owner\": \"network:router_interface\", \"port_security_enabled\": 1, "
-        "\"pairs\": \"[]\", \"ips\": \"10.0.0.1\"},"
+        "\"pairs\": \"[]\", \"ips\": \"10.0.0.1,2001:db8::1\", \"ra\": \"[{\\\"prefix\\\":\\\"2001:db8::/64\\\",\\\"mode\\\":\\\"slaac\\\"}]\"},"
         "{\"remote\": \"10.66.0.3\", \"mac\": \"fa:16:3e:00:00:03\", \"device_owner\": \"compute:nova\", \"port_security_enabled\": 0, "
-        "\"pairs\": \"[]\", \"ips\": null}]");
+        "\"pairs\": \"[]\", \"ips\": null, \"ra\": \"[]\"}]");
     golden("segment-vxlan", desired_segment(n, "10.66.0.1", peers));
     json_t *without = desired_segment(n, NULL, none);
     assert_true(json_is_null(without));

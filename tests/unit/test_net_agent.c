@@ -86,6 +86,11 @@ static char *render(const json_t *args, GError **err)
             put_section(out, "hosts", dnsmasq_hosts(n));
             put_section(out, "opts", dnsmasq_opts(n));
             put_section(out, "names", dnsmasq_names(n));
+            for (guint i = 0; i < n->segment.routers->len; i++) {
+                const RouterPort *p = n->segment.routers->pdata[i];
+                put_bytes(out, p->mac, ra_frame(p, RA_LIFETIME_S));
+                put_bytes(out, "and when it goes", ra_frame(p, 0));
+            }
         }
     } else {
         nft_base_build(out, false);
