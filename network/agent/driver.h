@@ -49,6 +49,8 @@ typedef struct NetDriver {
     bool (*masters)(GHashTable *links, GError **err);
     /* Whether frames must be whole, with their checksums: a link's other end is then told to leave nothing to the hardware. */
     bool (*wants_plain)(void);
+    /* Whether it limits itself how many bits a guest may send, because a diversion at the tap (shape.c) does not stop them. */
+    bool (*limits_sent)(void);
     /* Every few seconds: finds and heals what the kernel's events do not tell. */
     void (*look)(void);
 } NetDriver;

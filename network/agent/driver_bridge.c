@@ -103,7 +103,7 @@ static bool masters(GHashTable *links, GError **err)
     return true;
 }
 
-static bool wants_plain(void)
+static bool no(void)
 {
     return false;
 }
@@ -137,6 +137,7 @@ const NetDriver driver_bridge = {
     .segment_entries = segment_entries,
     .link_leave = link_leave,
     .masters = masters,
-    .wants_plain = wants_plain,
+    .wants_plain = no,
+    .limits_sent = no,
     .look = look,
 };

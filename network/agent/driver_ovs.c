@@ -6,6 +6,7 @@
 #include "network/agent/ovs_db.h"
 #include "network/agent/ovs_rules.h"
 #include "network/agent/ovs_segment.h"
+#include "network/agent/ovs_state.h"
 #include "network/agent/rules.h"
 #include <string.h>
 
@@ -27,8 +28,8 @@ static bool remove_linux_bridges(GError **err)
     return true;
 }
 
-/* The datapath in ovs-vswitchd reads frames as they are. */
-static bool wants_plain(void)
+/* The datapath in ovs-vswitchd reads frames as they are, and before traffic control could divert them. */
+static bool in_userspace(void)
 {
     return strcmp(conf_str("network.ovs_datapath"), "netdev") == 0;
 }
@@ -40,7 +41,7 @@ static bool start(GError **err)
         return nv_fail(err, NV_ERR_HOST_FAULT, "network.ovs_datapath is system or netdev, not %s", datapath);
     if (!ovs_db_alive())
         return nv_fail(err, NV_ERR_HOST_FAULT, "network.driver is openvswitch, but ovs-vswitchd does not run (package openvswitch-switch)");
-    return rules_start(err) && remove_linux_bridges(err) && ovs_rules_start(err);
+    return rules_start(err) && remove_linux_bridges(err) && ovs_state_start(err);
 }
 
 /* What the host routes to a network comes to its bridge's interface, and is judged by the flows behind it. */
@@ -49,18 +50,6 @@ static bool network_rules_ensure(const NetworkSpec *n, GError **err)
     NetworkSpec host = *n;
     host.switched = true;
     return rules_network_ensure(&host, err) && ovs_rules_network_ensure(n, err);
-}
-
-/* What shaping and marking there is needs a hook of the kernel that Open vSwitch passes by. */
-static bool port_rules_ensure(PortSpec *spec_stolen, GError **err)
-{
-    const QosSpec *q = &spec_stolen->qos;
-    const char *what = q->dscp >= 0 ? "DSCP marking" : q->egress.pps || q->ingress.pps ? "packet rate limits" :
-                       q->egress.kbps && wants_plain() ? "limits of what a guest sends (with the datapath netdev)" : NULL;
-    if (!what)
-        return ovs_rules_port_ensure(spec_stolen, err);
-    spec_port_free(spec_stolen);
-    return nv_fail(err, NV_ERR_HOST_FAULT, "the Open vSwitch driver does not do %s", what);
 }
 
 static bool network_rules_absent(const char *n, GError **err)
@@ -129,10 +118,11 @@ const NetDriver driver_ovs = {
     .clear = rules_clear,
     .network_rules_ensure = network_rules_ensure,
     .network_rules_absent = network_rules_absent,
-    .port_rules_ensure = port_rules_ensure,
+    .port_rules_ensure = ovs_rules_port_ensure,
     .port_rules_absent = ovs_rules_port_absent,
     .group_ensure = ovs_rules_group_ensure,
     .group_absent = ovs_rules_group_absent,
+    .group_counters = ovs_rules_group_counters,
     .list = ovs_rules_list,
     .rebuild = rules_rebuild,
     .bridge_ensure = bridge_ensure,
@@ -145,6 +135,7 @@ const NetDriver driver_ovs = {
     .segment_entries = ovs_segment_entries,
     .link_leave = link_leave,
     .masters = masters,
-    .wants_plain = wants_plain,
+    .wants_plain = in_userspace,
+    .limits_sent = in_userspace,
     .look = ovs_rules_look,
 };

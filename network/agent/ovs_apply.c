@@ -4,7 +4,9 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/proc.h"
+#include "network/agent/counters.h"
 #include "network/agent/ovs_db.h"
+#include "network/agent/ovs_flow.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { TIMEOUT_S = 20, COUNT_TIMEOUT_S = 2, DHCP_RATE = 10, DHCP_BURST = 40 };
+enum { TIMEOUT_S = 20, COUNT_TIMEOUT_S = 2 };
 
 static char *target_of(const char *bridge)
 {
@@ -48,13 +50,44 @@ bool ovs_apply_difference(const char *bridge, const char *lines, GError **err)
     return ofctl(ARGS("--bundle", "add-flows"), bridge, ARGS("-"), lines, NULL, err);
 }
 
-bool ovs_apply_meter(const char *bridge, int meter, GError **err)
+/* What is told of a meter: NULL where it is not there. */
+static const char *meter_in(const char *known, int meter)
 {
-    g_autofree char *text = g_strdup_printf("meter=%d,pktps,burst,band=type=drop,rate=%d,burst_size=%d", meter, DHCP_RATE, DHCP_BURST);
-    g_autofree char *one = g_strdup_printf("meter=%d", meter), *known = NULL;
-    if (ofctl(ARGS("dump-meters"), bridge, ARGS(one), NULL, &known, NULL) && strstr(known, "bands="))
+    g_autofree char *one = g_strdup_printf("meter=%d ", meter);
+    return strstr(known, one);
+}
+
+static bool told(const char *text, gsize size, const char *name, guint32 value)
+{
+    g_autofree char *one = g_strdup_printf("%s=%u", name, value);
+    const char *at = g_strstr_len(text, (gssize) size, one);
+    return at && !g_ascii_isdigit(at[strlen(one)]);
+}
+
+static bool is_as_wanted(const char *text, const OvsMeter *m)
+{
+    const char *end = strstr(text + 6, "meter=");
+    gsize size = end ? (gsize) (end - text) : strlen(text);
+    return g_strstr_len(text, (gssize) size, m->packets ? " pktps " : " kbps ") && told(text, size, "rate", m->rate) &&
+           told(text, size, "burst_size", m->burst);
+}
+
+bool ovs_apply_meters(const char *bridge, const GArray *meters, GError **err)
+{
+    g_autofree char *known = NULL;
+    if (!meters->len)
         return true;
-    return ofctl(ARGS("add-meter"), bridge, ARGS(text), NULL, NULL, err);
+    if (!ofctl(ARGS("dump-meters"), bridge, NULL, NULL, &known, err))
+        return false;
+    for (guint i = 0; i < meters->len; i++) {
+        const OvsMeter *m = &g_array_index(meters, OvsMeter, i);
+        g_autofree char *text = g_strdup_printf("meter=%d,%s,burst,band=type=drop,rate=%u,burst_size=%u", m->id, m->packets ? "pktps" : "kbps",
+                                                m->rate, m->burst);
+        const char *there = meter_in(known, m->id);
+        if (!(there && is_as_wanted(there, m)) && !ofctl(there ? ARGS("mod-meter") : ARGS("add-meter"), bridge, ARGS(text), NULL, NULL, err))
+            return false;
+    }
+    return true;
 }
 
 void ovs_apply_meter_absent(const char *bridge, int meter)
@@ -74,28 +107,41 @@ void ovs_apply_at_once(void)
         log_warn("ovs.purge_failed", "error", why->message, NULL);
 }
 
-static bool put_meters(const char *bridge, const GArray *meters, GError **err)
-{
-    g_autofree char *known = NULL;
-    g_autoptr(GHashTable) there = g_hash_table_new(NULL, NULL);
-    if (!meters->len)
-        return true;
-    if (!ofctl(ARGS("dump-meters"), bridge, NULL, NULL, &known, err))
-        return false;
-    for (const char *p = known; (p = strstr(p, "meter=")); p += 6)
-        g_hash_table_add(there, GINT_TO_POINTER((int) g_ascii_strtoll(p + 6, NULL, 10)));
-    for (guint i = 0; i < meters->len; i++) {
-        int meter = g_array_index(meters, int, i);
-        if (!g_hash_table_contains(there, GINT_TO_POINTER(meter)) && !ovs_apply_meter(bridge, meter, err))
-            return false;
-    }
-    return true;
-}
-
 bool ovs_apply_all(const char *bridge, const char *flows, const GArray *meters, GError **err)
 {
-    return ofctl(ARGS("set-frags"), bridge, ARGS("nx-match"), NULL, NULL, err) && put_meters(bridge, meters, err) &&
+    return ofctl(ARGS("set-frags"), bridge, ARGS("nx-match"), NULL, NULL, err) && ovs_apply_meters(bridge, meters, err) &&
            ofctl(ARGS("--bundle", "replace-flows"), bridge, ARGS("-"), flows, NULL, err);
+}
+
+/* --- counters --- */
+
+/* What the switch counts is frames: the Ethernet header is not of the packet. */
+enum { FRAME_HEADER = 14 };
+
+static guint64 member(const char *line, const char *name)
+{
+    const char *at = strstr(line, name);
+    return at ? g_ascii_strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+bool ovs_apply_counters(const char *bridge, GHashTable *sums, GError **err)
+{
+    static const char *const rules = "cookie=" OVS_COOKIE_OF_RULE "000000000000/0xffff000000000000", *const prefix = "cookie=" OVS_COOKIE_OF_RULE;
+    g_autofree char *text = NULL;
+    if (!ofctl(ARGS("--no-names", "dump-flows"), bridge, ARGS(rules), NULL, &text, err))
+        return false;
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        const char *cookie = strstr(*line, prefix);
+        g_autofree char *id = cookie ? g_strndup(cookie + strlen(prefix), 12) : NULL;
+        Counter *sum = id ? g_hash_table_lookup(sums, id) : NULL;
+        guint64 packets = member(*line, " n_packets="), bytes = member(*line, " n_bytes=");
+        if (!sum)
+            continue;
+        sum->packets += packets;
+        sum->bytes += bytes > packets * FRAME_HEADER ? bytes - packets * FRAME_HEADER : 0;
+    }
+    return true;
 }
 
 /* --- counting: OFPT_STATS_REQUEST, OFPST_AGGREGATE --- */

@@ -3,14 +3,11 @@
 #include "network/agent/nft.h"
 #include <string.h>
 
-/* reg3 in place of a port: everybody with the combination in reg4; everybody who is not filtered; those whose MACs nobody knows. */
-#define FLOOD_COMBO 0xfffd0001u
-#define FLOOD_OPEN 0xfffd0002u
-#define FLOOD_UNKNOWN 0xfffd0003u
-/* DHCP's link and the uplink, which never meet. */
-#define FLOOD_SERVICE 0xfffd0004u
-#define FLOOD_UPLINK 0xfffd0005u
-#define LOCAL 0xfffe
+static void put(GHashTable *flows, int table, int priority, const char *cookie, const char *actions, const char *match)
+{
+    g_hash_table_replace(flows, g_strdup_printf("table=%d,priority=%d%s%s", table, priority, *match ? "," : "", match),
+                         g_strdup_printf("cookie=%s,actions=%s", cookie, actions));
+}
 
 void ovs_flow_put(GHashTable *flows, int table, int priority, const char *actions, const char *match, ...)
 {
@@ -18,18 +15,23 @@ void ovs_flow_put(GHashTable *flows, int table, int priority, const char *action
     va_start(args, match);
     g_autofree char *text = g_strdup_vprintf(match, args);
     va_end(args);
-    g_hash_table_replace(flows, g_strdup_printf("table=%d,priority=%d%s%s", table, priority, *text ? "," : "", text), g_strdup(actions));
+    put(flows, table, priority, OVS_COOKIE, actions, text);
 }
 
-static guint32 combo_of(const OvsNet *net, const PortSpec *p)
+void ovs_flow_put_rule(GHashTable *flows, const GroupRule *r, int table, int priority, const char *actions, const char *match)
+{
+    g_autofree char *cookie = g_strdup_printf(OVS_COOKIE_OF_RULE "%s", r->id.s);
+    put(flows, table, priority, cookie, actions, match);
+}
+
+guint32 ovs_combo_of(const OvsNet *net, const PortSpec *p)
 {
     NftCombo combo = nft_combo(p, ovs_is_stateful(net, p));
     combo.name[8] = '\0';
     return (guint32) g_ascii_strtoull(combo.name, NULL, 16);
 }
 
-/* What a connection remembers of a port. */
-static guint32 tag_of(const PortSpec *p)
+guint32 ovs_tag_of(const PortSpec *p)
 {
     Id12 n = p->n;
     n.s[8] = '\0';
@@ -38,8 +40,7 @@ static guint32 tag_of(const PortSpec *p)
 
 /* --- what comes in --- */
 
-/* All MACs the port may use: its own, then those of pairs. */
-static GPtrArray *macs_of(const PortSpec *p)
+GPtrArray *ovs_macs_of(const PortSpec *p)
 {
     GPtrArray *macs = g_ptr_array_new();
     g_ptr_array_add(macs, (char *) p->mac);
@@ -56,15 +57,18 @@ static void put_classify(GHashTable *f, const OvsNet *net, const OvsPort *port)
 {
     static const char *const paced[] = { "udp,tp_src=68,tp_dst=67", "udp6,tp_src=546,tp_dst=547" };
     const PortSpec *p = port->spec;
+    int next = ovs_flow_sent(f, port, p->port_security ? OVS_GUARD : OVS_TRACK);
     if (!p->port_security) {
-        g_autofree char *trust = g_strdup_printf("load:1->NXM_NX_REG0[%d],goto_table:%d", OVS_BIT_TRUSTED, OVS_TRACK);
+        g_autofree char *trust = g_strdup_printf("load:1->NXM_NX_REG0[%d],goto_table:%d", OVS_BIT_TRUSTED, next);
         ovs_flow_put(f, OVS_PORT, 90, trust, "in_port=%d%s", port->ofport, ovs_has_uplink(net) ? ",vlan_tci=0x0000" : "");
+        for (guint i = 0; port->tags && i < port->tags->len; i++)
+            ovs_flow_put(f, OVS_PORT, 100, "drop", "in_port=%d,dl_vlan=%d", port->ofport, g_array_index(port->tags, int, i));
         return;
     }
     g_autofree char *actions = g_strdup_printf("load:%d->NXM_NX_REG0[%d],set_field:0x%x->reg2,set_field:0x%x->reg5,goto_table:%d",
-                                               ovs_is_stateful(net, p), OVS_BIT_EGRESS, combo_of(net, p), tag_of(p), OVS_GUARD);
+                                               ovs_is_stateful(net, p), OVS_BIT_EGRESS, ovs_combo_of(net, p), ovs_tag_of(p), next);
     g_autofree char *metered = g_strdup_printf("meter:%d,%s", port->ofport, actions);
-    g_autoptr(GPtrArray) macs = macs_of(p);
+    g_autoptr(GPtrArray) macs = ovs_macs_of(p);
     for (guint i = 0; i < macs->len; i++) {
         const char *mac = macs->pdata[i];
         ovs_flow_put(f, OVS_PORT, 100, actions, "in_port=%d,vlan_tci=0x0000,dl_src=%s", port->ofport, mac);
@@ -189,7 +193,7 @@ static void put_states(GHashTable *f, const OvsNet *net, int table, int bit, int
 /* Replies go from and to the ports that the connection is of. */
 static void put_replies(GHashTable *f, const PortSpec *p)
 {
-    guint32 tag = tag_of(p);
+    guint32 tag = ovs_tag_of(p);
     ovs_flow_put(f, OVS_EGRESS, 80, "goto_table:6",
                  "reg5=0x%x,reg0=0x%x/0x%x,ct_state=+trk+est+rpl-inv,ct_mark=0,ct_label=0x%x00000000/0xffffffff00000000",
                  tag, 1 << OVS_BIT_EGRESS, 1 << OVS_BIT_EGRESS, tag);
@@ -231,7 +235,7 @@ static void put_groups(GHashTable *f, const OvsNet *net)
     ovs_flow_put(f, OVS_INGRESS, 0, "goto_table:8", "%s", "");
     for (guint i = 0; i < net->ports->len; i++) {
         const PortSpec *p = ((const OvsPort *) net->ports->pdata[i])->spec;
-        guint32 combo = combo_of(net, p);
+        guint32 combo = ovs_combo_of(net, p);
         if (p->port_security)
             put_replies(f, p);
         if (!p->port_security || !g_hash_table_add(seen, GUINT_TO_POINTER(combo)))
@@ -241,186 +245,12 @@ static void put_groups(GHashTable *f, const OvsNet *net)
     }
 }
 
-/* --- who gets it --- */
-
-typedef struct Receivers {
-    GHashTable *by_mac;              /* MAC → GString: actions that deliver to all who have it */
-    GHashTable *combos;              /* combination → GString: its ports' outputs */
-    GHashTable *stateful;            /* set of the combinations that are */
-    GString *open, *unknown, *service, *uplink;    /* outputs */
-} Receivers;
-
-static void string_free(gpointer s)
-{
-    g_string_free(s, TRUE);
-}
-
-static GString *string_of(GHashTable *strings, gpointer key, bool copy)
-{
-    GString *s = g_hash_table_lookup(strings, key);
-    if (!s) {
-        s = g_string_new(NULL);
-        g_hash_table_insert(strings, copy ? g_strdup(key) : key, s);
-    }
-    return s;
-}
-
-static void put_output(GString *list, guint32 ofport)
-{
-    g_string_append_printf(list, list->len ? ",output:%u" : "output:%u", ofport);
-}
-
-static void deliver(GString *actions, guint32 to, int table)
-{
-    g_string_append_printf(actions, "%sset_field:0x%x->reg3,resubmit(,%d)", actions->len ? "," : "", to, table);
-}
-
-static void deliver_filtered(GString *actions, guint32 to, guint32 combo, bool stateful, guint32 tag)
-{
-    g_string_append_printf(actions, "%sload:%d->NXM_NX_REG0[%d],set_field:0x%x->reg4,set_field:0x%x->reg6", actions->len ? "," : "", stateful,
-                           OVS_BIT_INGRESS, combo, tag);
-    deliver(actions, to, OVS_INGRESS);
-}
-
-static void add_open(Receivers *r, const char *mac, guint32 ofport, bool any_mac)
-{
-    put_output(r->open, ofport);
-    if (any_mac)
-        put_output(r->unknown, ofport);
-    if (*mac)
-        deliver(string_of(r->by_mac, (gpointer) mac, true), ofport, OVS_COMMIT);
-}
-
-static void add_port(Receivers *r, const OvsNet *net, const OvsPort *port)
-{
-    const PortSpec *p = port->spec;
-    guint32 combo = combo_of(net, p);
-    bool stateful = ovs_is_stateful(net, p);
-    if (!p->port_security) {
-        add_open(r, p->mac, (guint32) port->ofport, true);
-        return;
-    }
-    g_autoptr(GPtrArray) macs = macs_of(p);
-    /* A MAC of pairs may be another port's too: each of them may answer. */
-    for (guint i = 0; i < macs->len; i++)
-        deliver_filtered(string_of(r->by_mac, macs->pdata[i], true), (guint32) port->ofport, combo, stateful, i ? 0 : tag_of(p));
-    put_output(string_of(r->combos, GUINT_TO_POINTER(combo), false), (guint32) port->ofport);
-    if (stateful)
-        g_hash_table_add(r->stateful, GUINT_TO_POINTER(combo));
-}
-
-/* Another host's ports: each by its MAC, and none by flooding. */
-static void add_peers(Receivers *r, const Segment *s, guint32 ofport)
-{
-    for (guint i = 0; i < s->peers->len; i++) {
-        const PortSpec *p = g_array_index(s->peers, Peer, i).port;
-        g_autoptr(GPtrArray) macs = macs_of(p);
-        for (guint k = 0; k < macs->len; k++)
-            deliver(string_of(r->by_mac, macs->pdata[k], true), ofport, OVS_COMMIT);
-    }
-}
-
-static void add_link(GHashTable *f, Receivers *r, const OvsNet *net, const OvsLink *link)
-{
-    guint32 ofport = (guint32) link->ofport;
-    switch (ovs_link_kind(net, link)) {
-    case OVS_LINK_TUNNEL:
-        add_peers(r, net->segment, ofport);
-        ovs_flow_to_tunnel(f, net, link->ofport);
-        break;
-    case OVS_LINK_UPLINK:
-        put_output(r->uplink, ofport);
-        put_output(r->unknown, ofport);
-        break;
-    case OVS_LINK_SERVICE:
-        put_output(r->service, ofport);
-        deliver(string_of(r->by_mac, (gpointer) link->mac, true), ofport, OVS_COMMIT);
-        if (ovs_has_uplink(net))
-            ovs_flow_put(f, OVS_DEST, 55, "drop", "reg0=0x%x/0x%x,dl_dst=%s", 1 << OVS_BIT_UPLINK, 1 << OVS_BIT_UPLINK, link->mac);
-        break;
-    case OVS_LINK_OTHER:
-        add_open(r, link->mac, ofport, !*link->mac);
-    }
-}
-
-static gint by_number(gconstpointer a, gconstpointer b)
-{
-    guint x = GPOINTER_TO_UINT(a), y = GPOINTER_TO_UINT(b);
-    return x < y ? -1 : x > y;
-}
-
-static void put_flood(GHashTable *f, GString *actions, GString *outputs, guint32 code)
-{
-    if (!outputs->len)
-        return;
-    deliver(actions, code, OVS_COMMIT);
-    ovs_flow_put(f, OVS_OUTPUT, 20, outputs->str, "reg3=0x%x", code);
-}
-
-/* With an uplink: what is DHCP's own stays on this host, and what comes from without does not reach it. */
-static void put_apart(GHashTable *f, const Receivers *r, const char *guests, const char *guests_and_service)
-{
-    static const char all[] = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00";
-    const char *nobody = *guests ? guests : "drop";
-    ovs_flow_put(f, OVS_DEST, 45, nobody, "reg0=0x%x/0x%x,%s", 1 << OVS_BIT_SERVICE, 1 << OVS_BIT_SERVICE, all);
-    ovs_flow_put(f, OVS_DEST, 45, nobody, "reg0=0x%x/0x%x,%s", 1 << OVS_BIT_UPLINK, 1 << OVS_BIT_UPLINK, all);
-    ovs_flow_put(f, OVS_DEST, 5, "drop", "reg0=0x%x/0x%x", 1 << OVS_BIT_SERVICE, 1 << OVS_BIT_SERVICE);
-    if (r->service->len) {
-        ovs_flow_put(f, OVS_DEST, 44, guests_and_service, "%s,udp,tp_src=68,tp_dst=67", all);
-        ovs_flow_put(f, OVS_DEST, 44, guests_and_service, "%s,udp6,tp_src=546,tp_dst=547", all);
-    }
-}
-
-static void put_receivers(GHashTable *f, const OvsNet *net, Receivers *r)
-{
-    g_autoptr(GString) everybody = g_string_new(NULL);
-    g_autoptr(GList) combos = g_list_sort(g_hash_table_get_keys(r->combos), by_number);
-    GHashTableIter it;
-    gpointer key, value;
-    g_hash_table_iter_init(&it, r->by_mac);
-    while (g_hash_table_iter_next(&it, &key, &value))
-        ovs_flow_put(f, OVS_DEST, 50, ((GString *) value)->str, "dl_dst=%s", (char *) key);
-    put_flood(f, everybody, r->open, FLOOD_OPEN);
-    for (GList *c = combos; c; c = c->next) {
-        deliver_filtered(everybody, FLOOD_COMBO, GPOINTER_TO_UINT(c->data), g_hash_table_contains(r->stateful, c->data), 0);
-        ovs_flow_put(f, OVS_OUTPUT, 20, ((GString *) g_hash_table_lookup(r->combos, c->data))->str, "reg3=0x%x,reg4=0x%x", FLOOD_COMBO,
-                     GPOINTER_TO_UINT(c->data));
-    }
-    g_autofree char *guests = g_strdup(everybody->str);
-    put_flood(f, everybody, r->service, FLOOD_SERVICE);
-    if (ovs_has_uplink(net))
-        put_apart(f, r, guests, everybody->str);
-    put_flood(f, everybody, r->uplink, FLOOD_UPLINK);
-    ovs_flow_put(f, OVS_DEST, 40, everybody->len ? everybody->str : "drop", "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00");
-    g_autoptr(GString) unknown = g_string_new(NULL);
-    put_flood(f, unknown, r->unknown, FLOOD_UNKNOWN);
-    if (unknown->len)
-        ovs_flow_put(f, OVS_DEST, 0, unknown->str, "%s", "");
-    ovs_flow_put(f, OVS_OUTPUT, 0, "output:NXM_NX_REG3[0..15]", "%s", "");
-}
-
-static void put_destinations(GHashTable *f, const OvsNet *net)
-{
-    g_autoptr(GHashTable) by_mac = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, string_free);
-    g_autoptr(GHashTable) combos = g_hash_table_new_full(NULL, NULL, NULL, string_free);
-    g_autoptr(GHashTable) stateful = g_hash_table_new(NULL, NULL);
-    g_autoptr(GString) open = g_string_new(NULL), unknown = g_string_new(NULL), service = g_string_new(NULL), uplink = g_string_new(NULL);
-    Receivers r = { by_mac, combos, stateful, open, unknown, service, uplink };
-    for (guint i = 0; i < net->links->len; i++)
-        add_link(f, &r, net, net->links->pdata[i]);
-    if (net->gateway)
-        add_open(&r, net->mac, LOCAL, false);
-    for (guint i = 0; i < net->ports->len; i++)
-        add_port(&r, net, net->ports->pdata[i]);
-    put_receivers(f, net, &r);
-}
-
 GHashTable *ovs_flows(const OvsNet *net)
 {
     GHashTable *f = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     put_senders(f, net);
     put_groups(f, net);
-    put_destinations(f, net);
+    ovs_flow_destinations(f, net);
     return f;
 }
 
@@ -436,7 +266,7 @@ char *ovs_flows_text(GHashTable *flows)
     g_autoptr(GList) keys = g_list_sort(g_hash_table_get_keys(flows), by_text);
     GString *out = g_string_new(NULL);
     for (GList *k = keys; k; k = k->next)
-        g_string_append_printf(out, "cookie=" OVS_COOKIE ",%s,actions=%s\n", (char *) k->data, (char *) g_hash_table_lookup(flows, k->data));
+        g_string_append_printf(out, "%s,%s\n", (char *) k->data, (char *) g_hash_table_lookup(flows, k->data));
     return g_string_free(out, FALSE);
 }
 
@@ -452,6 +282,6 @@ char *ovs_flows_difference(GHashTable *old, GHashTable *now)
     g_hash_table_iter_init(&it, now);
     while (g_hash_table_iter_next(&it, &key, &actions))
         if (g_strcmp0(g_hash_table_lookup(old, key), actions) != 0)
-            g_string_append_printf(out, "add cookie=" OVS_COOKIE ",%s,actions=%s\n", (char *) key, (char *) actions);
+            g_string_append_printf(out, "add %s,%s\n", (char *) key, (char *) actions);
     return out->len ? g_string_free(g_steal_pointer(&out), FALSE) : NULL;
 }

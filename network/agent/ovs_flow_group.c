@@ -113,7 +113,6 @@ static char *address_text(Cidr c, bool ingress)
 
 typedef struct Conj {
     GHashTable *flows, *clauses;     /* match → GString of conjunction actions */
-    GHashTable *ids;                 /* "version group" → number */
     const OvsNet *net;
     guint32 combo;
     bool ingress;
@@ -137,38 +136,34 @@ static void add_clause(Conj *c, char *match_stolen, guint32 id, int clause)
         g_string_append_printf(actions, "%s%s", actions->len ? "," : "", one);
 }
 
-/* The same number for the same thing whoever computes it, so that a difference holds only what really changed. */
-static guint32 conj_id(Conj *c, int version, const char *group, bool *ret_new)
+/* The same number for the same rule whoever computes it, so that a difference holds only what really changed.  Each rule has its own, and so its own
+ * counters. */
+static guint32 conj_id(const Conj *c, const GroupRule *r, const char *cidr)
 {
-    g_autofree char *key = g_strdup_printf("%d %s", version, group), *whole = g_strdup_printf("%u %d %s", c->combo, c->ingress, key);
-    gpointer known = g_hash_table_lookup(c->ids, key);
-    *ret_new = !known;
-    if (known)
-        return GPOINTER_TO_UINT(known);
+    g_autofree char *whole = g_strdup_printf("%u %d %s %d %d %d %d %s%s", c->combo, c->ingress, r->id.s, r->version, r->protocol, r->port_min,
+                                             r->port_max, r->group.s, cidr);
     g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, whole, -1);
     sum[8] = '\0';
-    guint32 id = MAX((guint32) g_ascii_strtoull(sum, NULL, 16), 1);
-    g_hash_table_insert(c->ids, g_steal_pointer(&key), GUINT_TO_POINTER(id));
-    return id;
+    return MAX((guint32) g_ascii_strtoull(sum, NULL, 16), 1);
 }
 
 static void add_remote(Conj *c, const GroupRule *r, GPtrArray *texts, const char *reg)
 {
-    bool is_new;
-    guint32 id = conj_id(c, r->version, r->group.s, &is_new);
     const GroupSpec *remote = g_hash_table_lookup(c->net->groups, r->group.s);
     int table = c->ingress ? OVS_INGRESS : OVS_EGRESS, next = c->ingress ? OVS_COMMIT : OVS_DEST;
     g_autofree char *cidr = r->has_cidr ? address_text(r->cidr, c->ingress) : g_strdup("");
+    guint32 id = conj_id(c, r, cidr);
     for (guint i = 0; i < texts->len; i++)
         add_clause(c, g_strdup_printf("%s,%s%s", reg, (char *) texts->pdata[i], cidr), id, 2);
-    for (guint i = 0; is_new && remote && i < remote->members->len; i++) {
+    for (guint i = 0; remote && i < remote->members->len; i++) {
         Cidr m = g_array_index(remote->members, Cidr, i);
         g_autofree char *address = address_text(m, c->ingress);
         if (m.base.version == r->version)
             add_clause(c, g_strdup_printf("%s,%s%s", reg, r->version == 6 ? "ipv6" : "ip", address), id, 1);
     }
     g_autofree char *go = g_strdup_printf("goto_table:%d", next);
-    ovs_flow_put(c->flows, table, CONJUNCTION, go, "%s,conj_id=%u,%s", reg, id, r->version == 6 ? "ipv6" : "ip");
+    g_autofree char *match = g_strdup_printf("%s,conj_id=%u,%s", reg, id, r->version == 6 ? "ipv6" : "ip");
+    ovs_flow_put_rule(c->flows, r, table, CONJUNCTION, go, match);
 }
 
 static void add_group(Conj *c, const GroupSpec *g, const char *reg)
@@ -185,17 +180,18 @@ static void add_group(Conj *c, const GroupSpec *g, const char *reg)
             continue;
         }
         g_autofree char *cidr = r->has_cidr ? address_text(r->cidr, c->ingress) : g_strdup("");
-        for (guint k = 0; k < texts->len; k++)
-            ovs_flow_put(c->flows, table, ACCEPT, go, "%s,%s%s", reg, (char *) texts->pdata[k], cidr);
+        for (guint k = 0; k < texts->len; k++) {
+            g_autofree char *match = g_strdup_printf("%s,%s%s", reg, (char *) texts->pdata[k], cidr);
+            ovs_flow_put_rule(c->flows, r, table, ACCEPT, go, match);
+        }
     }
 }
 
 void ovs_flow_groups(GHashTable *flows, const OvsNet *net, const PortSpec *p, guint32 combo, bool ingress)
 {
     g_autoptr(GHashTable) clauses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, string_free);
-    g_autoptr(GHashTable) ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autofree char *reg = g_strdup_printf("reg%d=0x%x", ingress ? 4 : 2, combo);
-    Conj c = { flows, clauses, ids, net, combo, ingress };
+    Conj c = { flows, clauses, net, combo, ingress };
     GHashTableIter it;
     gpointer match, actions;
     for (guint i = 0; i < p->groups->len; i++) {

@@ -31,7 +31,7 @@ static void put_peers(GHashTable *f, const OvsNet *net, int ofport)
 {
     for (guint i = 0; i < net->segment->peers->len; i++) {
         const Peer *peer = &g_array_index(net->segment->peers, Peer, i);
-        const OvsPort port = { peer->port, ofport };
+        const OvsPort port = { .spec = peer->port, .ofport = ofport };
         put_mac(f, ofport, peer->port->mac, peer->any ? OVS_TRACK : OVS_GUARD);
         for (guint k = 0; k < peer->port->pairs->len; k++)
             put_mac(f, ofport, g_array_index(peer->port->pairs, Pair, k).mac, peer->any ? OVS_TRACK : OVS_GUARD);

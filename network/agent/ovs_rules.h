@@ -2,14 +2,15 @@
 #pragma once
 #include "network/agent/spec.h"
 
-/* Takes over what an earlier agent left: its notes under paths.run, bridges and ports in OVSDB.  Changes nothing. */
-bool ovs_rules_start(GError **err);
+/* After ovs_state_start. */
 bool ovs_rules_network_ensure(const NetworkSpec *n, GError **err);
 bool ovs_rules_network_absent(const char *n, GError **err);
 bool ovs_rules_port_ensure(PortSpec *spec_stolen, GError **err);
 bool ovs_rules_port_absent(const char *n, GError **err);
 bool ovs_rules_group_ensure(GroupSpec *spec_stolen, GError **err);
 bool ovs_rules_group_absent(const char *n, GError **err);
+/* Adds a Counter for each rule of the group that ports here have (network/agent/counters.h). */
+bool ovs_rules_group_counters(const char *n, GHashTable *sums, GError **err);
 bool ovs_rules_list(GHashTable *ports, GHashTable *groups, GError **err);
 /* The bridge is there (fresh: it was not, a moment ago): from now on its flows are kept. */
 bool ovs_rules_bridge_there(const char *bridge, const char *mac, bool fresh, GError **err);

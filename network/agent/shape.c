@@ -1,5 +1,6 @@
 /* network/agent/shape.c -- a port's limits as token buckets: at its tap for what it receives, behind a diversion for what it sends. */
 #include "network/agent/shape.h"
+#include "network/agent/driver.h"
 #include "network/agent/wiring.h"
 #include <net/if.h>
 
@@ -16,9 +17,14 @@ Bucket shape_bucket(const Limits *l, gint64 mtu)
     return (Bucket){ (guint64) MAX(rate, 1), (guint32) burst, (guint32) (burst + CLAMP(rate / 20, LEAST_QUEUE, MOST)) };
 }
 
+static Bucket sent(const PortSpec *p)
+{
+    return driver()->limits_sent() ? (Bucket){ 0 } : shape_bucket(&p->qos.egress, p->mtu);
+}
+
 bool shape_ensure(const PortSpec *p, GError **err)
 {
-    Bucket in = shape_bucket(&p->qos.ingress, p->mtu), out = shape_bucket(&p->qos.egress, p->mtu);
+    Bucket in = shape_bucket(&p->qos.ingress, p->mtu), out = sent(p);
     IfName shaper = id_shaper(p->id);
     LinkInfo tap;
     /* Most ports: each question to the kernel's routing waits for whoever else asks it something. */
@@ -47,7 +53,7 @@ static bool same(const LinkInfo *there, const Bucket *wanted)
 
 bool shape_complete(const PortSpec *p, GHashTable *links)
 {
-    Bucket in = shape_bucket(&p->qos.ingress, p->mtu), out = shape_bucket(&p->qos.egress, p->mtu);
+    Bucket in = shape_bucket(&p->qos.ingress, p->mtu), out = sent(p);
     IfName name = id_shaper(p->id);
     const LinkInfo *tap = g_hash_table_lookup(links, p->tap.s), *shaper = g_hash_table_lookup(links, name.s);
     if (!tap || !same(tap, &in))

@@ -59,3 +59,9 @@ def flows(bridge):
     text = subprocess.run(["ovs-ofctl", "-O", "OpenFlow14", "--no-stats", "--no-names", "dump-flows", bridge], check=True, capture_output=True,
                           text=True, timeout=20).stdout
     return sorted(text.splitlines())
+
+
+def meters(bridge):
+    """All meters, sorted: each with its band."""
+    text = subprocess.run(["ovs-ofctl", "-O", "OpenFlow14", "dump-meters", bridge], check=True, capture_output=True, text=True, timeout=20).stdout
+    return sorted(" ".join(m.split()) for m in text.split("meter=")[1:])

@@ -1,0 +1,120 @@
+#!/usr/bin/python3
+"""tests/integration/test_qos_ovs.py -- test_qos.py and test_trunk.py with network.driver=openvswitch, and what only flows and meters can suffer."""
+import os
+import subprocess
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, ROOT + "/tests/lib")
+import ovs  # noqa: E402
+if os.environ.get("NUVOLET_MACHINE") != "1":
+    if os.geteuid() != 0 or not ovs.installed():
+        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root and the package openvswitch-switch")
+        sys.exit(0)
+    os.environ["NUVOLET_MACHINE"] = "1"
+    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
+sys.path.insert(0, ROOT + "/tests/integration")
+import test_qos as limited  # noqa: E402
+import test_trunk as trunk  # noqa: E402
+from guest import Guest, ether, ip4, sh, udp  # noqa: E402
+from test_net_agent import EVERYONE, rule, uid, until  # noqa: E402
+from test_net_ovs import DATAPATH, Switched, setUpModule  # noqa: E402, F401
+
+
+class Counters(Switched, limited.Counters):
+    def test_rules_that_name_a_group_count_apart(self):
+        net = self.network(1)
+        udp_from_group = lambda n, port: dict(rule(protocol=17, low=port, high=port, group=uid(50)), id=uid(n))
+        rules = [dict(rule("egress"), id=uid(701)), udp_from_group(705, 7), udp_from_group(706, 8)]
+        group = self.group(50, rules, ["10.0.0.11", "10.0.0.12"], stateful=False)
+        p, g = self.port(1, net, "10.0.0.11", [group])
+        q, h = self.port(2, net, "10.0.0.12", [group])
+        for i, port in enumerate((7, 7, 8, 7, 9)):
+            g.send(ether(p.mac, q.mac, 0x800, ip4(p.ip, q.ip, 17, udp(9, port, b"counted!"), ident=i + 1)))
+        key = lambda n: uid(n).replace("-", "")[:12]
+        wanted = {key(705): (3, 108), key(706): (1, 36)}
+
+        def counted():
+            found = {c["rule"]: (c["packets"], c["bytes"]) for c in self.verb("group.counters", id=group)["rules"]}
+            return {k: found.get(k) for k in wanted}
+        until("all are counted", 3, lambda: counted() == wanted)
+
+
+class Limits(Switched, limited.Limits):
+    def in_force(self, p):
+        bridge = ovs.vsctl("port-to-br", p.tap).strip()
+        return ovs.flows(bridge), ovs.meters(bridge), sh("tc qdisc show dev " + p.tap).stdout
+
+    def test_a_limited_receiver_takes_nothing_from_the_others(self):
+        p, g, q, h = self.two()
+        net = limited.Port(3, q.network, "10.0.0.13", q.groups)
+        self.verb("port.ensure", **net.args())
+        self.made.append(("port.absent", net.id))
+        third = Guest("g3", net.tap, net.mac)
+        self.guests.append(third)
+        for limits in ({"ingress_pps": 20, "ingress_pps_burst": 10}, {}):
+            self.limit(q, **limits)
+            h.seen.clear()
+            third.seen.clear()
+            for i in range(200):
+                g.send(ether(p.mac, EVERYONE, 0x800, ip4(p.ip, "10.0.0.255", 17, udp(9, 9, b"everybody"), ident=i + 1)))
+            time.sleep(0.5)
+            limited_one, other = (sum(b"everybody" in f for f in x.seen) for x in (h, third))
+            self.assertGreater(other, 180)
+            self.assertTrue(1 <= limited_one <= 60 if limits else limited_one > 180, limited_one)
+
+    def test_a_port_without_rules_is_limited_too(self):
+        p, g, q, h = self.two()
+        p.security, p.groups = False, []
+        self.limit(p, egress_pps=50, egress_pps_burst=20, dscp=10)
+        n = self.arrived(g, h, p, q, 300, q.ip)
+        self.assertTrue(10 <= n <= 100, n)
+        self.assertEqual([f for f in h.seen if b"counted" in f][0][15] >> 2, 10)
+
+    def test_healed_within_ten_seconds(self):
+        p, _, q, _ = self.two()
+        self.limit(p, egress_kbps=6000, ingress_kbps=3000, egress_pps=1000, ingress_pps=1000, dscp=8)
+        before = self.in_force(p)
+        self.assertIn("rate 3Mbit", before[2])
+        self.assertEqual(len(before[1]), 5 if DATAPATH == "netdev" else 4)
+        bridge = ovs.vsctl("port-to-br", p.tap).strip()
+        for damage in (["tc", "qdisc", "del", "dev", p.tap, "root"], ["ovs-ofctl", "-O", "OpenFlow14", "del-meters", bridge],
+                       ["ovs-ofctl", "del-flows", bridge], ["ip", "link", "del", p.tap]):
+            subprocess.run(damage, check=True, timeout=10)
+            until("healed after: %s" % damage, 10, lambda: self.in_force(p) == before)
+        self.limit(p)
+        self.assertEqual(len(ovs.meters(bridge)), 2)
+
+    def test_a_killed_agent_leaves_and_finds_the_limits(self):
+        p, g, q, h = self.two()
+        self.limit(p, egress_kbps=6000, ingress_kbps=3000, egress_pps=1000, dscp=8)
+        before = self.in_force(p)
+        self.agent.kill()
+        self.agent.wait()
+        type(self).start_agent()
+        self.assertEqual(self.in_force(p), before)
+        self.ensure_network_of(p)
+        self.limit(p, egress_kbps=6000, ingress_kbps=3000, egress_pps=1000, dscp=8)
+        self.assertEqual(self.in_force(p), before)
+        self.limit(p, egress_pps=700)
+        self.assertIn("rate=700 ", " ".join(self.in_force(p)[1]))
+
+
+class Trunk(Switched, trunk.Trunk):
+    def test_a_parent_without_rules_keeps_the_subports_tag_apart(self):
+        near, neighbour = self.port(5, self.one, "10.0.0.15", [self.open])
+        self.parent.security, self.parent.groups = False, []
+        self.verb("port.ensure", **self.parent.args())
+        p = self.sub()
+        to_all = lambda text: ether(p.mac, EVERYONE, 0x800, ip4(p.ip, "10.2.0.255", 17, udp(9, 80, text)))
+        self.assertTrue(self.reaches(trunk.tagged(100, to_all(b"apart")), b"apart"))
+        self.assertFalse([f for f in neighbour.seen if b"apart" in f])
+        self.verb("port.absent", id=p.id)
+        self.guest.send(trunk.tagged(100, to_all(b"nobodys")))
+        until("a tag that is no subport's is the network's", 3, lambda: [f for f in neighbour.seen if b"nobodys" in f])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2, warnings="ignore")
