@@ -10,12 +10,12 @@ static guint32 number(gint64 n)
     return (guint32) CLAMP(n, 1, G_MAXUINT32);
 }
 
-/* Unlike a shaper a meter lets nothing wait: a burst of less than two frames would stop everything, and without one of its own TCP gets near the
- * rate with 0.8 of what a second may carry. */
-static OvsMeter rate_meter(int id, const Limits *l, gint64 mtu)
+/* Unlike a shaper a meter lets nothing wait.  TCP that has lost the end of a burst is silent for 0.2 s: a bucket that is full sooner would cost it
+ * most of its rate, so a burst is never less than a quarter of a second's, and 0.8 of a second's where none was asked for. */
+static OvsMeter rate_meter(int id, const Limits *l)
 {
-    gint64 burst = l->burst_kb ? l->burst_kb : MAX(l->kbps * 8 / 10, LEAST_BURST), frames = 2 * (mtu + 18) * 8 / 1000 + 1;
-    return (OvsMeter){ id, false, number(l->kbps), number(MAX(burst, frames)) };
+    gint64 burst = l->burst_kb ? MAX(l->burst_kb, l->kbps / 4) : l->kbps * 8 / 10;
+    return (OvsMeter){ id, false, number(l->kbps), number(MAX(burst, LEAST_BURST)) };
 }
 
 static OvsMeter packet_meter(int id, const Limits *l)
@@ -28,7 +28,7 @@ GArray *ovs_meters(const OvsPort *port)
     GArray *meters = g_array_new(FALSE, TRUE, sizeof(OvsMeter));
     const PortSpec *p = port->spec;
     const OvsMeter dhcp = { port->ofport | METER_DHCP, true, DHCP_RATE, DHCP_BURST };
-    const OvsMeter rate = rate_meter(port->ofport | METER_RATE, &p->qos.egress, p->mtu);
+    const OvsMeter rate = rate_meter(port->ofport | METER_RATE, &p->qos.egress);
     const OvsMeter sent = packet_meter(port->ofport | METER_SENT, &p->qos.egress);
     const OvsMeter received = packet_meter(port->ofport | METER_RECEIVED, &p->qos.ingress);
     if (p->port_security)

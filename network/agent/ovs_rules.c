@@ -187,8 +187,10 @@ bool ovs_rules_port_ensure(PortSpec *spec_stolen, GError **err)
     OvsPort *p = ovs_state_port(net, n);
     g_autoptr(GArray) meters = ovs_meters(p);
     bool same = before && before->len == meters->len && memcmp(before->data, meters->data, meters->len * sizeof(OvsMeter)) == 0;
-    if (net->applied && !same && !ovs_apply_meters(net->flow.bridge.s, meters, err))
+    if (net->applied && !same && !ovs_apply_meters(net->flow.bridge.s, meters, err)) {
+        g_clear_pointer(&net->applied, g_hash_table_unref);
         return false;
+    }
     if (!at_once(settle(net, err)))
         return false;
     drop_meters(net, before, meters);
@@ -351,6 +353,18 @@ bool ovs_rules_list(GHashTable *ret_ports, GHashTable *ret_groups, GError **err)
     return true;
 }
 
+/* Only where ports have limits: each look is a run of ovs-ofctl. */
+static void look_at_meters(const OvsKept *net)
+{
+    g_autoptr(GArray) meters = meters_of(net);
+    g_autoptr(GError) why = NULL;
+    bool limits = false;
+    for (guint i = 0; i < meters->len; i++)
+        limits |= g_array_index(meters, OvsMeter, i).id > G_MAXUINT16;
+    if (limits && !ovs_apply_meters(net->flow.bridge.s, meters, &why))
+        log_warn("net.repair_failed", "what", "meters", "bridge", net->flow.bridge.s, "error", why->message, NULL);
+}
+
 void ovs_rules_look(void)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ovs_state.lock);
@@ -364,8 +378,12 @@ void ovs_rules_look(void)
         OvsKept *net = value;
         g_autoptr(GError) why = NULL;
         int count = net->there ? ovs_flow_count(net->flow.bridge.s) : -1;
-        if (count < 0 || (net->applied && (guint) count == g_hash_table_size(net->applied)))
+        if (count < 0)
             continue;
+        if (net->applied && (guint) count == g_hash_table_size(net->applied)) {
+            look_at_meters(net);
+            continue;
+        }
         g_clear_pointer(&net->applied, g_hash_table_unref);
         settle(net, &why);
         log_warn(why ? "net.repair_failed" : "net.repaired", "what", "flows", "bridge", net->flow.bridge.s, "found", LOG_INT(count), "error",

@@ -16,7 +16,7 @@ if os.environ.get("NUVOLET_MACHINE") != "1":
     os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
 sys.path.insert(0, ROOT + "/tests/lib")
 sys.path.insert(0, ROOT + "/tests/integration")
-from guest import ether, ip4, ip6, sh, udp  # noqa: E402
+from guest import ether, icmp6, ip4, ip6, sh, udp  # noqa: E402
 from wire import WireError  # noqa: E402
 from test_net_agent import Case, Network, OUT, Port, rule, uid, until  # noqa: E402
 
@@ -118,12 +118,15 @@ class Limits(Case):
             receiver.wait()
             receiver.stdout.close()
 
+    def between(self, low, value, high):
+        self.assertTrue(low < value < high, value)
+
     def test_bandwidth_both_ways(self):
         p, g, q, h = self.two()
         self.limit(p, egress_kbps=6000, egress_burst_kb=400)
-        self.assertTrue(4.2 < self.rate(g, h, q.ip) < 6.6)
+        self.between(4.2, self.rate(g, h, q.ip), 6.6)
         self.limit(p, ingress_kbps=3000, ingress_burst_kb=400)
-        self.assertTrue(2.0 < self.rate(h, g, p.ip) < 3.4)
+        self.between(2.0, self.rate(h, g, p.ip), 3.4)
         self.limit(p)
         self.assertGreater(self.rate(g, h, q.ip), 8)
         self.assertEqual(sh("tc qdisc show dev %s | grep tbf; tc filter show dev %s ingress; ip -br link | grep nvq; true" % (p.tap, p.tap)).stdout, "")
@@ -160,7 +163,8 @@ class Limits(Case):
         p, g, q, h = self.two()
         self.limit(p, dscp=46)
         g.send(ether(p.mac, q.mac, 0x800, ip4(p.ip, q.ip, 17, udp(9, 9, b"marked4"))))
-        g.send(ether(p.mac, q.mac, 0x86dd, ip6("2001:db8::11", "2001:db8::12", 17, udp(9, 9, b"marked6"))))
+        echo = icmp6("2001:db8::11", "2001:db8::12", 128, b"\0\1\0\1marked6")
+        g.send(ether(p.mac, q.mac, 0x86dd, ip6("2001:db8::11", "2001:db8::12", 58, echo)))
         until("both arrive", 3, lambda: len([f for f in h.seen if b"marked" in f]) == 2)
         four = [f for f in h.seen if b"marked4" in f][0]
         six = [f for f in h.seen if b"marked6" in f][0]

@@ -1,0 +1,38 @@
+#!/usr/bin/python3
+"""tests/integration/test_trunk_ovs.py -- test_trunk.py with network.driver=openvswitch."""
+import os
+import sys
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, ROOT + "/tests/lib")
+import ovs  # noqa: E402
+if os.environ.get("NUVOLET_MACHINE") != "1":
+    if os.geteuid() != 0 or not ovs.installed():
+        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root and the package openvswitch-switch")
+        sys.exit(0)
+    os.environ["NUVOLET_MACHINE"] = "1"
+    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
+sys.path.insert(0, ROOT + "/tests/integration")
+import test_trunk as trunk  # noqa: E402
+from guest import ether, ip4, udp  # noqa: E402
+from test_net_agent import EVERYONE, until  # noqa: E402
+from test_net_ovs import Switched, setUpModule  # noqa: E402, F401
+
+
+class Trunk(Switched, trunk.Trunk):
+    def test_a_parent_without_rules_keeps_the_subports_tag_apart(self):
+        near, neighbour = self.port(5, self.one, "10.0.0.15", [self.open])
+        self.parent.security, self.parent.groups = False, []
+        self.verb("port.ensure", **self.parent.args())
+        p = self.sub()
+        to_all = lambda text: ether(p.mac, EVERYONE, 0x800, ip4(p.ip, "10.2.0.255", 17, udp(9, 80, text)))
+        self.assertTrue(self.reaches(trunk.tagged(100, to_all(b"apart")), b"apart"))
+        self.assertFalse([f for f in neighbour.seen if b"apart" in f])
+        self.verb("port.absent", id=p.id)
+        self.guest.send(trunk.tagged(100, to_all(b"nobodys")))
+        until("a tag that is no subport's is the network's", 3, lambda: [f for f in neighbour.seen if b"nobodys" in f])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2, warnings="ignore")
