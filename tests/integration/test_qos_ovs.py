@@ -6,19 +6,13 @@ import sys
 import time
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, ROOT + "/tests/lib")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import ovs  # noqa: E402
-if os.environ.get("NUVOLET_MACHINE") != "1":
-    if os.geteuid() != 0 or not ovs.installed():
-        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root and the package openvswitch-switch")
-        sys.exit(0)
-    os.environ["NUVOLET_MACHINE"] = "1"
-    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
-sys.path.insert(0, ROOT + "/tests/integration")
+from own import own_machine, until  # noqa: E402
+own_machine(__file__, "" if ovs.installed() else "the package openvswitch-switch")
 import test_qos as limited  # noqa: E402
 from guest import Guest, ether, ip4, sh, udp  # noqa: E402
-from test_net_agent import EVERYONE, rule, uid, until  # noqa: E402
+from test_net_agent import EVERYONE, rule, uid  # noqa: E402
 from test_net_ovs import DATAPATH, Switched, setUpModule  # noqa: E402, F401
 
 

@@ -4,24 +4,19 @@ import os
 import sys
 import unittest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, ROOT + "/tests/lib")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import ovs  # noqa: E402
-if os.environ.get("NUVOLET_MACHINE") != "1":
-    if os.geteuid() != 0 or not ovs.installed():
-        print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root and the package openvswitch-switch")
-        sys.exit(0)
-    os.environ["NUVOLET_MACHINE"] = "1"
-    os.execv(ROOT + "/tests/lib/machine", ["machine", sys.executable, "-B", os.path.abspath(__file__)] + sys.argv[1:])
-sys.path.insert(0, ROOT + "/tests/integration")
+from own import own_machine, until  # noqa: E402
+own_machine(__file__, "" if ovs.installed() else "the package openvswitch-switch")
 import test_trunk as trunk  # noqa: E402
 from guest import ether, ip4, udp  # noqa: E402
-from test_net_agent import EVERYONE, until  # noqa: E402
+from test_net_agent import EVERYONE  # noqa: E402
 from test_net_ovs import Switched, setUpModule  # noqa: E402, F401
 
 
 class Trunk(Switched, trunk.Trunk):
     test_another_tag_takes_the_place_of_the_first = None      # the programs are the same
+
     def test_a_parent_without_rules_keeps_the_subports_tag_apart(self):
         near, neighbour = self.port(5, self.one, "10.0.0.15", [self.open])
         self.parent.security, self.parent.groups = False, []
