@@ -79,7 +79,7 @@ static const Option options[] = {
     { "network.physical",    OPT_STR, "", 0, 0, "NAME:INTERFACE[:FIRST-LAST], separated by semicolons: physical networks that an administrator's flat and vlan networks are on. "
       "An agent needs the interface, which has no address of the host; `serve` needs the names, and the VLAN ids it gives out when none is asked for." },
     { "network.physical_bandwidth", OPT_STR, "", 0, 0, "For an agent: NAME:EGRESS[:INGRESS], separated by semicolons: kilobits a second that its interface of a physical "
-      "network has. No more is promised by minimum bandwidth rules, and no more is sent. Not named: what the interface's driver says of its speed." },
+      "network has. No more is promised by minimum bandwidth rules, and while something is promised, no more is sent. Not named: what the interface's driver says of its speed." },
     { "network.packet_rate", OPT_INT, "0", 0, 2147483647, "For an agent: thousands of packets a second that this host forwards; no more is promised by minimum packet rate rules. "
       "0: nobody counts." },
     { "network.underlay_mtu", OPT_INT, "1500", 576, 65535, "MTU of physical networks, and of what carries VXLAN between hosts: networks get no larger one." },

@@ -214,7 +214,7 @@ class Limits(Case):
         self.group(50, OUT + [rule(), rule(version=6)])
 
 
-# Bits a second that arrive from each of two senders, from the second second of both on.
+# Bits a second that arrive from each of two senders, from a second after both have begun.
 SHARES = """import socket, threading, time
 got = [0, 0]; begun = threading.Barrier(2)
 def take(i):
@@ -223,7 +223,7 @@ def take(i):
     while True: got[i] += len(c.recv(65536))
 for i in (0, 1): threading.Thread(target=take, args=(i,), daemon=True).start()
 while not min(got): time.sleep(0.01)
-time.sleep(1.5); before = list(got); start = time.monotonic(); time.sleep(3)
+time.sleep(1); before = list(got); start = time.monotonic(); time.sleep(2)
 print(*[(a - b) * 8 / 1e6 / (time.monotonic() - start) for a, b in zip(got, before)], flush=True)
 """
 FLOOD = """import socket, sys
