@@ -54,7 +54,7 @@ python3 -B - "$out/result/results.tsv" "$here/known-failures.txt" <<'PY'
 import sys
 known = {l.split("#")[0].strip() for l in open(sys.argv[2]) if l.strip() and not l.startswith("#")}
 rows = [l.rstrip("\n").split("\t") for l in open(sys.argv[1])][1:]
-name = lambda t: t.split("[")[0].split("(")[0].strip()
+name = lambda t: t.strip() if t.startswith("tearDownClass") else t.split("[")[0].split("(")[0].strip()
 p = [r for r in rows if r[1] == "pass"]
 s = [r for r in rows if r[1] == "skip"]
 f = [r for r in rows if r[1] not in ("pass", "skip")]
