@@ -84,6 +84,7 @@ const Route network_routes[] = {
     ROUTE("PUT",    "/v2.0/floatingips/{id}/port_forwardings/{forward}", PROJECT_MEMBER, forwarding_one,    .res = &forwarding_resource),
     ROUTE("DELETE", "/v2.0/floatingips/{id}/port_forwardings/{forward}", PROJECT_MEMBER, forwarding_one,    .res = &forwarding_resource),
     ROUTE("GET",    "/v2.0/floatingip_pools",          PROJECT_READER, floating_pools),
+    ROUTE("GET",    "/v2.0/floatingip-pools",          PROJECT_READER, floating_pools),
     ROUTE("GET",    "/v2.0/extensions",                AUTHENTICATED,  net_extensions_list),
     ROUTE("GET",    "/v2.0/extensions/{alias}",        AUTHENTICATED,  net_extension_show),
     ROUTE("GET",    "/v2.0/agents",                    AUTHENTICATED,  net_agents_list),

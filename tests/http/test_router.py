@@ -365,6 +365,7 @@ class Floating(Base):
     def test_pools(self):
         pools = self.ok(self.demo.get(N + "floatingip_pools"), 200)["floatingip_pools"]
         self.assertEqual([(p["subnet_id"], p["network_id"], p["cidr"]) for p in pools], [(self.public_subnet, self.public, "172.24.0.0/16")])
+        self.assertEqual(self.ok(self.demo.get(N + "floatingip-pools"), 200)["floatingip_pools"], pools)         # tempest's way to write it
 
     def test_several_fixed_addresses(self):
         port = self.port(self.n, fixed_ips=[{"ip_address": "10.0.0.50"}, {"ip_address": "10.0.0.51"}])
