@@ -119,7 +119,7 @@ bool port_default_groups(Db *db, Port *p, GError **err);
 /* --- group.c, rule.c --- */
 /* The project's default group, made on first use: ingress from itself, egress everywhere.  ret_id: caller frees; may be NULL. */
 bool group_default(Db *db, const char *project_id, char **ret_id, GError **err);
-/* GET /security-groups: the default group is there even for who asks first. */
+/* GET /security-groups and /security-group-rules: the default group is there even for who asks first. */
 Handler group_list;
 /* counters.c: GET /security-groups/{id}/counters. */
 Handler group_counters;

@@ -35,7 +35,7 @@ const Route network_routes[] = {
     ROUTE("PUT",    "/v2.0/security-groups/{id}",      PROJECT_MEMBER, NULL,       .res = &security_group_resource),
     ROUTE("DELETE", "/v2.0/security-groups/{id}",      PROJECT_MEMBER, NULL,       .res = &security_group_resource),
     ROUTE("GET",    "/v2.0/security-groups/{id}/counters", PROJECT_READER, group_counters),
-    ROUTE("GET",    "/v2.0/security-group-rules",      PROJECT_READER, NULL,       .res = &security_group_rule_resource),
+    ROUTE("GET",    "/v2.0/security-group-rules",      PROJECT_READER, group_list, .res = &security_group_rule_resource),
     ROUTE("GET",    "/v2.0/security-group-rules/{id}", PROJECT_READER, NULL,       .res = &security_group_rule_resource),
     ROUTE("POST",   "/v2.0/security-group-rules",      PROJECT_MEMBER, rule_create, .res = &security_group_rule_resource),
     ROUTE("DELETE", "/v2.0/security-group-rules/{id}", PROJECT_MEMBER, NULL,       .res = &security_group_rule_resource),

@@ -291,6 +291,11 @@ class Groups(Base):
         self.refuse(409, "PUT", "security-groups/" + own, {"security_group": {"name": "mine"}}, fresh)
         self.refuse(409, "POST", "security-groups", {"security_group": {"name": "default"}}, fresh)
 
+    def test_default_for_who_asks_for_rules_first(self):
+        fresh = self.cloud.new_tenant()
+        self.assertEqual(len(self.ok(fresh.get(N + "security-group-rules?project_id=" + fresh.project_id), 200)["security_group_rules"]), 4)
+        self.assertEqual(len(self.ok(fresh.get(N + "security-groups"), 200)["security_groups"]), 1)
+
     def test_nothing_made_for_strangers(self):
         before = len(self.ok(self.admin.get(N + "security-groups"), 200)["security_groups"])
         for _ in range(20):
