@@ -338,11 +338,25 @@ static Row *writable(Call *c, GError **err)
     return NULL;
 }
 
+/* Neutron reads the body before it looks for the object: an attribute that nobody changes is wrong (400) whatever the id. */
+static bool names_check(const Call *c, const json_t *body, GError **err)
+{
+    const Resource *res = c->route->res;
+    const char *name;
+    json_t *v;
+    if (res->dialect != &dialect_neutron)
+        return true;
+    json_object_foreach((json_t *) body, name, v)
+        if (!row_takes(res, name, c->ctx, UPDATE, err))
+            return false;
+    return true;
+}
+
 static bool handle_update(Call *c, GError **err)
 {
     const Resource *res = c->route->res;
     const json_t *body = body_object(c, err);
-    if (!body)
+    if (!body || !names_check(c, body, err))
         return false;
     g_auto(Txn) txn = txn_begin(c->db, err);
     g_autoptr(Row) row = txn.db ? writable(c, err) : NULL;

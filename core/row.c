@@ -155,14 +155,21 @@ static bool is_default(const Field *f, const json_t *v)
     return d && json_equal(d, v);
 }
 
+bool row_takes(const Resource *res, const char *name, const Ctx *ctx, unsigned verb, GError **err)
+{
+    int i = field_index(res, name, ctx->mv);
+    if (i < 0)
+        return nv_fail(err, NV_ERR_INVALID, "Additional properties are not allowed: unknown attribute '%s'", name);
+    return (res->fields[i].flags & verb)
+        || nv_fail(err, NV_ERR_INVALID, "Attribute '%s' not allowed in %s", name, verb == CREATE ? "POST" : "PUT");
+}
+
 static bool parse_given(Row *row, const char *name, const json_t *v, const Ctx *ctx, unsigned verb, GError **err)
 {
+    if (!row_takes(row->res, name, ctx, verb, err))
+        return false;
     int i = field_index(row->res, name, ctx->mv);
-    const Field *f = i < 0 ? NULL : &row->res->fields[i];
-    if (!f)
-        return nv_fail(err, NV_ERR_INVALID, "Additional properties are not allowed: unknown attribute '%s'", name);
-    if (!(f->flags & verb))
-        return nv_fail(err, NV_ERR_INVALID, "Attribute '%s' not allowed in %s", name, verb == CREATE ? "POST" : "PUT");
+    const Field *f = &row->res->fields[i];
     if ((f->flags & ADMIN) && !ctx->admin && !(verb == CREATE && is_default(f, v)))
         return nv_fail(err, NV_ERR_FORBIDDEN, "Setting '%s' is disallowed by policy: it needs an administrator", name);
     return field_parse(row, (size_t) i, v, err);

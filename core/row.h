@@ -10,6 +10,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Row, row_free)
 /* Fills row from a caller's body.  verb is CREATE or UPDATE.  Absent, null and a value are three things: absent leaves a field
  * unknown (CREATE: then defaults are applied) and not dirty.  Errors: NV_ERR_INVALID naming the field; NV_ERR_FORBIDDEN for ADMIN fields. */
 bool row_parse(Row *row, const json_t *body, const Ctx *ctx, unsigned verb, GError **err);
+/* The resource has an attribute of that name, and verb may give it; NV_ERR_INVALID. */
+bool row_takes(const Resource *res, const char *name, const Ctx *ctx, unsigned verb, GError **err);
 /* Writes the row as one JSON object; brief: only BRIEF fields.  Without its braces: row_render_members. */
 void row_render(const Row *row, const Ctx *ctx, JsonW *w, bool brief);
 /* Only the named members (Neutron's fields=…); only is NULL-terminated. */

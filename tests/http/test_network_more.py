@@ -47,6 +47,10 @@ class Pools(Base):
         p = self.pool(prefixes=["10.0.0.0/9", "10.128.0.0/9"])
         self.assertEqual(p["prefixes"], ["10.0.0.0/8"])
         self.refuse(400, "PUT", "subnetpools/" + p["id"], {"subnetpool": {"prefixes": ["10.0.0.0/9"]}})
+        for body in ({"shared": True}, {"ip_version": 6}, {"no_such": 1}, {"name": "x", "tenant_id": self.other.project_id}):
+            for key in (p["id"], "no-such"):                       # wrong whatever the id
+                self.refuse(400, "PUT", "subnetpools/" + key, {"subnetpool": body}, self.other)
+        self.refuse(404, "PUT", "subnetpools/" + p["id"], {"subnetpool": {"name": "x"}}, self.other)
         self.refuse(404, "GET", "subnetpools/" + p["id"], who=self.other)
         self.refuse(404, "POST", "subnets", {"subnet": {"network_id": self.network(self.other)["id"], "subnetpool_id": p["id"], "ip_version": 4}}, self.other)
 
