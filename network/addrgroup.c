@@ -67,11 +67,18 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     return project_known(db, g->project_id, err);
 }
 
+/* With whom a group is shared, he may use it; to be changed it is not there for him, as in Neutron. */
+static bool own(const Ctx *ctx, const AddressGroup *g, GError **err)
+{
+    return ctx->admin || g_strcmp0(ctx->project_id, g->project_id) == 0
+        || nv_fail(err, NV_ERR_NOT_FOUND, "Address group %s could not be found.", g->id);
+}
+
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GError **err)
 {
     (void) db;
-    (void) ctx;
-    (void) err;
+    if (!own(ctx, AS(const AddressGroup, old), err))
+        return false;
     BUMP(AS(AddressGroup, row), AS(const AddressGroup, old));
     return true;
 }
@@ -80,8 +87,7 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const AddressGroup *g = AS(const AddressGroup, row);
     gint64 used = 0;
-    (void) ctx;
-    if (!db_query_int(db, err, &used, "address_group_rules", "s", g->id))
+    if (!own(ctx, g, err) || !db_query_int(db, err, &used, "address_group_rules", "s", g->id))
         return false;
     return !used || nv_fail(err, NV_ERR_CONFLICT, "Address group %s is in use on one or more security group rules.", g->id);
 }
@@ -93,6 +99,7 @@ const Resource address_group_resource = {
     .dialect = &dialect_neutron,
     .scope = SCOPE_NAMED,
     .visible = "group_visible",
+    .writable = "group_visible",
     .size = sizeof(AddressGroup),
     FIELDS(fields),
     .label = "Address group",
@@ -113,7 +120,7 @@ static bool change(Call *c, bool add, GError **err)
         return false;
     g_auto(Txn) txn = txn_begin(c->db, err);
     g_autoptr(AddressGroup) g = txn.db ? AS(AddressGroup, row_get_for(c->db, &address_group_resource, c->ctx, c->params[0], true, err)) : NULL;
-    if (!g)
+    if (!g || !own(c->ctx, g, err))
         return false;
     json_array_foreach(given, i, one) {
         g_autofree char *text = cidr_canonical(json_string_value(one));

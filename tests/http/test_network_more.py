@@ -212,6 +212,7 @@ class Policies(Base):
 
 class AddressGroups(Base):
     def test_life(self):
+        self.guest = self.cloud.new_tenant()
         a = self.ok(self.demo.post(N + "address-groups", {"address_group": {"name": "a", "addresses": ["10.0.0.1", "10.1.0.0/16"]}}), 201)["address_group"]
         self.assertEqual(a["addresses"], ["10.0.0.1/32", "10.1.0.0/16"])
         path = "address-groups/" + a["id"]
@@ -226,6 +227,14 @@ class AddressGroups(Base):
         self.ok(self.demo.post(N + "security-group-rules", {"security_group_rule": rule}), 201)
         self.refuse(409, "DELETE", path)
         self.refuse(404, "PUT", path + "/add_addresses", {"address_group": {"addresses": ["1.1.1.1"]}}, self.other)
+        self.ok(self.demo.post(N + "rbac-policies", {"rbac_policy": {"object_type": "address_group", "object_id": a["id"], "action": "access_as_shared",
+                                                                     "target_tenant": self.guest.project_id}}), 201)
+        before = self.ok(self.guest.get(N + path), 200)["address_group"]                        # seen and used, but not his to change
+        self.refuse(404, "PUT", path, {"address_group": {"name": "mine"}}, self.guest)
+        self.refuse(404, "PUT", path + "/add_addresses", {"address_group": {"addresses": ["1.1.1.1"]}}, self.guest)
+        self.refuse(404, "PUT", path + "/remove_addresses", {"address_group": {"addresses": ["10.1.0.0/16"]}}, self.guest)
+        self.refuse(404, "DELETE", path, who=self.guest)
+        self.assertEqual(self.ok(self.demo.get(N + path), 200)["address_group"], before)
         theirs = self.group(self.other)
         self.refuse(404, "POST", "security-group-rules", {"security_group_rule": dict(rule, security_group_id=theirs["id"])}, self.other)
 
