@@ -2,18 +2,22 @@
 #include "compute/internal.h"
 #include "core/conf.h"
 #include "core/id.h"
+#include "network/network.h"
 #include <string.h>
 
 bool host_states(Db *db, GArray **ret_states, json_t **ret_rows, GError **err)
 {
-    g_autoptr(json_t) rows = db_query(db, err, "host_rooms", "");
+    g_autoptr(json_t) rows = db_query(db, err, "host_rooms", ""), physical = rows ? network_physical_of_hosts(db, err) : NULL;
     size_t i;
     json_t *h;
-    if (!rows)
+    if (!physical)
         return false;
     GArray *states = g_array_new(FALSE, TRUE, sizeof(HostState));
     json_array_foreach(rows, i, h) {
         const char *name = json_get_str(h, "name");
+        json_t *on = json_object_get(physical, name);
+        if (on)
+            json_object_set(h, "physical", on);
         HostState s = {
             .name = name, .zone = json_get_str(h, "zone"),
             .up = agent_is_up(name) && !json_get_int(h, "forced_down", 0), .enabled = json_get_int(h, "enabled", 0),
@@ -22,7 +26,7 @@ bool host_states(Db *db, GArray **ret_states, json_t **ret_rows, GError **err)
             .used_vcpus = json_get_int(h, "used_vcpus", 0), .used_memory_mb = json_get_int(h, "used_memory_mb", 0),
             .used_disk_gb = json_get_int(h, "used_disk_gb", 0), .servers = json_get_int(h, "servers", 0),
             .ratio_vcpus = conf_real("scheduler.cpu_ratio"), .ratio_memory = conf_real("scheduler.memory_ratio"),
-            .ratio_disk = conf_real("scheduler.disk_ratio"),
+            .ratio_disk = conf_real("scheduler.disk_ratio"), .physical = on,
         };
         g_array_append_val(states, s);
     }

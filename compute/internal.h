@@ -35,7 +35,7 @@ bool sshkey_check(const char *public_key, char **ret_fingerprint, GError **err);
 void sshkey_generate(const char *comment, char **ret_public, char **ret_private);
 
 /* --- hosts (host.c, service.c, hypervisor.c) --- */
-/* Hosts as the scheduler sees them: rows and what is placed there.  Strings are borrowed from *ret_rows. */
+/* Hosts as the scheduler sees them: rows and what is placed there.  Strings and lists are borrowed from *ret_rows. */
 bool host_states(Db *db, GArray **ret_states, json_t **ret_rows, GError **err);
 /* Takes facts (the answer to "host.facts") over. */
 bool host_update(Db *db, const char *name, const json_t *facts, GError **err);

@@ -194,11 +194,13 @@ static bool place_now(Op *op, bool *ret_wait, GError **err)
         return false;
     if (s->host)                                 /* an earlier attempt placed it */
         return op_set_host(op, s->host, err) && txn_commit(&txn, err);
-    if (!host_states(op->db, &states, &rows, err) || !avoided(op, s, states, avoid, memory, err)
+    g_autoptr(json_t) physical = network_physical_of_server(op->db, s->id, err);
+    if (!physical || !host_states(op->db, &states, &rows, err) || !avoided(op, s, states, avoid, memory, err)
         || !without_bandwidth(op->db, s, narrow, memory, err))
         return false;
     Demand d = { .vcpus = s->vcpus, .memory_mb = s->memory_mb, .disk_gb = s->disk_gb + s->ephemeral_gb, .zone = s->asked_zone, .host = s->asked_host,
-                 .avoid = (const char *const *) avoid->pdata, .narrow = (const char *const *) narrow->pdata };
+                 .avoid = (const char *const *) avoid->pdata, .narrow = (const char *const *) narrow->pdata,
+                 .physical = physical };
     int chosen = scheduler_pick(&d, (const HostState *) (void *) states->data, states->len, &why, &none);
     *ret_wait = chosen < 0 && op->attempt < PLACE_PATIENCE && may_come_up(states);
     if (chosen >= 0)

@@ -171,12 +171,6 @@ bool agent_routers_list(Call *c, GError **err)
     return true;
 }
 
-static bool move(Db *db, const Ctx *ctx, const Router *r, const char *host, GError **err)
-{
-    return (!*r->host || sync_router_leaves(db, ctx, r->id, r->host, err)) && db_exec(db, err, "router_set_host", "ss", r->id, host)
-        && db_exec(db, err, "router_ports_bind", "s", r->id) && sync_networks_of_router(db, ctx, r->id, err) && sync_router(db, ctx, r->id, err);
-}
-
 bool agent_router_add(Call *c, GError **err)
 {
     const char *id = json_get_str(c->body, "router_id");
@@ -189,7 +183,7 @@ bool agent_router_add(Call *c, GError **err)
         return false;
     if (*r->host && strcmp(r->host, host) != 0)
         return nv_fail(err, NV_ERR_CONFLICT, "The router %s has been already hosted by the L3 Agent of %s.", r->id, r->host);
-    if (!*r->host && !move(c->db, c->ctx, r, host, err))
+    if (!*r->host && (!router_move(c->db, c->ctx, r->id, "", host, err) || !sync_router(c->db, c->ctx, r->id, err)))
         return false;
     return txn_commit(&txn, err) && call_reply(c, 201, json_null());
 }
@@ -204,9 +198,7 @@ bool agent_router_remove(Call *c, GError **err)
         return false;
     if (strcmp(r->host, host) != 0)
         return nv_fail(err, NV_ERR_CONFLICT, "The router %s is not hosted by L3 agent %s.", r->id, c->params[0]);
-    return sync_router_leaves(c->db, c->ctx, r->id, host, err) && db_exec(c->db, err, "router_set_host", "ss", r->id, "")
-        && db_exec(c->db, err, "router_ports_bind", "s", r->id) && sync_networks_of_router(c->db, c->ctx, r->id, err)
-        && txn_commit(&txn, err) && call_reply_empty(c, 204);
+    return router_move(c->db, c->ctx, r->id, host, "", err) && txn_commit(&txn, err) && call_reply_empty(c, 204);
 }
 
 bool router_agents_list(Call *c, GError **err)

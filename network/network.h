@@ -43,6 +43,10 @@ bool network_default_for(Db *db, const Ctx *ctx, char **ret_id, GError **err);
     made with its subnets and router when there is none yet; in a transaction of its own.
  * NV_ERR_CONFLICT where the installation has no default external network or no default subnet pool. */
 bool network_auto_topology(Db *db, const char *project_id, char **ret_id, GError **err);
+/* Where its ports can be: {host: names of the physical networks that it has an interface on}, without hosts that have not said so yet. */
+json_t *network_physical_of_hosts(Db *db, GError **err);
+/* Names of the physical networks that the server's ports and their subports are on. */
+json_t *network_physical_of_server(Db *db, const char *server_id, GError **err);
 /* Records the host of all ports of the server. */
 bool network_ports_bind(Db *db, const char *server_id, const char *host, GError **err);
 /* Hosts ({"host"}) that have not left what the server's ports are promised by rules of minimum bandwidth and packet rate. */

@@ -87,6 +87,8 @@ bool sync_router_gone(Db *db, const Ctx *ctx, const char *router_id, GError **er
 bool sync_networks_of_router(Db *db, const Ctx *ctx, const char *router_id, GError **err);
 /* Takes it away from one host only. */
 bool sync_router_leaves(Db *db, const Ctx *ctx, const char *router_id, const char *host, GError **err);
+/* Its new place ("": none for now), which sync_router makes so: the old one lets it go, and other hosts find its ports there. */
+bool router_move(Db *db, const Ctx *ctx, const char *router_id, const char *from, const char *to, GError **err);
 /* Routers with a port on the network, after something that their ports follow has changed. */
 bool sync_routers_of_network(Db *db, const Ctx *ctx, const char *network_id, GError **err);
 /* Places routers that have no host, or whose host is no longer configured. */

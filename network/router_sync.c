@@ -35,26 +35,37 @@ bool sync_networks_of_router(Db *db, const Ctx *ctx, const char *router_id, GErr
     return networks != NULL;
 }
 
-static bool is_placed(const char *host)
+/* On a host of the configuration, and no other is on more of its physical networks: its gateway may have come after its place. */
+static bool is_placed(Db *db, const char *router_id, const char *host, const char *hosts, bool *ret_placed, GError **err)
 {
-    return *host && is_configured(host);
+    gint64 wrong = 0;
+    if (!db_query_int(db, err, &wrong, "router_misplaced", "ss", router_id, hosts))
+        return false;
+    *ret_placed = *host && is_configured(host) && !wrong;
+    return true;
 }
 
-static bool place_anew(Db *db, const char *router_id, char **ret_host, GError **err)
+bool router_move(Db *db, const Ctx *ctx, const char *router_id, const char *from, const char *to, GError **err)
 {
-    g_autofree char *hosts = hosts_text(true), *host = NULL, *chosen = NULL;
+    return (!*from || sync_router_leaves(db, ctx, router_id, from, err)) && db_exec(db, err, "router_set_host", "ss", router_id, to)
+           && db_exec(db, err, "router_ports_bind", "s", router_id) && sync_networks_of_router(db, ctx, router_id, err);
+}
+
+static bool place_anew(Db *db, const char *router_id, const char *hosts, char **ret_host, GError **err)
+{
+    g_autofree char *host = NULL, *chosen = NULL;
+    bool placed = false;
     g_auto(Txn) txn = txn_begin(db, err);
-    if (!txn.db || !db_query_str(db, err, &host, "router_host", "s", router_id))
+    if (!txn.db || !db_query_str(db, err, &host, "router_host", "s", router_id)
+        || (host && !is_placed(db, router_id, host, hosts, &placed, err)))
         return false;
-    if (!host || is_placed(host)) {
+    if (!host || placed) {
         *ret_host = g_steal_pointer(&host);
         return true;
     }
     if (!db_query_str(db, err, &chosen, "router_place", "ss", router_id, hosts))
         return false;
-    if (chosen
-        && (!db_exec(db, err, "router_set_host", "ss", router_id, chosen) || !db_exec(db, err, "router_ports_bind", "s", router_id)
-            || !sync_networks_of_router(db, NULL, router_id, err) || !txn_commit(&txn, err)))
+    if (chosen && (!router_move(db, NULL, router_id, host, chosen, err) || !txn_commit(&txn, err)))
         return false;
     *ret_host = g_steal_pointer(&chosen);
     return true;
@@ -63,11 +74,12 @@ static bool place_anew(Db *db, const char *router_id, char **ret_host, GError **
 /* *ret_host: where the router is from now on; NULL while no host is up, it has no port, or there is no such router any more.  Most have a place. */
 static bool place(Db *db, const char *router_id, char **ret_host, GError **err)
 {
-    g_autofree char *host = NULL;
-    if (!db_query_str(db, err, &host, "router_host", "s", router_id))
+    g_autofree char *host = NULL, *hosts = hosts_text(true);
+    bool placed = false;
+    if (!db_query_str(db, err, &host, "router_host", "s", router_id) || (host && !is_placed(db, router_id, host, hosts, &placed, err)))
         return false;
-    if (host && !is_placed(host))
-        return place_anew(db, router_id, ret_host, err);
+    if (host && !placed)
+        return place_anew(db, router_id, hosts, ret_host, err);
     *ret_host = g_steal_pointer(&host);
     return true;
 }

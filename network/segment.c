@@ -192,6 +192,33 @@ json_t *segment_host(Db *db, const char *host, GError **err)
     return json_make("so", "tunnel_address", json_get_str(row, "tunnel_address"), "physical", physical ? json_parse_trusted(physical) : json_array());
 }
 
+static json_t *names_of(const json_t *rows)
+{
+    json_t *list = json_array(), *one;
+    size_t i;
+    json_array_foreach((json_t *) rows, i, one)
+        json_array_append(list, json_object_get(one, "name"));
+    return list;
+}
+
+json_t *network_physical_of_hosts(Db *db, GError **err)
+{
+    g_autoptr(json_t) rows = db_query(db, err, "network_hosts_physical", ""), hosts = json_object();
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) {
+        g_autoptr(json_t) physical = json_parse_trusted(json_get_str(row, "physical"));
+        json_object_set_new(hosts, json_get_str(row, "host"), names_of(physical));
+    }
+    return rows ? json_incref(hosts) : NULL;
+}
+
+json_t *network_physical_of_server(Db *db, const char *server_id, GError **err)
+{
+    g_autoptr(json_t) rows = db_query(db, err, "server_physical", "s", server_id);
+    return rows ? names_of(rows) : NULL;
+}
+
 /* --- what an agent is to make --- */
 
 static json_t *peer(const json_t *row)

@@ -91,6 +91,27 @@ static char *refuse_down(const Demand *d, const HostState *h)
     return h->up ? NULL : g_strdup("is down");
 }
 
+static bool names(const json_t *list, const char *name)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach((json_t *) list, i, one)
+        if (g_strcmp0(json_string_value(one), name) == 0)
+            return true;
+    return false;
+}
+
+/* A host that has not said what it is on is asked: it refuses by itself, and another is tried. */
+static char *refuse_not_on_physical(const Demand *d, const HostState *h)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach((json_t *) d->physical, i, one)
+        if (h->physical && !names(h->physical, json_string_value(one)))
+            return g_strdup_printf("has no interface on the physical network %s", json_string_value(one));
+    return NULL;
+}
+
 /* clang-format off */
 static const Filter filters[] = {
     { "host",     refuse_other_host, NULL, NULL, NULL },
@@ -98,6 +119,7 @@ static const Filter filters[] = {
     { "enabled",  refuse_disabled,   NULL, NULL, NULL },
     { "up",       refuse_down,       NULL, NULL, NULL },
     { "retry",    refuse_avoided,    NULL, NULL, NULL },
+    { "physical", refuse_not_on_physical, NULL, NULL, "use another network, or have network.physical of a host name an interface" },
     { "bandwidth", refuse_narrow,    NULL, NULL, "promise less, or delete servers that are promised it" },
     { "memory",   NULL, memory_room, mib_text,   " of memory" },
     { "vcpus",    NULL, vcpus_room,  count_text, "" },

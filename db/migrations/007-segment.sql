@@ -8,3 +8,13 @@ CREATE TABLE network_host (
     physical TEXT NOT NULL DEFAULT '[]',
     kpps INTEGER NOT NULL DEFAULT 0 CHECK (kpps >= 0)
 ) STRICT;
+
+-- Networks that need an interface of the host: not the one whose gateway is the host itself.
+CREATE VIEW network_wire AS
+SELECT id, physical_network AS name FROM network
+WHERE network_type IN ('flat', 'vlan') AND NOT (external = 1 AND network_type = 'flat' AND physical_network = 'public');
+
+-- What a host would lack for a router, one row a port; none for hosts that have not said what they are on.
+CREATE VIEW router_lack AS
+SELECT rp.router_id, h.host, w.name FROM router_port rp JOIN port p ON p.id = rp.port_id JOIN network_wire w ON w.id = p.network_id JOIN network_host h
+WHERE NOT EXISTS (SELECT 1 FROM json_each(h.physical) j WHERE json_extract(j.value, '$.name') = w.name);

@@ -100,12 +100,19 @@ UPDATE router SET host = '' WHERE id = ?1 AND host NOT IN (SELECT value FROM jso
 -- :name router_set_host
 UPDATE router SET host = ?2, updated_at = now_us() WHERE id = ?1;
 
--- Of the hosts in ?2 (JSON array) the one with most of the guests that the router serves, then the one with fewest routers; none for a router without ports.
+-- Of the hosts in ?2 (JSON array) one on the router's physical networks with most of the guests that it serves, then the one with fewest routers; none for
+-- a router without ports.
 -- :name router_place
 SELECT h.value FROM json_each(?2) h WHERE EXISTS (SELECT 1 FROM router_port rp WHERE rp.router_id = ?1)
-ORDER BY (SELECT count(*) FROM port p WHERE p.host = h.value AND p.plugged = 1
+ORDER BY (SELECT count(*) FROM router_lack l WHERE l.router_id = ?1 AND l.host = h.value), (SELECT count(*) FROM port p WHERE p.host = h.value AND p.plugged = 1
         AND p.network_id IN (SELECT q.network_id FROM router_port rp JOIN port q ON q.id = rp.port_id WHERE rp.router_id = ?1)) DESC,
     (SELECT count(*) FROM router r WHERE r.host = h.value), h.value LIMIT 1;
+
+-- Its host lacks more of its physical networks than another of ?2 (JSON array).
+-- :name router_misplaced
+SELECT EXISTS (SELECT 1 FROM router r, json_each(?2) h WHERE r.id = ?1 AND r.host <> ''
+    AND (SELECT count(*) FROM router_lack l WHERE l.router_id = r.id AND l.host = h.value)
+      < (SELECT count(*) FROM router_lack l WHERE l.router_id = r.id AND l.host = r.host));
 
 -- Routers that should have another host than they have.  ?1: JSON array of the configured hosts.
 -- :name routers_unplaced

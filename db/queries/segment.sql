@@ -16,6 +16,16 @@ INSERT INTO network_agent (id, description) VALUES (?1, ?2) ON CONFLICT (id) DO 
 -- :name network_agent_forget
 DELETE FROM network_agent WHERE id = ?1;
 
+-- :name network_hosts_physical
+SELECT host, physical FROM network_host;
+
+-- :name server_physical
+SELECT DISTINCT name FROM network_wire
+WHERE id IN (SELECT network_id FROM port WHERE server_id = ?1
+    UNION SELECT p.network_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id
+        JOIN port p ON p.id = s.port_id WHERE q.server_id = ?1)
+ORDER BY 1;
+
 -- :name network_tunnels
 SELECT count(*) FROM network_host WHERE tunnel_address IS NOT NULL;
 

@@ -98,7 +98,7 @@ class TwoHosts(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.dir, True)
         cls.agents = {}
         agents = ";".join("%s=unix:%s/%s.sock" % (h, cls.dir, h) for h in ("h1", "h2"))
-        cls.cloud = cloudlib.Cloud(agent=False, options={"hosts.agents": agents, "hosts.sync_s": "2", "network.physical": "lab:"})
+        cls.cloud = cloudlib.Cloud(agent=False, options={"hosts.agents": agents, "hosts.sync_s": "2", "network.physical": "lab:;wan:"})
         cls.addClassCleanup(cls.end)
         cls.start("h1", "--tunnel", "10.66.0.1")
         cls.start("h2", "--tunnel", "10.66.0.2", "--physical", "lab")
@@ -126,9 +126,9 @@ class TwoHosts(unittest.TestCase):
             p.wait()
         cls.cloud.stop()
 
-    def network(self, **more):
+    def network(self, cidr="10.0.0.0/24", **more):
         n = self.admin.post(N + "networks", {"network": more}).json["network"]
-        s = self.admin.post(N + "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, "cidr": "10.0.0.0/24"}})
+        s = self.admin.post(N + "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, "cidr": cidr}})
         self.assertEqual(s.status, 201, s)
         return n
 
@@ -271,6 +271,103 @@ class TwoHosts(unittest.TestCase):
         self.assertEqual(self.told("h2", flat), {"type": "flat", "physical": "lab", "vlan": 0})
         for s in servers:
             self.delete(s)
+        self.admin.delete(N + "ports/" + q["id"])
+        self.assertEqual(self.admin.delete(N + "networks/" + flat["id"]).status, 204)
+
+    def create(self, *networks, **more):
+        r = self.admin.post("/compute/v2.1/servers", {"server": dict({"name": "s", "flavorRef": self.flavor, "imageRef": self.image,
+                                                                      "networks": [{"uuid": n["id"]} for n in networks]}, **more)})
+        self.assertEqual(r.status, 202, r)
+        return r.json["server"]["id"]
+
+    def ended(self, server):
+        s = self.admin.get("/compute/v2.1/servers/" + server).json["server"]
+        return s if s["status"] in ("ACTIVE", "ERROR") else None
+
+    def test_servers_go_where_the_physical_network_is(self):
+        flat = self.network(mtu=1400, **{"provider:network_type": "flat", "provider:physical_network": "lab"})
+        vlan = self.network(**{"provider:network_type": "vlan", "provider:physical_network": "wan", "provider:segmentation_id": 7})
+        plain = self.network()
+        servers = [self.create(flat) for _ in range(3)] + [self.create(plain, flat)]
+        for s in servers:
+            self.cloud.wait(lambda: self.ended(s), 10, "the server")
+            self.assertEqual((self.ended(s)["status"], self.ended(s)["OS-EXT-SRV-ATTR:host"]), ("ACTIVE", "h2"), self.ended(s).get("fault"))
+        self.assertIsNone(self.told("h1", flat), "the other host was not even asked")
+        # A host that was asked for is no exception; where no host is on the network, the reason is said.
+        bad = [self.create(flat, availability_zone="nova:h1"), self.create(vlan)]
+        for s, reasons in zip(bad, (["h1 has no interface on the physical network lab", "h2 is not h1, which was asked for"],
+                                    ["h1 has no interface on the physical network wan", "h2 has no interface on the physical network wan",
+                                     "have network.physical of a host name an interface"])):
+            self.cloud.wait(lambda: self.ended(s), 15, "the server")
+            self.assertEqual(self.ended(s)["status"], "ERROR")
+            for reason in reasons:
+                self.assertIn(reason, self.ended(s)["fault"]["message"])
+        # A trunk's subport is such a port too.
+        parent = self.port(plain)
+        self.assertEqual(self.admin.post(N + "trunks", {"trunk": {"port_id": parent["id"], "sub_ports": [
+            {"port_id": self.port(flat)["id"], "segmentation_type": "vlan", "segmentation_id": 5}]}}).status, 201)
+        r = self.admin.post("/compute/v2.1/servers", {"server": {"name": "t", "flavorRef": self.flavor, "imageRef": self.image, "networks": [{"port": parent["id"]}]}})
+        trunk = r.json["server"]["id"]
+        self.cloud.wait(lambda: self.ended(trunk), 10, "the trunk's server")
+        self.assertEqual(self.ended(trunk)["OS-EXT-SRV-ATTR:host"], "h2", self.ended(trunk))
+        for s in servers + bad + [trunk]:
+            self.delete(s)
+        self.assertEqual(self.admin.delete(N + "trunks/" + self.admin.get(N + "trunks?port_id=" + parent["id"]).json["trunks"][0]["id"]).status, 204)
+        # A host that comes to be on it takes servers from then on.
+        self.agents["h1"].kill()
+        self.agents["h1"].wait()
+        self.start("h1", "--tunnel", "10.66.0.1", "--physical", "wan")
+        self.cloud.wait(lambda: {a["host"]: a for a in self.net_agents() if a["agent_type"] == "Linux bridge agent"}["h1"]["configurations"]["interface_mappings"], 10,
+                        "h1 on wan")
+        s = self.create(vlan)
+        self.cloud.wait(lambda: self.ended(s), 10, "the server")
+        self.assertEqual((self.ended(s)["status"], self.ended(s)["OS-EXT-SRV-ATTR:host"]), ("ACTIVE", "h1"), self.ended(s).get("fault"))
+        self.delete(s)
+        self.agents["h1"].kill()
+        self.agents["h1"].wait()
+        self.start("h1", "--tunnel", "10.66.0.1")
+        self.cloud.wait(lambda: not {a["host"]: a for a in self.net_agents() if a["agent_type"] == "Linux bridge agent"}["h1"]["configurations"]["interface_mappings"], 10,
+                        "h1 on nothing")
+        self.cloud.wait(lambda: all(a["alive"] for a in self.net_agents()), 10, "both hosts")
+        for n in (flat, vlan, plain):
+            for p in self.admin.get(N + "ports?network_id=" + n["id"]).json["ports"]:
+                self.admin.delete(N + "ports/" + p["id"])
+            self.assertEqual(self.admin.delete(N + "networks/" + n["id"]).status, 204)
+
+    def test_routers_go_where_the_physical_network_is(self):
+        outside = self.network("192.0.2.0/24", **{"provider:network_type": "flat", "provider:physical_network": "lab", "router:external": True})
+        inside = self.network()
+        subnet = self.admin.get(N + "subnets?network_id=" + inside["id"]).json["subnets"][0]["id"]
+        guest = self.boot("h1", self.port(inside))
+        for gateway_first in (True, False):
+            r = self.admin.post(N + "routers", {"router": {"name": "r"}}).json["router"]
+            path = N + "routers/" + r["id"]
+
+            def place():
+                agents = self.admin.get(path + "/l3-agents").json["agents"]
+                return agents[0]["host"] if agents else None
+
+            def gateway():
+                self.assertEqual(self.admin.put(path, {"router": {"external_gateway_info": {"network_id": outside["id"]}}}).status, 200)
+
+            def routers(host):
+                folder = "%s/%s/routers" % (self.dir, host)
+                return os.listdir(folder) if os.path.isdir(folder) else []
+            if gateway_first:
+                gateway()
+            self.assertEqual(self.admin.put(path + "/add_router_interface", {"subnet_id": subnet}).status, 200)
+            if not gateway_first:
+                self.cloud.wait(lambda: place() == "h1" and routers("h1") == [r["id"]], 5, "its place among the guests")
+                gateway()
+            self.cloud.wait(lambda: place() == "h2" and (routers("h1"), routers("h2")) == ([], [r["id"]]), 5, "its place by its gateway")
+            self.cloud.wait(lambda: self.told("h1", outside) is None and self.told("h2", outside)["physical"] == "lab", 10, "the outside on h2 alone")
+            mac = self.admin.get(N + "ports?device_owner=network:router_interface&device_id=" + r["id"]).json["ports"][0]["mac_address"]
+            self.cloud.wait(lambda: mac in [p["mac"] for p in self.told("h1", inside)["peers"]], 5, "the way there")
+            self.assertEqual(self.admin.put(path + "/remove_router_interface", {"subnet_id": subnet}).status, 200)
+            self.assertEqual(self.admin.delete(path).status, 204)
+        self.delete(guest)
+        self.cloud.wait(lambda: self.cloud.ctl("doctor").returncode == 0, 10, "a clean doctor")
+        self.assertEqual(self.admin.delete(N + "networks/" + outside["id"]).status, 204)
 
     def test_mtu_leaves_room_for_vxlan(self):
         self.assertEqual(self.network()["mtu"], 1450)

@@ -92,6 +92,40 @@ static void test_zone_host_retry(void **state)
     assert_string_equal(none, "no host has reported yet: start an agent");
 }
 
+static void test_physical_networks(void **state)
+{
+    (void) state;
+    HostState hosts[] = { host("vm1", 24, 0), host("vm2", 24, 8), host("vm3", 24, 20) };
+    g_autoptr(json_t) none = json_array(), lab = json_parse_trusted("[\"lab\"]"), both = json_parse_trusted("[\"wan\", \"lab\"]"), why = NULL;
+    Demand d = { .vcpus = 1, .memory_mb = 512, .disk_gb = 1, .physical = lab };
+    hosts[0].physical = none;
+    hosts[1].physical = lab;
+    hosts[2].physical = both;
+    assert_int_equal(scheduler_pick(&d, hosts, 3, &why, NULL), 1);
+    assert_string_equal(json_get_str(json_array_get(why, 0), "filter"), "physical");
+    assert_string_equal(json_get_str(json_array_get(why, 0), "reason"), "has no interface on the physical network lab");
+    d.physical = both;
+    assert_int_equal(scheduler_pick(&d, hosts, 3, NULL, NULL), 2);
+    d.physical = none;
+    assert_int_equal(scheduler_pick(&d, hosts, 3, NULL, NULL), 0);
+    d.physical = NULL;
+    assert_int_equal(scheduler_pick(&d, hosts, 3, NULL, NULL), 0);
+    d.physical = both;
+    g_autofree char *text = refusal(&d, hosts, 2);
+    assert_string_equal(text, "no host can take the server: vm1 has no interface on the physical network wan, vm2 has no interface on the physical network wan; "
+                              "use another network, or have network.physical of a host name an interface");
+    /* What is short on the one host that is on it is said first. */
+    d.memory_mb = 64 * 1024;
+    d.physical = lab;
+    g_autofree char *room = refusal(&d, hosts, 2);
+    assert_string_equal(room, "no host has 64 GiB of memory free: vm2 has 16 of 24 GiB free, vm1 has no interface on the physical network lab; "
+                              "use a smaller flavor, delete servers or add a host");
+    /* One that has said nothing yet is not ruled out. */
+    d.memory_mb = 512;
+    hosts[0].physical = NULL;
+    assert_int_equal(scheduler_pick(&d, hosts, 1, NULL, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +133,7 @@ int main(void)
         cmocka_unit_test(test_exact_fit_and_overcommit),
         cmocka_unit_test(test_sentence_names_hosts),
         cmocka_unit_test(test_zone_host_retry),
+        cmocka_unit_test(test_physical_networks),
     };
     return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
 }
