@@ -126,7 +126,7 @@ first_server() {
         lines=${text:$seen}
         lines=${lines%$'\n'*}
         [ "$lines" = "${text:$seen}" ] || { printf '%s\n' "$lines" | sed 's/^/          | /'; seen=$((seen + ${#lines} + 1)); }
-        case $text in *"tiny: ready"*) break ;; esac
+        case $text in *"tiny: ready"$'\n'*) break ;; esac
         sleep 0.5
     done
 }
