@@ -209,14 +209,14 @@ def run_one(site, scenario, process, point, mode):
     accepted = scenario.act(site, st)
     end = time.monotonic() + scene.SETTLE_S
     name = point.rsplit("@", 1)[0]
-    hit = False
-    while time.monotonic() < end and not hit:
+    hit, idle = False, 0
+    while time.monotonic() < end and not hit and idle < 5:
         if mode == "kill":
             hit = site.somebody_died()
         else:
             hit = site.traced(process)[before:].count(name) >= int(point.rsplit("@", 1)[1])
-        if not hit and site.is_idle():
-            break
+        # The last point of an operation is passed when its row has gone already.
+        idle = idle + 1 if site.is_idle() else 0
         time.sleep(0.01)
     site.restart_dead()
     site.settle()

@@ -270,7 +270,8 @@ class Site:
         known = {s["id"] for s in servers}
         # What failed later than at its creation keeps its disk, and perhaps its domain.
         broken = {s["id"] for s in servers if s["status"] == "ERROR" and s["OS-EXT-SRV-ATTR:host"]}
-        ports = {p["id"] for p in self.get("network", "/ports", self.admin)["ports"] if p["device_id"] in known}
+        ports = {p["id"] for p in self.get("network", "/ports", self.admin)["ports"]
+                 if p["device_id"] in known or (p["device_owner"] == "trunk:subport" and p["binding:host_id"])}
         networks = {n["id"] for n in self.get("network", "/networks", self.admin)["networks"]}
         groups = {g["id"] for g in self.get("network", "/security-groups", self.admin)["security_groups"]}
         for folder, want in (("domains", whole), ("disks", whole)):
