@@ -133,9 +133,12 @@ class Change(Scenario):
         how = self.how(site, st) if self.how.__code__.co_argcount == 2 else self.how(st)
         return site.call(how[0], "network", *how[1:], client=site.admin if self.admin else None)
 
+    # Several threads go by one scenario: what belongs to a run is in st.
+    def wanted(self, site, st): return self.want(st) if callable(self.want) else self.want
+
     def check(self, site, st, accepted, mode):
         site.settle()
-        rows, want = self.rows(site, st), self.want(st) if callable(self.want) else self.want
+        rows, want = self.rows(site, st), self.wanted(site, st)
         if accepted and rows != want:
             raise Wrong("lost", "accepted, and the rows say %s, not %s" % (rows, want))
         host = self.host(site, st) if self.host else rows
@@ -363,10 +366,7 @@ class RouterChange(Change):
         super().__init__(prepare, request, router_of, None, router_on, admin)
         self.part = want
 
-    def check(self, site, st, accepted, mode):
-        part = self.part(st) if callable(self.part) else self.part
-        self.want = dict(router_of(site, st), **part)
-        super().check(site, st, accepted, mode)
+    def wanted(self, site, st): return dict(router_of(site, st), **(self.part(st) if callable(self.part) else self.part))
 
 
 def addresses_of(site, st):
@@ -384,10 +384,11 @@ class Floating(Change):
         super().__init__(new_router, request, addresses_of, None, addresses_on)
         self.fixed = want
 
+    def wanted(self, site, st):
+        now, fixed = addresses_of(site, st), sorted(st["ports"][k]["fixed_ips"][0]["ip_address"] for k in self.fixed)
+        return now if sorted(f for _, f in now) == fixed else fixed
+
     def check(self, site, st, accepted, mode):
-        now = addresses_of(site, st)
-        fixed = sorted(st["ports"][k]["fixed_ips"][0]["ip_address"] for k in self.fixed)
-        self.want = now if sorted(f for _, f in now) == fixed else fixed
         super().check(site, st, accepted, mode)
         for f in site.get("network", "/floatingips")["floatingips"]:
             if f["status"] != ("ACTIVE" if f["fixed_ip_address"] or f["port_forwardings"] else "DOWN"):
