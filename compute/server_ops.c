@@ -263,7 +263,12 @@ static bool start_over(Op *op, GError **err)
     g_autoptr(json_t) rows = NULL;
     bool other = false;
     g_autoptr(Server) s = server_get(op->db, op->resource_id, err);
-    if (!s || !host_states(op->db, &states, &rows, err))
+    if (!s)
+        return false;
+    /* The host was let go, and then we ended before the cursor moved. */
+    if (!s->host && !op->error)
+        return true;
+    if (!host_states(op->db, &states, &rows, err))
         return false;
     for (guint i = 0; s->host && !s->asked_host && i < states->len; i++) {
         const HostState *h = &g_array_index(states, HostState, i);
