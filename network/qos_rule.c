@@ -57,18 +57,20 @@ static const Field dscp_fields[] = {
 };
 
 /* One kind of rule: what a driver says of it, and the statement that finds its twin.  against: a rule of that other kind which leaves no room for
- * this one's first value. */
+ * this one's first value.  promises: hosts must have what the first value says. */
 static const struct RuleKind {
     const Resource *res;
     const char *type, *twin;
     const Field *direction;
     const char *against, *other;
+    bool promises;
 } kinds[] = {
-    { &qos_bandwidth_resource, "bandwidth_limit",   "qos_bandwidth_twin",         &bandwidth_fields[4], "qos_promise_above", "minimum_bandwidth" },
-    { &qos_packet_resource,    "packet_rate_limit", "qos_packet_rate_twin",       &packet_fields[4],    NULL, NULL },
-    { &qos_dscp_resource,      "dscp_marking",      "qos_dscp_twin",              NULL,                 NULL, NULL },
-    { &qos_promise_resource,   "minimum_bandwidth", "qos_minimum_bandwidth_twin", &promise_fields[3],   "qos_limit_below", "bandwidth_limit" },
-    { &qos_packet_promise_resource, "minimum_packet_rate", "qos_minimum_packet_rate_twin", &packet_promise_fields[3], NULL, NULL },
+    { &qos_bandwidth_resource, "bandwidth_limit",   "qos_bandwidth_twin",         &bandwidth_fields[4], "qos_promise_above", "minimum_bandwidth", false },
+    { &qos_packet_resource,    "packet_rate_limit", "qos_packet_rate_twin",       &packet_fields[4],    NULL, NULL, false },
+    { &qos_dscp_resource,      "dscp_marking",      "qos_dscp_twin",              NULL,                 NULL, NULL, false },
+    { &qos_promise_resource,   "minimum_bandwidth", "qos_minimum_bandwidth_twin", &promise_fields[3],   "qos_limit_below", "bandwidth_limit", true },
+    { &qos_packet_promise_resource, "minimum_packet_rate", "qos_minimum_packet_rate_twin", &packet_promise_fields[3], NULL, NULL,
+      true },
 };
 /* clang-format on */
 
@@ -114,26 +116,37 @@ static bool against_check(Db *db, const Row *row, GError **err)
                              "type %s has value %s.", value, rule_policy(row), kind->other, there);
 }
 
+/* A host that promised more than it now has still lets promises shrink, and limits and marks change. */
+static bool promises_more(const Row *row, const Row *old)
+{
+    const struct RuleKind *kind = kind_of(row->res);
+    const Field *value = &row->res->fields[2];
+    return kind->promises && (!old || *FIELD_PTR(row, value, gint64) > *FIELD_PTR(old, value, gint64)
+                              || strcmp(*FIELD_PTR(row, kind->direction, char *), *FIELD_PTR(old, kind->direction, char *)) != 0);
+}
+
+/* Writes the row before it is looked whether everyone who has the policy can have what it promises. */
+static bool write_kept(Db *db, Row *row, const Row *old, GError **err)
+{
+    return (old ? row_update(db, row, err) : row_insert(db, row, err)) && (!promises_more(row, old) || qos_kept(db, rule_policy(row), err));
+}
+
 static bool changed(Db *db, const Ctx *ctx, const Row *row, GError **err)
 {
     return db_exec(db, err, "qos_bump", "s", rule_policy(row)) && sync_qos(db, ctx, rule_policy(row), err);
 }
 
-/* The row is written before it is looked whether everyone who has the policy can have what it promises. */
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     if (!ctx->admin)
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_policy_%s is disallowed by policy", row->res->one);
     g_autoptr(Row) policy = row_get_for(db, &qos_policy_resource, ctx, rule_policy(row), false, err);
-    return policy && twin_check(db, row, err) && against_check(db, row, err) && row_insert(db, row, err) && qos_kept(db, rule_policy(row), err)
-        && changed(db, ctx, row, err);
+    return policy && twin_check(db, row, err) && against_check(db, row, err) && write_kept(db, row, NULL, err) && changed(db, ctx, row, err);
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GError **err)
 {
-    (void) old;
-    return twin_check(db, row, err) && against_check(db, row, err) && row_update(db, row, err) && qos_kept(db, rule_policy(row), err)
-        && changed(db, ctx, row, err);
+    return twin_check(db, row, err) && against_check(db, row, err) && write_kept(db, row, old, err) && changed(db, ctx, row, err);
 }
 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)

@@ -15,6 +15,7 @@
 /* QUEUE: the upper half of the queue's handle and of its classes', which tells ours from others'.  PROGRAM: beyond the handles of VLAN tags. */
 enum { QUEUE = 0x4e560000, PROGRAM = 0x10000, HTB_VERSION = 3, TICK_NS = 64, LEAST_BURST = 16 << 10, OTHERS_BYTES = 125, TURN = 16 << 10 };
 #define PROGRAM_NAME "nuvolet-class."
+static const guint64 EVERYTHING = G_GUINT64_CONSTANT(125000000000);      /* bytes a second: more than any interface has */
 
 /* --- the queue and its classes --- */
 
@@ -48,19 +49,23 @@ static bool class_put(const char *name, int index, guint minor, guint32 parent, 
     opt.rate.linklayer = opt.ceil.linklayer = TC_LINKLAYER_ETHERNET;
     opt.rate.rate = (guint32) MIN(rate, G_MAXUINT32);
     opt.ceil.rate = (guint32) MIN(ceil, G_MAXUINT32);
-    opt.buffer = burst_ticks(opt.rate.rate);
-    opt.cbuffer = burst_ticks(opt.ceil.rate);
+    opt.buffer = burst_ticks(rate);
+    opt.cbuffer = burst_ticks(ceil);
     Msg *msg = link_tc_msg(RTM_NEWTCLASS, NLM_F_CREATE, index, QUEUE | minor, parent);
     nla_put_string(msg, TCA_KIND, "htb");
     struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS);
     nla_put(msg, TCA_HTB_PARMS, sizeof opt, &opt);
+    if (rate > G_MAXUINT32)
+        nla_put_u64(msg, TCA_HTB_RATE64, rate);
+    if (ceil > G_MAXUINT32)
+        nla_put_u64(msg, TCA_HTB_CEIL64, ceil);
     nla_nest_end(msg, options);
     return link_talk(msg, "a share of", name, NULL, err);
 }
 
 static guint64 bytes_of(gint64 kbps)
 {
-    return kbps ? MAX((guint64) kbps * 1000 / 8, 1) : G_MAXUINT32;
+    return kbps ? MAX((guint64) kbps * 1000 / 8, 1) : EVERYTHING;
 }
 
 bool link_classes_ensure(const char *name, gint64 kbps, GError **err)

@@ -186,7 +186,7 @@ bool ovs_rules_port_ensure(PortSpec *spec_stolen, GError **err)
     ovs_state_port_put(net, g_steal_pointer(&spec));
     OvsPort *p = ovs_state_port(net, n);
     g_autoptr(GArray) meters = ovs_meters(p);
-    bool same = before && before->len == meters->len && memcmp(before->data, meters->data, meters->len * sizeof(OvsMeter)) == 0;
+    bool same = before && before->len == meters->len && (!meters->len || memcmp(before->data, meters->data, meters->len * sizeof(OvsMeter)) == 0);
     if (net->applied && !same && !ovs_apply_meters(net->flow.bridge.s, meters, err)) {
         g_clear_pointer(&net->applied, g_hash_table_unref);
         return false;
@@ -194,10 +194,8 @@ bool ovs_rules_port_ensure(PortSpec *spec_stolen, GError **err)
     if (!at_once(settle(net, err)))
         return false;
     drop_meters(net, before, meters);
-    if (!settle_trunk(p->spec->parent.s, err))
-        return false;
-    ovs_note_put("port", n, p->spec->args);
-    return true;
+    ovs_note_put("port", n, p->spec->args);      /* before what may fail: an agent that begins anew has to know the narrower rules */
+    return settle_trunk(p->spec->parent.s, err);
 }
 
 bool ovs_rules_port_absent(const char *n, GError **err)

@@ -28,19 +28,6 @@ static void put(const char *n, guint minor, const char *interface)
     g_hash_table_replace(promises, g_strdup(n), p);
 }
 
-void promise_start(void)
-{
-    g_autoptr(GArray) taps = NULL, physical = physnets_conf();
-    promises = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    taps = physical->len ? link_list("nvt", NULL) : NULL;
-    for (guint i = 0; taps && i < taps->len; i++) {
-        const LinkInfo *tap = &g_array_index(taps, LinkInfo, i);
-        guint minor = link_classed_as(tap->index);
-        if (minor)
-            put(tap->name + strlen("nvt"), minor, "");
-    }
-}
-
 /* Of another port, at this interface or at one that is not known yet. */
 static bool is_taken(const char *n, const char *interface, guint minor)
 {
@@ -64,8 +51,8 @@ static guint minor_for(const char *n, const char *interface)
     return minor;
 }
 
-/* Classes that no port has, and the queue itself when there are no others. */
-static bool sweep(const char *interface, GError **err)
+/* Classes that no port but n has, and the queue itself when there are no others. */
+static bool sweep(const char *n, const char *interface, GError **err)
 {
     g_autoptr(GArray) classes = link_classes(interface, err);
     guint left = 0;
@@ -73,12 +60,33 @@ static bool sweep(const char *interface, GError **err)
         guint minor = g_array_index(classes, LinkClass, i).minor;
         if (minor < LEAST || minor == LINK_CLASS_OTHERS)
             continue;
-        if (is_taken("", interface, minor))
+        if (is_taken(n, interface, minor))
             left++;
         else if (!link_class_absent(interface, minor, err))
             return false;
     }
     return classes && (left || link_classes_absent(interface, err));
+}
+
+void promise_start(void)
+{
+    g_autoptr(GArray) taps = NULL, physical = physnets_conf();
+    promises = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    taps = physical->len ? link_list("nvt", NULL) : NULL;
+    for (guint i = 0; taps && i < taps->len; i++) {
+        const LinkInfo *tap = &g_array_index(taps, LinkInfo, i);
+        guint minor = link_classed_as(tap->index);
+        if (minor)
+            put(tap->name + strlen("nvt"), minor, "");
+    }
+    /* Classes of ports that went while nobody looked. */
+    for (guint i = 0; i < physical->len; i++) {
+        const char *interface = g_array_index(physical, Physnet, i).interface;
+        g_autoptr(GError) why = NULL;
+        LinkInfo info;
+        if (*interface && link_get(interface, &info, NULL) && !sweep("", interface, &why))
+            log_warn("promise.sweep", "interface", interface, "error", why->message, NULL);
+    }
 }
 
 static bool drop(const char *n, GError **err)
@@ -88,12 +96,12 @@ static bool drop(const char *n, GError **err)
     LinkInfo info;
     if (link_get(tap, &info, NULL) && !link_unclass(tap, err))
         return false;
-    g_hash_table_remove(promises, n);
     for (guint i = 0; i < physical->len; i++) {
         const char *interface = g_array_index(physical, Physnet, i).interface;
-        if (*interface && link_get(interface, &info, NULL) && !sweep(interface, err))
+        if (*interface && link_get(interface, &info, NULL) && !sweep(n, interface, err))
             return false;
     }
+    g_hash_table_remove(promises, n);            /* last: who tries again after a failure has to find it */
     return true;
 }
 
@@ -118,13 +126,13 @@ static bool make(const PortSpec *p, GError **err)
         return false;
     guint minor = minor_for(p->n.s, net.interface);
     gint64 rate = promise_rate(&net);
+    const Promise *there = g_hash_table_lookup(promises, p->n.s);
+    bool fresh = !there || strcmp(there->interface, net.interface) != 0;
+    put(p->n.s, minor, net.interface);           /* first: what a failure leaves goes with the port */
     if (!link_classes_ensure(net.interface, rate, err) || !link_class_ensure(net.interface, minor, p->qos.egress.min_kbps, rate, err) ||
         !link_class(p->tap.s, minor, err))
         return false;
-    const Promise *there = g_hash_table_lookup(promises, p->n.s);
-    bool fresh = !there || strcmp(there->interface, net.interface) != 0;
-    put(p->n.s, minor, net.interface);
-    return !fresh || sweep(net.interface, err);
+    return !fresh || sweep("", net.interface, err);
 }
 
 bool promise_ensure(const PortSpec *p, GError **err)

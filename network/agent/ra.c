@@ -266,6 +266,12 @@ void ra_reduce(const char *netns, const GPtrArray *ports)
             continue;
         send_message(l, l->goodbye);
         l->closing = true;
+        /* When the router itself comes or goes here, a stand-in with its address went or came, and guests believe the last word. */
+        for (guint k = 0; k < links->len; k++) {
+            RaLink *other = links->pdata[k];
+            if (!other->closing && strcmp(other->mac, l->mac) == 0)
+                other->next = 0;
+        }
         wake();
     }
 }
