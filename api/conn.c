@@ -253,8 +253,21 @@ static bool too_slow(Conn *c, guint64 bytes, gint64 now, gint64 period)
     return slow;
 }
 
+/* The client's end, in two looks running.  It comes to libmicrohttpd as an edge, and is lost there if it came with the bytes before it. */
+static bool client_left(Conn *c)
+{
+    char byte;
+    bool before = c->ended;
+    c->ended = !c->suspended && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    return before && c->ended;
+}
+
 static void sweep_body(Conn *c, gint64 now, gint64 period)
 {
+    if (client_left(c)) {
+        conn_end(c, false);
+        return;
+    }
     if (!too_slow(c, c->body_seen, now, period))
         return;
     if (c->ring)

@@ -40,6 +40,7 @@ struct Conn {
     int fd;
     ConnState state;
     bool suspended, sampled, linger, doomed; /* linger: a client may still be sending when we close; doomed: shut down by conn_end */
+    bool ended;                              /* the last look at the body found the client's end */
     gint64 since, check_at;                  /* since: of the state, or of the current rate period */
     gint64 head_since;                       /* when the unfinished head began; 0: nothing of it seen */
     guint64 mark;                            /* bytes at the start of the period */
