@@ -218,6 +218,8 @@ def run_one(site, scenario, process, point, mode):
         # The last point of an operation is passed when its row has gone already.
         idle = idle + 1 if site.is_idle() else 0
         time.sleep(0.01)
+    if hit and process == "agent" and mode == "kill":
+        site.calm(scenario)
     site.restart_dead()
     site.settle()
     site.disarm()

@@ -111,6 +111,15 @@ class Site:
         self.arm("serve", "")
         self.arm("agent", "")
 
+    def calm(self, scenario):
+        """Takes the fault that is tried from the agents that live on, once it has killed one: one death is what is tried."""
+        for n, agent in enumerate(self.agents):
+            if agent.poll() is None:
+                try:
+                    wire.call(self.sockets[n], "fake.fault", spec=scenario.spoil[n] if n < len(scenario.spoil) else "")
+                except (OSError, wire.WireError):
+                    pass                                     # it was dying too
+
     def traced(self, process):
         with open(self.trace[process]) as f:
             return f.read().split("\n")[:-1]
