@@ -1,15 +1,13 @@
 /* network/agent/link_class.c -- shares of an interface's bandwidth: HTB classes, and small programs at taps that name a frame's class. */
+#include "network/agent/link_bpf.h"
 #include "network/agent/link_netlink.h"
-#include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netlink/netlink.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* QUEUE: the upper half of the queue's handle and of its classes', which tells ours from others'.  PROGRAM: beyond the handles of VLAN tags. */
@@ -140,17 +138,12 @@ GArray *link_classes(const char *name, GError **err)
 static int program_of(guint minor, GError **err)
 {
     const struct bpf_insn code[] = {
-        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = (gint32) (QUEUE | minor) },
-        { .code = BPF_STX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_2, .off = offsetof(struct __sk_buff, priority) },
-        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = TC_ACT_UNSPEC },
-        { .code = BPF_JMP | BPF_EXIT },
+        SET(BPF_REG_2, (gint32) (QUEUE | minor)),
+        STORE(BPF_REG_1, BPF_REG_2, priority),
+        SET(BPF_REG_0, TC_ACT_UNSPEC),
+        RETURN,
     };
-    union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_SCHED_CLS, .insns = (guint64) (gsize) code, .insn_cnt = G_N_ELEMENTS(code),
-                            .license = (guint64) (gsize) "GPL" };
-    int fd = (int) syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
-    if (fd < 0)
-        nv_fail_errno(err, NV_ERR_HOST_FAULT, "the kernel refuses the program that names a frame's class");
-    return fd;
+    return link_bpf_load(BPF_PROG_TYPE_SCHED_CLS, code, G_N_ELEMENTS(code), "the program that names a frame's class", err);
 }
 
 static Msg *filter_msg(int type, int flags, int index)

@@ -1,13 +1,11 @@
 /* network/agent/link_filter.c -- a program at a guest's tap that drops frames which OpenFlow has no match for, before anybody reads them. */
+#include "network/agent/link_bpf.h"
 #include "network/agent/link_netlink.h"
-#include <errno.h>
-#include <linux/bpf.h>
 #include <linux/if_link.h>
 #include <net/ethernet.h>
 #include <netinet/in.h>
 #include <netlink/netlink.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Places in a frame, from its first byte. */
@@ -34,23 +32,23 @@ static void place(Code *c, Label label)
 
 static void load(Code *c, int size, int dst, int src, int offset)
 {
-    put(c, (struct bpf_insn){ .code = (guint8) (BPF_LDX | BPF_MEM | size), .dst_reg = dst & 15, .src_reg = src & 15, .off = (gint16) offset }, NEXT);
+    put(c, INSN(.code = (guint8) (BPF_LDX | BPF_MEM | size), .dst_reg = dst & 15, .src_reg = src & 15, .off = (gint16) offset), NEXT);
 }
 
 static void op(Code *c, int code, int dst, int src, int value)
 {
-    put(c, (struct bpf_insn){ .code = (guint8) (BPF_ALU64 | code), .dst_reg = dst & 15, .src_reg = src & 15, .imm = value }, NEXT);
+    put(c, INSN(.code = (guint8) (BPF_ALU64 | code), .dst_reg = dst & 15, .src_reg = src & 15, .imm = value), NEXT);
 }
 
 static void jump(Code *c, int code, int dst, int src, int value, Label to)
 {
-    put(c, (struct bpf_insn){ .code = (guint8) (BPF_JMP | code), .dst_reg = dst & 15, .src_reg = src & 15, .imm = value }, to);
+    put(c, INSN(.code = (guint8) (BPF_JMP | code), .dst_reg = dst & 15, .src_reg = src & 15, .imm = value), to);
 }
 
 /* A frame without so many bytes is dropped. */
 static void need(Code *c, int bytes)
 {
-    op(c, BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_6, 0);
+    put(c, MOVE(BPF_REG_2, BPF_REG_6), NEXT);
     op(c, BPF_ADD | BPF_K, BPF_REG_2, 0, bytes);
     jump(c, BPF_JGT | BPF_X, BPF_REG_2, BPF_REG_7, 0, DROP);
 }
@@ -73,8 +71,8 @@ static void unless(Code *c, int value, Label to)
 static void answer(Code *c, Label label, int value)
 {
     place(c, label);
-    op(c, BPF_MOV | BPF_K, BPF_REG_0, 0, value);
-    put(c, (struct bpf_insn){ .code = BPF_JMP | BPF_EXIT }, NEXT);
+    put(c, SET(BPF_REG_0, value), NEXT);
+    put(c, RETURN, NEXT);
 }
 
 /* R0 is an ICMPv6 type. */
@@ -94,7 +92,7 @@ static void build_start(Code *c)
     get(c, BPF_H, AT_TYPE);
     when(c, g_htons(ETH_P_IP), IP4);
     when(c, g_htons(ETH_P_IPV6), IP6);
-    put(c, (struct bpf_insn){ .code = BPF_ALU | BPF_END | BPF_TO_BE, .dst_reg = BPF_REG_0, .imm = 16 }, NEXT);
+    put(c, INSN(.code = BPF_ALU | BPF_END | BPF_TO_BE, .dst_reg = BPF_REG_0, .imm = 16), NEXT);
     jump(c, BPF_JLT | BPF_K, BPF_REG_0, 0, FIRST_TYPE, DROP);
     jump(c, BPF_JA, 0, 0, 0, PASS);
 }
@@ -154,7 +152,7 @@ static void build_ip6(Code *c)
         for (gsize i = 0; i < G_N_ELEMENTS(chain); i++)
             when(c, chain[i], DROP);
         unless(c, ICMPV6, PASS);
-        op(c, BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_6, 0);
+        put(c, MOVE(BPF_REG_2, BPF_REG_6), NEXT);
         if (fragmented) {
             get(c, BPF_H, AT_OFFSET);
             op(c, BPF_AND | BPF_K, BPF_REG_0, 0, g_htons(0xfff8));
@@ -165,7 +163,7 @@ static void build_ip6(Code *c)
             op(c, BPF_ADD | BPF_X, BPF_REG_2, BPF_REG_0, 0);
         }
         /* R2: the frame's beginning, as many bytes further on as the header is longer than eight. */
-        op(c, BPF_MOV | BPF_X, BPF_REG_3, BPF_REG_2, 0);
+        put(c, MOVE(BPF_REG_3, BPF_REG_2), NEXT);
         op(c, BPF_ADD | BPF_K, BPF_REG_3, 0, AT_BEHIND_FRAGMENT + 1);
         jump(c, BPF_JGT | BPF_X, BPF_REG_3, BPF_REG_7, 0, DROP);
         load(c, BPF_B, BPF_REG_0, BPF_REG_2, AT_BEHIND_FRAGMENT);
@@ -184,13 +182,7 @@ static int program(GError **err)
     for (int i = 0; i < c.n; i++)
         if (c.to[i] != NEXT)
             c.insn[i].off = (gint16) (c.places[c.to[i]] - i - 1);
-    union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_XDP, .insns = (guint64) (gsize) c.insn, .insn_cnt = (guint32) c.n,
-                            .license = (guint64) (gsize) "GPL" };
-    int fd = (int) syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
-    if (fd < 0)
-        nv_fail_errno(err, errno == EPERM || errno == ENOSYS || errno == EINVAL ? NV_ERR_HOST_FAULT : NV_ERR_AGENT,
-                      "the kernel refuses the program that filters guests' frames");
-    return fd;
+    return link_bpf_load(BPF_PROG_TYPE_XDP, c.insn, (gsize) c.n, "the program that filters guests' frames", err);
 }
 
 static bool attach(const char *name, int fd, GError **err)

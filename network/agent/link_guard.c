@@ -1,26 +1,16 @@
 /* network/agent/link_guard.c -- a small program at a bridge's port: what was forwarded without a mark of the rules goes no further. */
+#include "network/agent/link_bpf.h"
 #include "network/agent/link_netlink.h"
-#include <errno.h>
-#include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/ethernet.h>
 #include <netlink/netlink.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* Loaded once, and the same for all. */
 static GMutex lock;
 static int program = -1;
-
-#define LOAD(dst, src, field) { .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = dst, .src_reg = src, .off = offsetof(struct __sk_buff, field) }
-#define SET(dst, value) { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = dst, .imm = value }
-#define SKIP_IF(reg, value, n) { .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = reg, .imm = value, .off = n }
-#define SKIP_IF_BIT(reg, value, n) { .code = BPF_JMP | BPF_JSET | BPF_K, .dst_reg = reg, .imm = value, .off = n }
-#define RETURN { .code = BPF_JMP | BPF_EXIT }
 
 /* What the bridge or the host itself sends came in nowhere. */
 static int load(guint32 flag, GError **err)
@@ -35,12 +25,7 @@ static int load(guint32 flag, GError **err)
         SET(BPF_REG_0, TC_ACT_UNSPEC),
         RETURN,
     };
-    union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_SCHED_CLS, .insns = (guint64) (gsize) code, .insn_cnt = G_N_ELEMENTS(code),
-                            .license = (guint64) (gsize) "GPL" };
-    int fd = (int) syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
-    if (fd < 0)
-        nv_fail_errno(err, NV_ERR_HOST_FAULT, "the kernel refuses the guard of bridges' ports");
-    return fd;
+    return link_bpf_load(BPF_PROG_TYPE_SCHED_CLS, code, G_N_ELEMENTS(code), "the guard of bridges' ports", err);
 }
 
 static int program_peek(guint32 flag, GError **err)

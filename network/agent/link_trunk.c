@@ -1,7 +1,6 @@
 /* network/agent/link_trunk.c -- VLAN tags of trunks: taken off and put on by small programs at the links, so that no VLAN module is needed. */
+#include "network/agent/link_bpf.h"
 #include "network/agent/link_netlink.h"
-#include <errno.h>
-#include <linux/bpf.h>
 #include <linux/if_link.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
@@ -11,7 +10,6 @@
 #include <net/if.h>
 #include <netlink/netlink.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 bool link_pair_ensure(const char *name, const char *inner, gint64 mtu, GError **err)
@@ -39,24 +37,6 @@ bool link_pair_ensure(const char *name, const char *inner, gint64 mtu, GError **
 
 /* --- the programs --- */
 
-#define LOAD(dst, src, field) { .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = dst, .src_reg = src, .off = offsetof(struct __sk_buff, field) }
-#define MOVE(dst, src) { .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = dst, .src_reg = src }
-#define SET(dst, value) { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = dst, .imm = value }
-#define AND(dst, value) { .code = BPF_ALU64 | BPF_AND | BPF_K, .dst_reg = dst, .imm = value }
-#define SKIP_UNLESS(reg, value, n) { .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = reg, .imm = value, .off = n }
-#define CALL(function) { .code = BPF_JMP | BPF_CALL, .imm = function }
-#define RETURN { .code = BPF_JMP | BPF_EXIT }
-
-static int load(const struct bpf_insn *code, gsize n, GError **err)
-{
-    union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_SCHED_CLS, .insns = (guint64) (gsize) code, .insn_cnt = (guint32) n,
-                            .license = (guint64) (gsize) "GPL" };
-    int fd = (int) syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
-    if (fd < 0)
-        nv_fail_errno(err, errno == EPERM || errno == ENOSYS ? NV_ERR_HOST_FAULT : NV_ERR_AGENT, "a trunk's program is refused by the kernel");
-    return fd;
-}
-
 /* At the parent's tap: frames with the tag lose it and go to the subport; all others go on. */
 static int untag_program(int vlan, int to, GError **err)
 {
@@ -78,7 +58,7 @@ static int untag_program(int vlan, int to, GError **err)
         SET(BPF_REG_0, TC_ACT_UNSPEC),
         RETURN,
     };
-    return load(code, G_N_ELEMENTS(code), err);
+    return link_bpf_load(BPF_PROG_TYPE_SCHED_CLS, code, G_N_ELEMENTS(code), "a trunk's program", err);
 }
 
 /* At the subport's end: everything gets the tag and goes to the guest. */
@@ -93,7 +73,7 @@ static int tag_program(int vlan, int to, GError **err)
         CALL(BPF_FUNC_redirect),
         RETURN,
     };
-    return load(code, G_N_ELEMENTS(code), err);
+    return link_bpf_load(BPF_PROG_TYPE_SCHED_CLS, code, G_N_ELEMENTS(code), "a trunk's program", err);
 }
 
 /* --- where they are --- */
