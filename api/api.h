@@ -37,5 +37,8 @@ Handler resource_handle;
 extern const Route root_routes[];
 Handler version_root, version_identity, version_identity_v3, version_compute, version_compute_v21, version_image, version_network, version_network_v2;
 
+/* What the request's If-Match says of revisions; *ret_given false: nothing.  NV_ERR_INVALID as Neutron words it.  Refers to c. */
+bool match_read(const Call *c, RevisionMatch *ret_match, bool *ret_given, GError **err);
+
 /* HTTP status of an error in a dialect. */
 int dialect_status(const Dialect *d, NvErr code);

@@ -23,6 +23,7 @@ static const struct { int status; const char *title, *nova, *neutron; } codes[NV
     [NV_ERR_UNAVAILABLE]    = { 503, "Service Unavailable",   "serviceUnavailable",  "HTTPServiceUnavailable" },
     [NV_ERR_NO_SPACE]       = { 507, "Insufficient Storage",  "serviceUnavailable",  "HTTPServiceUnavailable" },
     [NV_ERR_CANCELLED]      = { 409, "Conflict",              "conflictingRequest",  "Conflict" },
+    [NV_ERR_PRECONDITION]   = { 412, "Precondition Failed",   "computeFault",        "RevisionNumberConstraintFailed" },
 };
 /* clang-format on */
 
@@ -56,6 +57,7 @@ static const struct { NvErr code; const char *says, *type; } neutron_types[] = {
     { NV_ERR_CONFLICT, "cannot be deleted directly via the port",  "ServicePortInUse" },
     { NV_ERR_NOT_FOUND, "cannot associate Port",                   "ExternalGatewayForFloatingIPNotFound" },
     { NV_ERR_INVALID,  "Invalid format for routes",                "InvalidRoutes" },
+    { NV_ERR_INVALID,  "Bad if-match request",                     "BadRequest" },
 };
 
 static void error_neutron(JsonW *w, int status, NvErr code, const char *message, const char *request_id)
@@ -152,7 +154,7 @@ const Dialect dialect_nova = {
     .created = 200, .updated = 200, .quota_status = 403, .error = error_nova, .list_links = links_rows,
 };
 const Dialect dialect_neutron = {
-    .name = "neutron", .service_type = "network", .clock = CLOCK_SECONDS_Z, .lax_types = true, .admin_lists_all = true,
+    .name = "neutron", .service_type = "network", .clock = CLOCK_SECONDS_Z, .lax_types = true, .admin_lists_all = true, .revision_match = true,
     .created = 201, .updated = 200, .quota_status = 409, .error = error_neutron, .list_links = links_rows,
 };
 const Dialect dialect_cinder = {

@@ -233,6 +233,7 @@ static void render_error(Call *c, const Dialect *d, const GError *why, const cha
 /* What lives as long as one call. */
 typedef struct Scene {
     Ctx ctx;
+    RevisionMatch match;
     char request_id[48];
     Login *login;
 } Scene;
@@ -260,6 +261,11 @@ static bool run(HttpRequest *req, Scene *scene, const Node *n, const Dialect *d,
         return false;
     if (!identity_permits(ctx, d->service_type, c->head ? "HEAD" : c->method, c->path, err) || !parse_body(req, err))
         return false;
+    bool constrained = false;
+    if (d->revision_match && !match_read(c, &scene->match, &constrained, err))
+        return false;
+    if (constrained && strcmp(c->method, "GET") != 0)
+        ctx->match = &scene->match;
     guint64 stamp;
     if (cache_get(c, &stamp))
         return true;

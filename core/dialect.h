@@ -12,6 +12,7 @@ struct Dialect {
     bool flat;                       /* one resource is not wrapped in {"one": …} (Glance) */
     bool unknown_filter_ignored;     /* query parameters that name no field are ignored instead of 400 */
     bool name_regex;                 /* name= is a regular expression (Nova) */
+    bool revision_match;             /* If-Match: revision_number=N says at which revision a row may be changed (Neutron) */
     int mv_min, mv_max;              /* microversions; 0,0: none */
     const char *mv_service;          /* in "OpenStack-API-Version: compute 2.93"; NULL: none */
     const char *mv_legacy;           /* "X-OpenStack-Nova-API-Version", or NULL */

@@ -26,6 +26,7 @@ static const struct { const char *name; bool transient; } codes[NV_ERR_LAST] = {
     [NV_ERR_UNAVAILABLE]    = { "unavailable",    true  },
     [NV_ERR_NO_SPACE]       = { "no_space",       true  },
     [NV_ERR_CANCELLED]      = { "cancelled",      false },
+    [NV_ERR_PRECONDITION]   = { "precondition",   false },
 };
 /* clang-format on */
 

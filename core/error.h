@@ -25,6 +25,7 @@ typedef enum {
     NV_ERR_UNAVAILABLE,    /* overloaded or shutting down: 503 */
     NV_ERR_NO_SPACE,       /* disk full */
     NV_ERR_CANCELLED,      /* a delete overtook it */
+    NV_ERR_PRECONDITION,   /* it is no longer as the caller said it must be (If-Match) */
     NV_ERR_LAST
 } NvErr;
 

@@ -16,6 +16,12 @@ typedef struct Row {
     guint64 known, null, dirty;
 } Row;
 
+/* What If-Match asked for: a row that the path names by one of these ids is changed at this revision_number only. */
+typedef struct RevisionMatch {
+    gint64 revision;
+    char *const *ids; size_t n_ids;      /* some may be NULL */
+} RevisionMatch;
+
 /* Who asks, and how.  Built once a request by identity/ and the router; read-only afterwards. */
 typedef struct Ctx {
     const char *request_id;
@@ -30,6 +36,7 @@ typedef struct Ctx {
     bool all_projects;                   /* a list over all projects was asked for and is allowed */
     int mv;                              /* microversion's minor number; 0 where the service has none */
     const void *token;                   /* identity's own record of the token; NULL: anonymous */
+    const RevisionMatch *match;          /* NULL: any revision will do */
 } Ctx;
 
 typedef enum { T_STR, T_INT, T_BOOL, T_TIME, T_JSON } FieldType;

@@ -368,11 +368,29 @@ Row *row_get(Db *db, const Resource *res, const char *id, GError **err)
     return get_one(db, res, NULL, id, "", err);
 }
 
+/* The caller's If-Match holds for the row, or is not about it. */
+static bool revision_check(const Row *row, const Ctx *ctx, const char *id, GError **err)
+{
+    bool named = false;
+    for (size_t k = 0; ctx->match && k < ctx->match->n_ids; k++)
+        named |= g_strcmp0(ctx->match->ids[k], id) == 0;
+    if (!named)
+        return true;
+    int i = field_index(row->res, "revision_number", 0);
+    if (i < 0)
+        return nv_fail(err, NV_ERR_INVALID, "Bad if-match request: Revision matching not supported for this resource.");
+    gint64 current = *FIELD_PTR(row, &row->res->fields[i], gint64);
+    return current == ctx->match->revision
+        || nv_fail(err, NV_ERR_PRECONDITION, "Constrained to %" G_GINT64_FORMAT ", but current revision is %" G_GINT64_FORMAT,
+                   ctx->match->revision, current);
+}
+
 Row *row_get_for(Db *db, const Resource *res, const Ctx *ctx, const char *id, bool write, GError **err)
 {
     g_autoptr(GString) extra = g_string_new(NULL);
     rows_visibility(res, ctx, write, false, extra);
-    return get_one(db, res, ctx, id, extra->str, err);
+    g_autoptr(Row) row = get_one(db, res, ctx, id, extra->str, err);
+    return row && (!write || revision_check(row, ctx, id, err)) ? g_steal_pointer(&row) : NULL;
 }
 
 GPtrArray *rows_where(Db *db, const Resource *res, GError **err, ...)

@@ -58,6 +58,7 @@ static const Extension extensions[] = {
     { "rbac-policies",             "RBAC Policies",             "Networks shared with chosen projects" },
     { "rbac-security-groups",      "Add security_group type to network RBAC", "Security groups shared with chosen projects" },
     { "rbac-subnetpool",           "Add subnetpool type to network RBAC", "Subnet pools shared with chosen projects" },
+    { "revision-if-match",         "If-Match constraints based on revision_number", "If-Match: revision_number=N refuses a change at another revision" },
     { "router",                    "Neutron L3 Router",         "Routers and floating IPs" },
     { "router_availability_zone",  "Router Availability Zone",  "Availability zones of routers" },
     { "security-group",            "security-group",            "What ports may send and receive" },

@@ -1,4 +1,5 @@
 """tests/http/test_network_more.py -- subnet pools, address scopes, RBAC policies, address groups, and what the API says of itself."""
+import concurrent.futures
 import unittest
 
 from test_network import Base, N
@@ -237,6 +238,54 @@ class AddressGroups(Base):
         self.assertEqual(self.ok(self.demo.get(N + path), 200)["address_group"], before)
         theirs = self.group(self.other)
         self.refuse(404, "POST", "security-group-rules", {"security_group_rule": dict(rule, security_group_id=theirs["id"])}, self.other)
+
+
+class IfMatch(Base):
+    """test_tables.py tries If-Match on each resource; here are its shapes, calls beside PUT and DELETE, and races."""
+
+    def put(self, n, match, name="x", who=None):
+        return (who or self.demo).put(N + "networks/" + n["id"], {"network": {"name": name}}, headers={"If-Match": match})
+
+    def test_shapes(self):
+        n = self.network()
+        self.assertEqual(n["revision_number"], 1)
+        refused = self.put(n, "revision_number=7")
+        self.assertEqual((refused.status, refused.json), (412, {"NeutronError": {
+            "type": "RevisionNumberConstraintFailed", "message": "Constrained to 7, but current revision is 1", "detail": ""}}))
+        for bad in ("revision_number=", "revision_number=a", "revision_number=1, revision_number=1", '"revision_number=1" "revision_number=1"', '"revision_number=x"'):
+            for reply in (self.put(n, bad), self.demo.get(N + "networks", headers={"If-Match": bad})):
+                self.assertEqual((reply.status, reply.json["NeutronError"]["type"]), (400, "BadRequest"), (bad, reply))
+                self.assertTrue(reply.message.startswith("Bad if-match request: "), reply)
+        for other in ("*", '"abc"', 'W/"revision_number=9"', "x", '"a", W/"revision_number=z"'):       # tags of another kind say nothing of revisions
+            self.assertEqual(self.put(n, other).status, 200, other)
+        now = self.ok(self.demo.get(N + "networks/" + n["id"], headers={"If-Match": "revision_number=0"}), 200)["network"]["revision_number"]
+        for good in ("revision_number=%d", '"revision_number=%d"', '"a", "revision_number=%d"', "revision_number= +%d"):
+            self.assertEqual(self.put(n, good % now).status, 200, good)
+            now += 1
+        self.assertEqual(self.put(n, "revision_number=%d" % now, who=self.other).status, 404)
+        self.assertEqual(self.demo.put(N + "networks/none", {"network": {"name": "x"}}, headers={"If-Match": "revision_number=1"}).status, 404)
+
+    def test_other_calls(self):
+        n = self.network()
+        s, wrong = self.subnet(n), {"If-Match": "revision_number=99"}
+        r = self.ok(self.demo.post(N + "routers", {"router": {"name": "r"}}), 201)["router"]
+        plug = lambda headers: self.demo.put(N + "routers/%s/add_router_interface" % r["id"], {"subnet_id": s["id"]}, headers=headers).status
+        self.assertEqual(plug(wrong), 412)
+        self.assertEqual(self.demo.put(N + "networks/%s/tags/a" % n["id"], headers=wrong).status, 412)
+        self.assertEqual(self.demo.delete(N + "networks/%s/tags" % n["id"], headers=wrong).status, 412)
+        self.assertEqual(self.ok(self.demo.get(N + "networks/%s/tags" % n["id"], headers=wrong), 200)["tags"], [])
+        self.assertEqual(plug({"If-Match": "revision_number=%d" % r["revision_number"]}), 200)
+        # What a new row refers to is no row of the path.
+        self.assertEqual(self.demo.post(N + "ports", {"port": {"network_id": n["id"]}}, headers=wrong).status, 201)
+
+    def test_race(self):
+        """Of many who change the same revision one wins."""
+        n = self.network()
+        clients = [self.cloud.login("demo") for _ in range(8)]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for revision in range(1, 6):
+                got = list(pool.map(lambda c: self.put(n, "revision_number=%d" % revision, "n", c).status, clients))
+                self.assertEqual(sorted(got), [200] + [412] * 7)
 
 
 class Itself(Base):

@@ -364,6 +364,41 @@ class Checks:
         if old is not None:
             self.assertGreater(stamp(), old, (self.one, "updated_at"))
 
+    def test_if_match(self):
+        """Neutron's rows with a revision are changed and removed at the revision that If-Match names, and at no other."""
+        if self.r.dialect != "neutron":
+            self.skipTest("Neutron's alone")
+        made = self.o.make()
+        key, at = made[self.r.factory.key], lambda n: {"If-Match": "revision_number=%s" % n}  # noqa: E731
+        now = lambda: self.o.unwrapped(self.o.show(key)).get("revision_number")  # noqa: E731
+        text = [f.name for f in self.r.taken("update") if f.name in ("description", "name")] if self.r.update else []
+        change = lambda headers: self.o.change(key, {text[0]: "changed-" + uuid.uuid4().hex[:8]}, headers=headers)  # noqa: E731
+        remove = lambda headers: self.o.who.delete(self.o.at(key), headers=headers)  # noqa: E731
+        revision = now()
+        for call in ([change] if text else []) + [remove]:
+            for wrong in ("x", "", "1.5"):
+                self.before()
+                self.refused(call(at(wrong)), wrong)
+            if revision is None:
+                self.before()
+                self.refused(call(at(1)), "without a revision")
+                continue
+            for other in (revision - 1, revision + 1, 10 ** 30):
+                self.before()
+                reply = call(at(other))
+                self.refused(reply, other, (412,))
+                self.assertIn("but current revision is %d" % revision, reply.message)
+        if revision is not None and text:
+            self.assertEqual(change(at(revision)).status, 200)
+            self.assertGreater(now(), revision)
+            self.before()
+            self.refused(change(at(revision)), "the revision of before", (412,))
+        if revision is not None:
+            self.o.settle()
+            self.assertEqual(remove(at(now())).status, 204)
+            self.o.alive.remove(key)
+        self.o.settle()
+
     def refused_again(self, key):
         self.before()
         self.refused(self.o.who.delete(self.o.at(key)), "removed twice", (404,))

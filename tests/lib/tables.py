@@ -192,13 +192,13 @@ class InUse:
     def post(self, body, who=None):
         return (who or self.who).post(self.path, self.wrapped(body))
 
-    def change(self, key, body, who=None):
+    def change(self, key, body, who=None, headers=None):
         who = who or self.who
         if self.f.patch:
             ops = [{"op": "replace", "path": "/" + k.replace("~", "~0").replace("/", "~1"), "value": v} for k, v in body.items()]
             return who.call(self.r.update, self.at(key), raw=json.dumps(ops).encode(),
                             headers={"Content-Type": "application/openstack-images-v2.1-json-patch"})
-        return who.call(self.r.update, self.at(key), {self.r.one: body})
+        return who.call(self.r.update, self.at(key), {self.r.one: body}, headers=headers)
 
     def at(self, key):
         return "%s/%s" % (self.path, urllib.parse.quote(str(key), safe=""))
