@@ -39,8 +39,16 @@ class Site:
         self.sockets = [self.cloud.run + "/agent.sock"] + ["%s/h%d.sock" % (self.cloud.run, n + 1) for n in range(1, hosts)]
         self.worlds = [self.cloud.world] + ["%s/world-h%d" % (self.cloud.top, n + 1) for n in range(1, hosts)]
         self.cloud.options["hosts.agents"] = ";".join("h%d=unix:%s" % (n + 1, s) for n, s in enumerate(self.sockets))
+        try:
+            self.begin()
+        except BaseException:                        # nobody else has it yet
+            self.end_agents()
+            self.cloud.stop(check=False)
+            raise
+
+    def begin(self):
         self.restart_serve(kill=True)
-        for n in range(hosts):
+        for n in range(self.hosts):
             self.start_agent(n)
         self.demo = self.cloud.login("demo")
         self.admin = self.cloud.login("admin")
@@ -139,16 +147,19 @@ class Site:
     def control(self, verb, **args):
         return wire.call(self.cloud.run + "/control.sock", verb, **args)
 
+    def end_agents(self):
+        """All but the first, which the cloud ends."""
+        for agent in filter(None, self.agents[1:]):
+            agent.kill()
+            agent.wait()
+
     def close(self):
         """Ends it; what a sanitizer or an assertion said in its logs."""
         said = []
         for name in ("serve", "agent"):
             with open("%s/%s.log" % (self.cloud.top, name), errors="replace") as f:
                 said += [line.strip()[:300] for line in f if re.search(r"ERROR: \w*Sanitizer|runtime error:|Assertion|ERROR \*\*", line)]
-        for agent in self.agents[1:]:
-            if agent:
-                agent.kill()
-                agent.wait()
+        self.end_agents()
         self.points = {line for process in self.trace for line in self.traced(process)}
         self.cloud.stop(check=False)
         return said
