@@ -103,7 +103,7 @@ class TwoHosts(unittest.TestCase):
         cls.start("h1", "--tunnel", "10.66.0.1")
         cls.start("h2", "--tunnel", "10.66.0.2", "--physical", "lab")
         cls.admin = cls.cloud.login("admin")
-        cls.cloud.wait(lambda: sum(a["alive"] and bool(a["configurations"].get("tunneling_ip")) for a in cls.net_agents()) == 2, 10, "both hosts")
+        cls.cloud.wait(cls.both_are_known, 10, "both hosts")
         cls.image = cls.admin.post("/image/v2/images", {"name": "i", "disk_format": "raw", "container_format": "bare"}).json["id"]
         cls.admin.put("/image/v2/images/%s/file" % cls.image, raw=b"\0" * 4096, headers={"Content-Type": "application/octet-stream"})
         cls.flavor = cls.admin.post("/compute/v2.1/flavors", {"flavor": {"name": "f", "ram": 64, "vcpus": 1, "disk": 1}}).json["flavor"]["id"]
@@ -111,6 +111,15 @@ class TwoHosts(unittest.TestCase):
     @classmethod
     def net_agents(cls):
         return cls.admin.get(N + "agents").json["agents"]
+
+    @classmethod
+    def both_are_known(cls):
+        return sum(a["alive"] and bool(a["configurations"].get("tunneling_ip")) for a in cls.net_agents()) == 2
+
+    @classmethod
+    def interfaces(cls, host):
+        """Of physical networks, as the controller knows them."""
+        return next(a for a in cls.net_agents() if (a["agent_type"], a["host"]) == ("Linux bridge agent", host))["configurations"]["interface_mappings"]
 
     @classmethod
     def start(cls, name, *options):
@@ -181,11 +190,11 @@ class TwoHosts(unittest.TestCase):
         # An address changes.
         r = self.admin.put(N + "ports/" + b["id"], {"port": {"fixed_ips": [{"ip_address": "10.0.0.77"}], "allowed_address_pairs": [{"ip_address": "10.9.0.0/16"}]}})
         b2 = r.json["port"]
-        self.cloud.wait(lambda: self.peer("10.66.0.2", b2) in self.peers("h1", n), 5, "the new address")
+        self.cloud.wait(lambda: self.peer("10.66.0.2", b2) in self.peers("h1", n), 15, "the new address")
         self.assertIn([{"ip": "10.9.0.0/16", "mac": b["mac_address"]}], [p.get("pairs") for p in self.told("h1", n)["peers"]])
         # A port moves.
         self.delete(sc)
-        self.cloud.wait(lambda: self.peers("h1", n) == [self.peer("10.66.0.2", b2)], 5, "its end on h1")
+        self.cloud.wait(lambda: self.peers("h1", n) == [self.peer("10.66.0.2", b2)], 15, "its end on h1")
         sc = self.boot("h1", c)
         self.assertEqual(self.peers("h2", n), sorted([self.peer("10.66.0.1", a), self.peer("10.66.0.1", c)]))
         self.assertEqual(self.peers("h1", n), [self.peer("10.66.0.2", b2)])
@@ -237,14 +246,14 @@ class TwoHosts(unittest.TestCase):
         said = [[{"prefix": "2001:db8:1::/64", "mode": "slaac"}]]
         self.cloud.wait(place, 10, "its place")
         here = place()
-        self.cloud.wait(lambda: settled(here, said), 5, "the other host being told")
+        self.cloud.wait(lambda: settled(here, said), 15, "the other host being told")
         for up, what in ((False, []), (True, said)):
             self.assertEqual(self.admin.put(path, {"router": {"admin_state_up": up}}).status, 200)
-            self.cloud.wait(lambda: settled(here, what), 5, "admin_state_up " + str(up))
+            self.cloud.wait(lambda: settled(here, what), 15, "admin_state_up " + str(up))
         port = next(p["id"] for p in self.admin.get(N + "ports?device_id=" + r["id"]).json["ports"] if p["fixed_ips"][0]["subnet_id"] == six[0])
         for up, what in ((False, []), (True, said)):
             self.assertEqual(self.admin.put(N + "ports/" + port, {"port": {"admin_state_up": up}}).status, 200)
-            self.cloud.wait(lambda: settled(here, what), 5, "the port's admin_state_up " + str(up))
+            self.cloud.wait(lambda: settled(here, what), 15, "the port's admin_state_up " + str(up))
         # It moves.
         there = "h2" if here == "h1" else "h1"
         l3 = {a["host"]: a["id"] for a in self.net_agents() if a["agent_type"] == "L3 agent"}
@@ -253,11 +262,11 @@ class TwoHosts(unittest.TestCase):
             self.admin.delete(N + "agents/%s/l3-routers/%s" % (l3[here], r["id"]))
             return self.admin.post(N + "agents/%s/l3-routers" % l3[there], {"router_id": r["id"]}).status == 201
         self.cloud.wait(moved, 10, "the move")
-        self.cloud.wait(lambda: settled(there, said), 5, "the old host being told")
+        self.cloud.wait(lambda: settled(there, said), 15, "the old host being told")
         self.assertIn(port_mac(self.admin, port), [p["mac"] for p in self.told(here, n)["peers"]])
         for s in six:
             self.assertEqual(self.admin.put(path + "/remove_router_interface", {"subnet_id": s}).status, 200)
-        self.cloud.wait(lambda: advertised("h1") == advertised("h2") == [] and len(self.peers(here, n)) == 1, 5, "the router's leaving")
+        self.cloud.wait(lambda: advertised("h1") == advertised("h2") == [] and len(self.peers(here, n)) == 1, 15, "the router's leaving")
         self.assertEqual(self.admin.delete(path).status, 204)
         for s in servers:
             self.delete(s)
@@ -317,8 +326,7 @@ class TwoHosts(unittest.TestCase):
         self.agents["h1"].kill()
         self.agents["h1"].wait()
         self.start("h1", "--tunnel", "10.66.0.1", "--physical", "wan")
-        self.cloud.wait(lambda: {a["host"]: a for a in self.net_agents() if a["agent_type"] == "Linux bridge agent"}["h1"]["configurations"]["interface_mappings"], 10,
-                        "h1 on wan")
+        self.cloud.wait(lambda: self.interfaces("h1"), 10, "h1 on wan")
         s = self.create(vlan)
         self.cloud.wait(lambda: self.ended(s), 10, "the server")
         self.assertEqual((self.ended(s)["status"], self.ended(s)["OS-EXT-SRV-ATTR:host"]), ("ACTIVE", "h1"), self.ended(s).get("fault"))
@@ -326,9 +334,7 @@ class TwoHosts(unittest.TestCase):
         self.agents["h1"].kill()
         self.agents["h1"].wait()
         self.start("h1", "--tunnel", "10.66.0.1")
-        self.cloud.wait(lambda: not {a["host"]: a for a in self.net_agents() if a["agent_type"] == "Linux bridge agent"}["h1"]["configurations"]["interface_mappings"], 10,
-                        "h1 on nothing")
-        self.cloud.wait(lambda: all(a["alive"] for a in self.net_agents()), 10, "both hosts")
+        self.cloud.wait(lambda: self.both_are_known() and not self.interfaces("h1"), 10, "h1 on nothing")
         for n in (flat, vlan, plain):
             for p in self.admin.get(N + "ports?network_id=" + n["id"]).json["ports"]:
                 self.admin.delete(N + "ports/" + p["id"])
@@ -357,12 +363,12 @@ class TwoHosts(unittest.TestCase):
                 gateway()
             self.assertEqual(self.admin.put(path + "/add_router_interface", {"subnet_id": subnet}).status, 200)
             if not gateway_first:
-                self.cloud.wait(lambda: place() == "h1" and routers("h1") == [r["id"]], 5, "its place among the guests")
+                self.cloud.wait(lambda: place() == "h1" and routers("h1") == [r["id"]], 15, "its place among the guests")
                 gateway()
-            self.cloud.wait(lambda: place() == "h2" and (routers("h1"), routers("h2")) == ([], [r["id"]]), 5, "its place by its gateway")
-            self.cloud.wait(lambda: self.told("h1", outside) is None and self.told("h2", outside)["physical"] == "lab", 10, "the outside on h2 alone")
+            self.cloud.wait(lambda: place() == "h2" and (routers("h1"), routers("h2")) == ([], [r["id"]]), 15, "its place by its gateway")
+            self.cloud.wait(lambda: self.told("h1", outside) is None and (self.told("h2", outside) or {}).get("physical") == "lab", 10, "the outside on h2 alone")
             mac = self.admin.get(N + "ports?device_owner=network:router_interface&device_id=" + r["id"]).json["ports"][0]["mac_address"]
-            self.cloud.wait(lambda: mac in [p["mac"] for p in self.told("h1", inside)["peers"]], 5, "the way there")
+            self.cloud.wait(lambda: mac in [p["mac"] for p in self.told("h1", inside)["peers"]], 15, "the way there")
             self.assertEqual(self.admin.put(path + "/remove_router_interface", {"subnet_id": subnet}).status, 200)
             self.assertEqual(self.admin.delete(path).status, 204)
         self.delete(guest)
