@@ -139,8 +139,16 @@ class Limits(Case):
         h.seen.clear()
         for i in range(n):
             g.send(ether(p.mac, q.mac, 0x800, ip4(p.ip, address, 17, udp(9, 9, b"counted"), ident=i + 1)))
-        time.sleep(0.3)
-        return len([f for f in h.seen if b"counted" in f])
+        return self.quiet(h, b"counted")
+
+    def quiet(self, h, text):
+        """How many frames with that text have arrived, once no more come."""
+        n, now = -1, 0
+        while n != now:
+            n = now
+            time.sleep(0.3)
+            now = sum(text in f for f in list(h.seen))
+        return now
 
     def test_packets_a_second(self):
         p, g, q, h = self.two()
@@ -216,7 +224,10 @@ def take(i):
     c = s.accept()[0]; begun.wait(10)
     while True: got[i] += len(c.recv(65536))
 for i in (0, 1): threading.Thread(target=take, args=(i,), daemon=True).start()
-while not min(got): time.sleep(0.01)
+end = time.monotonic() + 20
+while not min(got):
+    time.sleep(0.01)
+    if time.monotonic() > end: raise SystemExit("a sender never came: %s" % got)
 time.sleep(1); before = list(got); start = time.monotonic(); time.sleep(2)
 print(*[(a - b) * 8 / 1e6 / (time.monotonic() - start) for a, b in zip(got, before)], flush=True)
 """
@@ -237,6 +248,7 @@ class Promises(Case):
 
     def setUp(self):
         super().setUp()
+        self.addCleanup(sh, "ip link del phys0; ip netns del lan")
         sh("ip netns add lan; ip link add phys0 type veth peer name eth0 netns lan; ip -n lan addr add 10.0.0.100/24 dev eth0; ip -n lan link set eth0 up; "
            "ip link set phys0 up")
         self.net = Physical(1)
@@ -249,9 +261,7 @@ class Promises(Case):
 
     def tearDown(self):
         super().tearDown()
-        queues = sh("tc qdisc show dev phys0").stdout
-        sh("ip link del phys0; ip netns del lan")
-        self.assertNotIn("htb", queues)
+        self.assertNotIn("htb", sh("tc qdisc show dev phys0").stdout)
 
     def promise(self, p, kbps, **limits):
         p.qos = {"egress_min_kbps": kbps, "physical": "lab", **limits} if kbps else limits or None

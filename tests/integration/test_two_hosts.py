@@ -446,7 +446,7 @@ class Overlay(TwoHosts):
         self.h1.kill_agent()
         self.h1.start_agent(*self.h1.options)
         self.h2.sh("ip netns del nuvolet-" + short(n["id"]))
-        time.sleep(3)
+        self.cloud.wait(lambda: "nuvolet-" + short(n["id"]) in self.h2.sh("ip netns list"), 15, "the namespace being back")
         for s in (a, b):
             self.by_itself(s)
             self.cloud.wait(lambda: self.auto(s, "2001:db8:7:") and self.default6(s), 15, "an answer on " + s.host.name)
