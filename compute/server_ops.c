@@ -272,7 +272,7 @@ static bool start_over(Op *op, GError **err)
         return false;
     for (guint i = 0; s->host && !s->asked_host && i < states->len; i++) {
         const HostState *h = &g_array_index(states, HostState, i);
-        other = other || (h->up && h->enabled && strcmp(h->name, s->host) != 0);
+        other = other || (h->enabled && strcmp(h->name, s->host) != 0);     /* one that is down may come up: the placement waits for it */
     }
     if (!other)
         return nv_fail(err, NV_ERR_NO_HOST, "%s", op->error ? op->error : "the host could not start the server");
