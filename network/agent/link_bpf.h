@@ -1,6 +1,6 @@
-/* network/agent/link_bpf.h -- small programs for the kernel (BPF): the words that they are written in, and the one door that loads them. */
+/* network/agent/link_bpf.h -- small programs for the kernel (BPF): the words that they are written in, loading, and their places at interfaces. */
 #pragma once
-#include <glib.h>
+#include "network/agent/link_netlink.h"
 #include <linux/bpf.h>
 #include <stddef.h>
 
@@ -21,3 +21,10 @@
 /* The loaded program's descriptor (caller closes), or -1.  what: as in "the kernel refuses WHAT".  NV_ERR_HOST_FAULT where the kernel cannot or may
  * not run it, NV_ERR_AGENT where it only was short of something.  Any thread. */
 int link_bpf_load(enum bpf_prog_type type, const struct bpf_insn *insns, gsize n, const char *what, GError **err);
+
+/* Messages that put a loaded program at the place LINK_INGRESS or LINK_EGRESS of an interface, as number handle there and with a name to know it
+ * again by, and that take it away. */
+Msg *link_bpf_put(int index, guint32 parent, guint32 handle, int program, const char *name);
+Msg *link_bpf_delete(int index, guint32 parent, guint32 handle);
+/* The name (borrowed) of the program that a message of link_tc_dump(RTM_GETTFILTER, ...) is about; NULL: it is about none. */
+const char *link_bpf_name(struct nlmsghdr *nlh);

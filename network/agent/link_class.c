@@ -4,7 +4,6 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <net/ethernet.h>
 #include <net/if.h>
 #include <netlink/netlink.h>
 #include <string.h>
@@ -29,9 +28,7 @@ static void find_queue(struct nlmsghdr *nlh, void *data)
 
 static bool queue_is_there(int index)
 {
-    Msg *msg = link_tc_msg(RTM_GETQDISC, 0, index, 0, 0);
-    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    return link_dump(msg, find_queue, &index, NULL) && !index;
+    return link_tc_dump(RTM_GETQDISC, index, 0, find_queue, &index, NULL) && !index;
 }
 
 /* The kernel's unit is the time that the burst takes. */
@@ -127,9 +124,7 @@ GArray *link_classes(const char *name, GError **err)
     LinkInfo info;
     if (!link_need(name, &info, err))
         return NULL;
-    Msg *msg = link_tc_msg(RTM_GETTCLASS, 0, info.index, 0, 0);
-    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    return link_dump(msg, class_one, list, err) ? g_steal_pointer(&list) : NULL;
+    return link_tc_dump(RTM_GETTCLASS, info.index, 0, class_one, list, err) ? g_steal_pointer(&list) : NULL;
 }
 
 /* --- whose frames are of which class --- */
@@ -146,30 +141,17 @@ static int program_of(guint minor, GError **err)
     return link_bpf_load(BPF_PROG_TYPE_SCHED_CLS, code, G_N_ELEMENTS(code), "the program that names a frame's class", err);
 }
 
-static Msg *filter_msg(int type, int flags, int index)
-{
-    Msg *msg = link_tc_msg(type, flags, index, PROGRAM, LINK_INGRESS);
-    ((struct tcmsg *) nlmsg_data(nlmsg_hdr(msg)))->tcm_info = TC_H_MAKE(LINK_TAGS_FIRST << 16, g_htons(ETH_P_ALL));
-    nla_put_string(msg, TCA_KIND, "bpf");
-    return msg;
-}
-
 static void program_one(struct nlmsghdr *nlh, void *data)
 {
-    struct nlattr *tb[TCA_MAX + 1] = { 0 }, *bpf[TCA_BPF_MAX + 1] = { 0 };
-    if (nlh->nlmsg_type != RTM_NEWTFILTER || nlmsg_parse(nlh, sizeof(struct tcmsg), tb, TCA_MAX, NULL) < 0 || !tb[TCA_KIND] ||
-        strcmp(nla_get_string(tb[TCA_KIND]), "bpf") != 0 || !tb[TCA_OPTIONS] || nla_parse_nested(bpf, TCA_BPF_MAX, tb[TCA_OPTIONS], NULL) < 0 ||
-        !bpf[TCA_BPF_NAME] || !g_str_has_prefix(nla_get_string(bpf[TCA_BPF_NAME]), PROGRAM_NAME))
-        return;
-    *(guint *) data = (guint) g_ascii_strtoull(nla_get_string(bpf[TCA_BPF_NAME]) + strlen(PROGRAM_NAME), NULL, 10);
+    const char *name = link_bpf_name(nlh);
+    if (name && g_str_has_prefix(name, PROGRAM_NAME))
+        *(guint *) data = (guint) g_ascii_strtoull(name + strlen(PROGRAM_NAME), NULL, 10);
 }
 
 guint link_classed_as(int index)
 {
     guint minor = 0;
-    Msg *msg = link_tc_msg(RTM_GETTFILTER, 0, index, 0, LINK_INGRESS);
-    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    link_dump(msg, program_one, &minor, NULL);
+    link_tc_dump(RTM_GETTFILTER, index, LINK_INGRESS, program_one, &minor, NULL);
     return minor;
 }
 
@@ -184,16 +166,8 @@ bool link_class(const char *tap, guint minor, GError **err)
     if (fd < 0)
         return false;
     g_autofree char *name = g_strdup_printf(PROGRAM_NAME "%u", minor);
-    bool ok = link_ingress_ensure(tap, info.index, err);
-    if (ok) {
-        Msg *msg = filter_msg(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, info.index);
-        struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS);
-        nla_put_u32(msg, TCA_BPF_FD, (guint32) fd);
-        nla_put_string(msg, TCA_BPF_NAME, name);
-        nla_put_u32(msg, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
-        nla_nest_end(msg, options);
-        ok = link_talk(msg, "class of", tap, NULL, err);
-    }
+    bool ok = link_ingress_ensure(tap, info.index, err) &&
+              link_talk(link_bpf_put(info.index, LINK_INGRESS, PROGRAM, fd, name), "class of", tap, NULL, err);
     close(fd);
     return ok;
 }
@@ -206,5 +180,5 @@ bool link_unclass(const char *tap, GError **err)
         return false;
     if (!link_classed_as(info.index))
         return true;
-    return link_talk(filter_msg(RTM_DELTFILTER, 0, info.index), "class of", tap, gone, err) && link_ingress_idle(tap, info.index, err);
+    return link_talk(link_bpf_delete(info.index, LINK_INGRESS, PROGRAM), "class of", tap, gone, err) && link_ingress_idle(tap, info.index, err);
 }

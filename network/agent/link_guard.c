@@ -2,11 +2,6 @@
 #include "network/agent/link_bpf.h"
 #include "network/agent/link_netlink.h"
 #include <linux/pkt_cls.h>
-#include <linux/pkt_sched.h>
-#include <linux/rtnetlink.h>
-#include <net/ethernet.h>
-#include <netlink/netlink.h>
-#include <string.h>
 
 /* Loaded once, and the same for all. */
 static GMutex lock;
@@ -37,37 +32,15 @@ static int program_peek(guint32 flag, GError **err)
     return program;
 }
 
-static void count_one(struct nlmsghdr *nlh, void *data)
-{
-    if (nlh->nlmsg_type == RTM_NEWTFILTER)
-        ++*(int *) data;
-}
-
-bool link_is_guarded(int index)
-{
-    int filters = 0;
-    Msg *msg = link_tc_msg(RTM_GETTFILTER, 0, index, 0, LINK_EGRESS);
-    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    return link_dump(msg, count_one, &filters, NULL) && filters;
-}
-
 bool link_guard(const char *name, guint32 flag, GError **err)
 {
     LinkInfo info;
     if (!link_need(name, &info, err))
         return false;
-    if (link_is_guarded(info.index))
+    if (link_tc_has_filters(info.index, LINK_EGRESS))
         return true;
     int fd = program_peek(flag, err);
     if (fd < 0 || !link_ingress_ensure(name, info.index, err))
         return false;
-    Msg *msg = link_tc_msg(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, info.index, 1, LINK_EGRESS);
-    ((struct tcmsg *) nlmsg_data(nlmsg_hdr(msg)))->tcm_info = TC_H_MAKE(1 << 16, g_htons(ETH_P_ALL));
-    nla_put_string(msg, TCA_KIND, "bpf");
-    struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS);
-    nla_put_u32(msg, TCA_BPF_FD, (guint32) fd);
-    nla_put_string(msg, TCA_BPF_NAME, "nuvolet-guard");
-    nla_put_u32(msg, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
-    nla_nest_end(msg, options);
-    return link_talk(msg, "guard of", name, NULL, err);
+    return link_talk(link_bpf_put(info.index, LINK_EGRESS, 1, fd, "nuvolet-guard"), "guard of", name, NULL, err);
 }

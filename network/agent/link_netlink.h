@@ -15,12 +15,15 @@ bool link_dump(Msg *msg_stolen, OnMessage *fn, void *data, GError **err);
 bool link_need(const char *name, LinkInfo *info, GError **err);
 /* The start of a message about queueing at an interface (link_tc.c). */
 Msg *link_tc_msg(int type, int flags, int index, guint32 handle, guint32 parent);
+/* Asks for all queues, classes or filters of an interface (index 0: of all), and calls fn for each message of the answer; parent: the place of
+ * filters, 0 for the others. */
+bool link_tc_dump(int type, int index, guint32 parent, OnMessage *fn, void *data, GError **err);
+/* Whether anything looks at what comes in (LINK_INGRESS) or goes out (LINK_EGRESS) there. */
+bool link_tc_has_filters(int index, guint32 parent);
 /* The place where what comes in and goes out can be looked at; gone only when nothing looks. */
 bool link_ingress_ensure(const char *name, int index, GError **err);
 bool link_ingress_idle(const char *name, int index, GError **err);
-enum { LINK_CLSACT = 0xffff0000u, LINK_INGRESS = 0xfffffff2u, LINK_EGRESS = 0xfffffff3u, LINK_TAGS_FIRST = 1, LINK_DIVERT_SECOND = 2 };
-/* link_guard is in force there. */
-bool link_is_guarded(int index);
+enum { LINK_CLSACT = 0xffff0000u, LINK_INGRESS = 0xfffffff2u, LINK_EGRESS = 0xfffffff3u, LINK_PROGRAMS_FIRST = 1, LINK_DIVERT_SECOND = 2 };
 /* An address in network byte order, 4 or 16 bytes. */
 void link_ip_bytes(Ip ip, guint8 out[16]);
 Ip link_ip_of(int version, const guint8 *raw);

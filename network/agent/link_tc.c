@@ -18,6 +18,25 @@ Msg *link_tc_msg(int type, int flags, int index, guint32 handle, guint32 parent)
     return msg;
 }
 
+bool link_tc_dump(int type, int index, guint32 parent, OnMessage *fn, void *data, GError **err)
+{
+    Msg *msg = link_tc_msg(type, 0, index, 0, parent);
+    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    return link_dump(msg, fn, data, err);
+}
+
+static void count_one(struct nlmsghdr *nlh, void *data)
+{
+    if (nlh->nlmsg_type == RTM_NEWTFILTER)
+        ++*(int *) data;
+}
+
+bool link_tc_has_filters(int index, guint32 parent)
+{
+    int filters = 0;
+    return link_tc_dump(RTM_GETTFILTER, index, parent, count_one, &filters, NULL) && filters;
+}
+
 static bool root_absent(const char *name, int index, GError **err)
 {
     static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_NOATTR, NLE_INVAL, 0 };
@@ -71,19 +90,10 @@ bool link_ingress_ensure(const char *name, int index, GError **err)
     return link_talk(msg, "what comes in at", name, there, err);
 }
 
-static void count_one(struct nlmsghdr *nlh, void *data)
-{
-    if (nlh->nlmsg_type == RTM_NEWTFILTER)
-        ++*(int *) data;
-}
-
 bool link_ingress_idle(const char *name, int index, GError **err)
 {
     static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_NOATTR, NLE_INVAL, 0 };
-    int filters = 0;
-    Msg *msg = link_tc_msg(RTM_GETTFILTER, 0, index, 0, LINK_INGRESS);
-    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    if ((link_dump(msg, count_one, &filters, NULL) && filters) || link_is_guarded(index))
+    if (link_tc_has_filters(index, LINK_INGRESS) || link_tc_has_filters(index, LINK_EGRESS))
         return true;
     return link_talk(link_tc_msg(RTM_DELQDISC, 0, index, LINK_CLSACT, TC_H_CLSACT), "what comes in at", name, gone, err);
 }
@@ -148,9 +158,7 @@ static void diverted_one(struct nlmsghdr *nlh, void *data)
 int link_diverted_to(int index)
 {
     int to = 0;
-    Msg *msg = link_tc_msg(RTM_GETTFILTER, 0, index, 0, LINK_INGRESS);
-    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    link_dump(msg, diverted_one, &to, NULL);
+    link_tc_dump(RTM_GETTFILTER, index, LINK_INGRESS, diverted_one, &to, NULL);
     return to;
 }
 
@@ -181,7 +189,5 @@ bool link_shapers(GHashTable *links, GError **err)
     g_hash_table_iter_init(&it, links);
     while (g_hash_table_iter_next(&it, NULL, &value))
         g_hash_table_insert(by_index, GINT_TO_POINTER(((LinkInfo *) value)->index), value);
-    Msg *msg = link_tc_msg(RTM_GETQDISC, 0, 0, 0, 0);
-    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    return link_dump(msg, shaper_one, by_index, err);
+    return link_tc_dump(RTM_GETQDISC, 0, 0, shaper_one, by_index, err);
 }

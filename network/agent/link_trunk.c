@@ -3,7 +3,6 @@
 #include "network/agent/link_netlink.h"
 #include <linux/if_link.h>
 #include <linux/pkt_cls.h>
-#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/ethernet.h>
@@ -90,13 +89,11 @@ static void found_one(struct nlmsghdr *nlh, void *data)
 {
     const Found *f = data;
     const struct tcmsg *head = nlmsg_data(nlh);
-    struct nlattr *tb[TCA_MAX + 1] = { 0 }, *bpf[TCA_BPF_MAX + 1] = { 0 };
-    if (nlh->nlmsg_type != RTM_NEWTFILTER || nlmsg_parse(nlh, sizeof *head, tb, TCA_MAX, NULL) < 0 || !tb[TCA_KIND] ||
-        strcmp(nla_get_string(tb[TCA_KIND]), "bpf") != 0 || !tb[TCA_OPTIONS] || nla_parse_nested(bpf, TCA_BPF_MAX, tb[TCA_OPTIONS], NULL) < 0 ||
-        !bpf[TCA_BPF_NAME] || !g_str_has_prefix(nla_get_string(bpf[TCA_BPF_NAME]), f->prefix))
+    const char *name = link_bpf_name(nlh);
+    if (!name || !g_str_has_prefix(name, f->prefix))
         return;
     g_array_append_val(f->handles, head->tcm_handle);
-    g_ptr_array_add(f->names, g_strdup(nla_get_string(bpf[TCA_BPF_NAME])));
+    g_ptr_array_add(f->names, g_strdup(name));
 }
 
 static void found_done(Found *f)
@@ -110,9 +107,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Found, found_done)
 static Found find(int index, const char *prefix)
 {
     Found f = { prefix, g_array_new(FALSE, FALSE, sizeof(guint32)), g_ptr_array_new_with_free_func(g_free) };
-    Msg *msg = link_tc_msg(RTM_GETTFILTER, 0, index, 0, LINK_INGRESS);
-    nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    link_dump(msg, found_one, &f, NULL);
+    link_tc_dump(RTM_GETTFILTER, index, LINK_INGRESS, found_one, &f, NULL);
     return f;
 }
 
@@ -125,25 +120,11 @@ static bool is_there(int index, const char *name)
     return false;
 }
 
-static Msg *filter_msg(int type, int flags, int index, guint32 handle)
-{
-    Msg *msg = link_tc_msg(type, flags, index, handle, LINK_INGRESS);
-    ((struct tcmsg *) nlmsg_data(nlmsg_hdr(msg)))->tcm_info = TC_H_MAKE(LINK_TAGS_FIRST << 16, g_htons(ETH_P_ALL));
-    nla_put_string(msg, TCA_KIND, "bpf");
-    return msg;
-}
-
 static bool attach(const char *link, int index, guint32 handle, const char *name, int program, GError **err)
 {
     if (program < 0)
         return false;
-    Msg *msg = filter_msg(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, index, handle);
-    struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS);
-    nla_put_u32(msg, TCA_BPF_FD, (guint32) program);
-    nla_put_string(msg, TCA_BPF_NAME, name);
-    nla_put_u32(msg, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
-    nla_nest_end(msg, options);
-    bool ok = link_talk(msg, "trunk at", link, NULL, err);
+    bool ok = link_talk(link_bpf_put(index, LINK_INGRESS, handle, program, name), "trunk at", link, NULL, err);
     close(program);
     return ok;
 }
@@ -156,7 +137,7 @@ static bool detach(const char *link, int index, const char *owner, const char *k
     g_auto(Found) f = find(index, prefix);
     for (guint i = 0; i < f.names->len; i++)
         if (g_strcmp0(f.names->pdata[i], keep) != 0
-            && !link_talk(filter_msg(RTM_DELTFILTER, 0, index, g_array_index(f.handles, guint32, i)), "trunk at", link, gone, err))
+            && !link_talk(link_bpf_delete(index, LINK_INGRESS, g_array_index(f.handles, guint32, i)), "trunk at", link, gone, err))
             return false;
     return true;
 }
