@@ -18,7 +18,7 @@ typedef struct NetDriver {
     bool (*port_rules_absent)(const char *n, GError **err);
     bool (*group_ensure)(GroupSpec *spec_stolen, GError **err);
     bool (*group_absent)(const char *n, GError **err);
-    /* Adds what the group's rules have let through (network/agent/counters.h); NULL: nothing is counted. */
+    /* Adds what the group's rules have let through (network/agent/counters.h). */
     bool (*group_counters)(const char *n, GHashTable *sums, GError **err);
     /* Compares a port with the kernel (network/agent/check.h); NULL: cannot. */
     bool (*port_check)(const PortSpec *p, json_t *missing, json_t *rules, GError **err);

@@ -82,8 +82,7 @@ static bool port_join(const PortSpec *p, GError **err)
 {
     int ofport;
     return ovs_rules_port_number(p, &ofport, err) && link_filter(p->tap.s, p->port_security, err) &&
-           ovs_port_add(p->tap.s, p->bridge.s, ofport,
-        p->mac, err);
+           ovs_port_add(p->tap.s, p->bridge.s, ofport, p->mac, err);
 }
 
 static bool link_leave(const char *link, GError **err)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAIT_US = 5 * G_USEC_PER_SEC };
+enum { WAIT_US = 5 * G_USEC_PER_SEC, FIRST_PAUSE_US = 1000, LAST_PAUSE_US = 20000 };
 
 /* --- looking --- */
 
@@ -159,30 +159,67 @@ static char *find(const char *table, const char *name, GError **err)
     return g_strdup(uuid_of(json_object_get(row, "_uuid")));
 }
 
-/* The database takes everything; whether it happened, ovs-vswitchd says by the interface's ofport. */
-static bool wait_for_ofport(const char *name, int wanted, GError **err)
+/* The database takes everything; ovs-vswitchd does it a little later, or never.  A question: whether it has come to it. */
+typedef bool Question(const char *name, int wanted, bool *ret_done, GError **err);
+
+/* Asks until ovs-vswitchd has come to it.  what: as in "ovs-vswitchd did not WHAT name". */
+static bool wait_until(Question *ask, const char *name, int wanted, const char *what, GError **err)
 {
     gint64 end = clock_mono_us() + WAIT_US;
-    int pause = 1000;
+    int pause = FIRST_PAUSE_US;
     do {
-        json_t *op = json_pack("{ss,ss,so,s[sss]}", "op", "select", "table", "Interface", "where", where_name(name), "columns", "ofport", "error",
-                               "ofport_request");
-        g_autoptr(json_t) results = ovs_db_transact(json_pack("[o]", op), err);
-        const json_t *row = json_array_get(rows_of(results, 0), 0);
-        int ofport = number_of(json_object_get(row, "ofport"));
-        LinkInfo info;
-        if (!results)
+        bool done = false;
+        if (!ask(name, wanted, &done, err))
             return false;
-        if (ofport > 0 && (ofport == wanted || wanted == 0) && link_get(name, &info, NULL))
+        if (done)
             return true;
-        if (ofport < 0)
-            return nv_fail(err, NV_ERR_AGENT, "Open vSwitch cannot use %s: %s", name, json_get_str(row, "error"));
         if (!ovs_db_alive())
             return nv_fail(err, NV_ERR_AGENT, "ovs-vswitchd does not run");
         g_usleep((gulong) pause);
-        pause = MIN(pause * 2, 20000);
+        pause = MIN(pause * 2, LAST_PAUSE_US);
     } while (clock_mono_us() < end);
-    return nv_fail(err, NV_ERR_AGENT, "ovs-vswitchd did not take %s within 5 seconds", name);
+    return nv_fail(err, NV_ERR_AGENT, "ovs-vswitchd did not %s %s within 5 seconds", what, name);
+}
+
+/* The interface has its number (wanted 0: any), and is there. */
+static bool is_taken(const char *name, int wanted, bool *ret_done, GError **err)
+{
+    json_t *op = json_pack("{ss,ss,so,s[sss]}", "op", "select", "table", "Interface", "where", where_name(name), "columns", "ofport", "error",
+                           "ofport_request");
+    g_autoptr(json_t) results = ovs_db_transact(json_pack("[o]", op), err);
+    const json_t *row = json_array_get(rows_of(results, 0), 0);
+    int ofport = number_of(json_object_get(row, "ofport"));
+    LinkInfo info;
+    if (!results)
+        return false;
+    if (ofport < 0)
+        return nv_fail(err, NV_ERR_AGENT, "Open vSwitch cannot use %s: %s", name, json_get_str(row, "error"));
+    *ret_done = ofport > 0 && (ofport == wanted || wanted == 0) && link_get(name, &info, NULL);
+    return true;
+}
+
+static bool is_removed(const char *name, int wanted, bool *ret_done, GError **err)
+{
+    (void) wanted, (void) err;
+    LinkInfo info;
+    *ret_done = !link_get(name, &info, NULL);
+    return true;
+}
+
+/* The configuration with that number is in force, and with it all before. */
+static bool is_configured(const char *name, int wanted, bool *ret_done, GError **err)
+{
+    (void) name;
+    g_autoptr(json_t) results = ovs_db_transact(json_pack("[o]", select_op("Open_vSwitch", "cur_cfg")), err);
+    if (!results)
+        return false;
+    *ret_done = number_of(json_object_get(json_array_get(rows_of(results, 0), 0), "cur_cfg")) >= wanted;
+    return true;
+}
+
+static json_t *bump_op(void)
+{
+    return json_pack("{ss,ss,s[],s[[ssi]]}", "op", "mutate", "table", "Open_vSwitch", "where", "mutations", "next_cfg", "+=", 1);
 }
 
 static json_t *bridge_columns(const char *mac)
@@ -203,8 +240,7 @@ static bool bridge_insert(const char *name, const char *mac, gint64 mtu, GError 
     json_t *bridge = json_pack("{ss,ss,so,ss}", "op", "insert", "table", "Bridge", "row", row, "uuid-name", "b");
     json_t *root = json_pack("{ss,ss,s[],s[[ss[s[[ss]]]]]}", "op", "mutate", "table", "Open_vSwitch", "where", "mutations", "bridges", "insert",
                              "set", "named-uuid", "b");
-    json_t *bump = json_pack("{ss,ss,s[],s[[ssi]]}", "op", "mutate", "table", "Open_vSwitch", "where", "mutations", "next_cfg", "+=", 1);
-    return run(json_pack("[ooooo]", iface, port, bridge, root, bump), err);
+    return run(json_pack("[ooooo]", iface, port, bridge, root, bump_op()), err);
 }
 
 bool ovs_bridge_add(const char *name, const char *mac, gint64 mtu, GError **err)
@@ -214,11 +250,11 @@ bool ovs_bridge_add(const char *name, const char *mac, gint64 mtu, GError **err)
     if (why)
         return g_propagate_error(err, why), false;
     if (!uuid)
-        return bridge_insert(name, mac, mtu, err) && wait_for_ofport(name, 0, err);
+        return bridge_insert(name, mac, mtu, err) && wait_until(is_taken, name, 0, "take", err);
     json_t *bridge = json_pack("{ss,ss,so,so}", "op", "update", "table", "Bridge", "where", where_name(name), "row", bridge_columns(mac));
     json_t *iface = json_pack("{ss,ss,so,s{sI}}", "op", "update", "table", "Interface", "where", where_name(name), "row", "mtu_request",
                               (json_int_t) mtu);
-    return run(json_pack("[oo]", bridge, iface), err) && wait_for_ofport(name, 0, err);
+    return run(json_pack("[oo]", bridge, iface), err) && wait_until(is_taken, name, 0, "take", err);
 }
 
 bool ovs_bridge_remove(const char *name, GError **err)
@@ -229,17 +265,7 @@ bool ovs_bridge_remove(const char *name, GError **err)
         return !why || (g_propagate_error(err, why), false);
     json_t *root = json_pack("{ss,ss,s[],s[[ss[s[[ss]]]]]}", "op", "mutate", "table", "Open_vSwitch", "where", "mutations", "bridges", "delete",
                              "set", "uuid", uuid);
-    if (!run(json_pack("[o]", root), err))
-        return false;
-    /* Its interface goes when ovs-vswitchd comes to it. */
-    for (gint64 end = clock_mono_us() + WAIT_US; clock_mono_us() < end; g_usleep(2000)) {
-        LinkInfo info;
-        if (!link_get(name, &info, NULL))
-            return true;
-        if (!ovs_db_alive())
-            return nv_fail(err, NV_ERR_AGENT, "ovs-vswitchd does not run");
-    }
-    return nv_fail(err, NV_ERR_AGENT, "ovs-vswitchd did not remove %s within 5 seconds", name);
+    return run(json_pack("[o]", root), err) && wait_until(is_removed, name, 0, "remove", err);
 }
 
 /* Takes the port out of every bridge that has it; with nobody naming it any more, the database removes it. */
@@ -250,29 +276,17 @@ static json_t *leave_op(const char *uuid)
 }
 
 /* Takes the port out, and waits until ovs-vswitchd has closed its interface. Without the wait it may see the old row and its successor at once, take
-   them for one, and go on with an interface that is no more: next_cfg and cur_cfg are how ovs-vsctl waits, too (ovs-vswitchd.conf.db(5)). */
-static bool leave_and_wait(const char *uuid, GError **err)
+ * them for one, and go on with an interface that is no more: next_cfg and cur_cfg are how ovs-vsctl waits, too (ovs-vswitchd.conf.db(5)). */
+static bool leave_and_wait(const char *name, const char *uuid, GError **err)
 {
-    json_t *bump = json_pack("{ss,ss,s[],s[[ssi]]}", "op", "mutate", "table", "Open_vSwitch", "where", "mutations", "next_cfg", "+=", 1);
-    g_autoptr(json_t) results = ovs_db_transact(json_pack("[ooo]", leave_op(uuid), bump, select_op("Open_vSwitch", "next_cfg")), err);
-    if (!results)
-        return false;
+    g_autoptr(json_t) results = ovs_db_transact(json_pack("[ooo]", leave_op(uuid), bump_op(), select_op("Open_vSwitch", "next_cfg")), err);
     int wanted = number_of(json_object_get(json_array_get(rows_of(results, 2), 0), "next_cfg"));
-    for (gint64 end = clock_mono_us() + WAIT_US; clock_mono_us() < end; g_usleep(2000)) {
-        g_autoptr(json_t) now = ovs_db_transact(json_pack("[o]", select_op("Open_vSwitch", "cur_cfg")), err);
-        if (!now)
-            return false;
-        if (number_of(json_object_get(json_array_get(rows_of(now, 0), 0), "cur_cfg")) >= wanted)
-            return true;
-        if (!ovs_db_alive())
-            return nv_fail(err, NV_ERR_AGENT, "ovs-vswitchd does not run");
-    }
-    return nv_fail(err, NV_ERR_AGENT, "ovs-vswitchd did not let go of a port within 5 seconds");
+    return results && wait_until(is_configured, name, wanted, "let go of", err);
 }
 
 static bool port_insert(const char *name, const char *bridge, int ofport, const char *mac, const char *old_uuid, GError **err)
 {
-    if (old_uuid && !leave_and_wait(old_uuid, err))
+    if (old_uuid && !leave_and_wait(name, old_uuid, err))
         return false;
     json_t *iface = json_pack("{ss,ss,s{ss,si},ss}", "op", "insert", "table", "Interface", "row", "name", name, "ofport_request", ofport,
                               "uuid-name", "i");
@@ -298,7 +312,7 @@ bool ovs_port_add(const char *name, const char *bridge, int ofport, const char *
         return true;
     if (row && !(uuid = find("Port", name, err)))
         return nv_fail(err, NV_ERR_AGENT, "port %s is gone meanwhile", name);
-    if (!port_insert(name, bridge, ofport, mac, uuid, err) || !wait_for_ofport(name, ofport, err))
+    if (!port_insert(name, bridge, ofport, mac, uuid, err) || !wait_until(is_taken, name, ofport, "take", err))
         return false;
     if (link_get(name, &link, NULL))
         note_opened(name, link.index);

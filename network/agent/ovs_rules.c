@@ -238,7 +238,7 @@ bool ovs_rules_port_secured(const char *tap)
     return net && ovs_state_port(net, tap + 3)->spec->port_security;
 }
 
-/* --- ovs_state.groups --- */
+/* --- groups --- */
 
 static bool names_group(const GroupSpec *g, const char *n)
 {
