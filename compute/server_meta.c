@@ -122,16 +122,6 @@ static Server *load_for_tags(Call *c, Txn *txn, const char *what, GError **err)
     return NULL;
 }
 
-static size_t find_tag(const json_t *tags, const char *tag)
-{
-    size_t i;
-    json_t *t;
-    json_array_foreach((json_t *) tags, i, t)
-        if (strcmp(json_string_value(t), tag) == 0)
-            return i;
-    return G_MAXSIZE;
-}
-
 static bool store_tags(Call *c, Txn *txn, Server *s, json_t *tags, GError **err)
 {
     ROW_SET_JSON(s, tags, tags);
@@ -156,7 +146,7 @@ bool server_tags_set(Call *c, GError **err)
     if (!json_is_array(given))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute body. 'tags' is a required property");
     json_array_foreach(given, i, t)
-        if (!json_is_string(t) || find_tag(once, json_string_value(t)) == G_MAXSIZE)
+        if (!json_is_string(t) || !json_has(once, json_string_value(t)))
             json_array_append(once, t);
     g_auto(Txn) txn = { NULL, false };
     g_autoptr(Server) s = check_tags(&field, once, err) ? load_for_tags(c, &txn, "update tags", err) : NULL;
@@ -180,7 +170,7 @@ bool server_tag_check(Call *c, GError **err)
     g_autoptr(Server) s = server_get_for(c->db, c->ctx, c->params[0], err);
     if (!s)
         return false;
-    return find_tag(s->tags, c->params[1]) == G_MAXSIZE ? no_tag(c, err) : call_reply_empty(c, 204);
+    return json_has(s->tags, c->params[1]) ? call_reply_empty(c, 204) : no_tag(c, err);
 }
 
 bool server_tag_add(Call *c, GError **err)
@@ -193,7 +183,7 @@ bool server_tag_add(Call *c, GError **err)
     if (!*tag || g_utf8_strlen(tag, -1) > 60 || strpbrk(tag, ",/"))
         return nv_fail(err, NV_ERR_INVALID,
                        "Tag '%.80s' is invalid. It must be a non empty string without characters '/' and ',', of at most 60 characters", tag);
-    if (find_tag(s->tags, tag) != G_MAXSIZE)
+    if (json_has(s->tags, tag))
         return call_reply_empty(c, 204);
     if (json_array_size(s->tags) >= TAGS_MAX)
         return nv_fail(err, NV_ERR_INVALID, "The number of tags exceeded the per-server limit %d", TAGS_MAX);
@@ -213,7 +203,7 @@ bool server_tag_delete(Call *c, GError **err)
     g_autoptr(Server) s = load_for_tags(c, &txn, "delete tag", err);
     if (!s)
         return false;
-    size_t at = find_tag(s->tags, c->params[1]);
+    size_t at = json_index_of(s->tags, c->params[1]);
     if (at == G_MAXSIZE)
         return no_tag(c, err);
     json_t *fewer = json_deep_copy(s->tags);

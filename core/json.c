@@ -71,6 +71,21 @@ const char *json_get_str(const json_t *object, const char *key)
     return json_string_value(json_object_get(object, key));
 }
 
+size_t json_index_of(const json_t *array, const char *text)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach((json_t *) array, i, one)
+        if (json_is_string(one) && g_strcmp0(json_string_value(one), text) == 0)
+            return i;
+    return G_MAXSIZE;
+}
+
+bool json_has(const json_t *array, const char *text)
+{
+    return json_index_of(array, text) != G_MAXSIZE;
+}
+
 gint64 json_get_int(const json_t *object, const char *key, gint64 otherwise)
 {
     const json_t *v = json_object_get(object, key);

@@ -15,6 +15,9 @@ json_t *json_parse_trusted(const char *text);
 char *json_text(const json_t *value);
 /* Borrowed string, or NULL where absent, null or of another type. */
 const char *json_get_str(const json_t *object, const char *key);
+/* Where the text is in an array of strings (or of anything: other items are passed by); G_MAXSIZE: nowhere. */
+size_t json_index_of(const json_t *array, const char *text);
+bool json_has(const json_t *array, const char *text);
 gint64 json_get_int(const json_t *object, const char *key, gint64 otherwise);
 bool json_get_bool(const json_t *object, const char *key, bool otherwise);
 /* New object from "s"tring (NULL → null), "i" gint64, "b"ool (int), "o" json_t* (stolen; NULL → null) members:

@@ -79,22 +79,12 @@ bool receipt_take(Attempt *a, GError **err)
     return attempt_user(a, json_get_str(facts, "user_id"), json_get_int(facts, "generation", 0), err);
 }
 
-static bool contains(const json_t *list, const char *name)
-{
-    size_t i;
-    json_t *v;
-    json_array_foreach((json_t *) list, i, v)
-        if (g_strcmp0(json_string_value(v), name) == 0)
-            return true;
-    return false;
-}
-
 static bool satisfied(const json_t *rule, const json_t *methods)
 {
     size_t i;
     json_t *name;
     json_array_foreach((json_t *) rule, i, name)
-        if (!contains(methods, json_string_value(name)))
+        if (!json_has(methods, json_string_value(name)))
             return false;
     return true;
 }

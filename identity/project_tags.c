@@ -25,16 +25,6 @@ static bool reply_tags(Call *c, const json_t *tags)
     return list_end(c, &w);
 }
 
-static size_t find(const json_t *tags, const char *name)
-{
-    size_t i;
-    json_t *tag;
-    json_array_foreach((json_t *) tags, i, tag)
-        if (strcmp(json_string_value(tag), name) == 0)
-            return i;
-    return SIZE_MAX;
-}
-
 static bool store(Call *c, json_t *tags, GError **err)
 {
     g_autoptr(json_t) body = json_make("o", "tags", tags);
@@ -66,8 +56,8 @@ bool tag_show(Call *c, GError **err)
     g_autoptr(Project) p = project_of(c, false, err);
     if (!p)
         return false;
-    return find(p->tags, c->params[1]) != SIZE_MAX ? call_reply_empty(c, 204)
-                                                  : nv_fail(err, NV_ERR_NOT_FOUND, "Could not find project tag: %.64s.", c->params[1]);
+    return json_has(p->tags, c->params[1]) ? call_reply_empty(c, 204)
+                                           : nv_fail(err, NV_ERR_NOT_FOUND, "Could not find project tag: %.64s.", c->params[1]);
 }
 
 bool tag_add(Call *c, GError **err)
@@ -77,7 +67,7 @@ bool tag_add(Call *c, GError **err)
     if (!p)
         return false;
     g_autoptr(json_t) tags = json_deep_copy(p->tags);
-    if (find(tags, c->params[1]) == SIZE_MAX)
+    if (!json_has(tags, c->params[1]))
         json_array_append_new(tags, json_string(c->params[1]));
     return store(c, g_steal_pointer(&tags), err) && txn_commit(&txn, err) && call_reply_empty(c, 201);
 }
@@ -88,8 +78,8 @@ bool tag_remove(Call *c, GError **err)
     g_autoptr(Project) p = txn.db ? project_of(c, true, err) : NULL;
     if (!p)
         return false;
-    size_t at = find(p->tags, c->params[1]);
-    if (at == SIZE_MAX)
+    size_t at = json_index_of(p->tags, c->params[1]);
+    if (at == G_MAXSIZE)
         return nv_fail(err, NV_ERR_NOT_FOUND, "Could not find project tag: %.64s.", c->params[1]);
     g_autoptr(json_t) tags = json_deep_copy(p->tags);
     json_array_remove(tags, at);

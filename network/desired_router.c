@@ -11,14 +11,6 @@ static json_t *with_prefix(const json_t *row)
     return json_string(text);
 }
 
-static bool holds(const json_t *list, const char *text)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach((json_t *) list, i, one) if (g_strcmp0(json_string_value(one), text) == 0) return true;
-    return false;
-}
-
 /* One row for each address of a port; those of one port follow each other. */
 static json_t *port_entry(const json_t *row, bool gateway)
 {
@@ -35,7 +27,7 @@ static void add_address(json_t *entry, const json_t *row)
     if (!text)
         return;
     json_array_append_new(json_object_get(entry, "addresses"), text);
-    if (hops && gateway && !holds(hops, gateway))
+    if (hops && gateway && !json_has(hops, gateway))
         json_array_append_new(hops, json_string(gateway));
     if (ra && mode && json_get_int(row, "version", 4) == 6)
         json_array_append_new(ra, json_make("ss", "prefix", json_get_str(row, "cidr"), "mode", mode));

@@ -123,16 +123,6 @@ static json_t *live_of(const json_t *end)
     return answer ? answer : json_null();
 }
 
-static bool has(const json_t *list, const char *text)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach((json_t *) list, i, one)
-        if (g_strcmp0(json_string_value(one), text) == 0)
-            return true;
-    return false;
-}
-
 /* Adds to each hop whether the host has what it rests on. */
 static void add_live(json_t *answer, const char *from_id, const json_t *from, const json_t *to)
 {
@@ -143,7 +133,7 @@ static void add_live(json_t *answer, const char *from_id, const json_t *from, co
         bool is_port = strcmp(name, "route") != 0 && strcmp(name, "NAT") != 0 && strcmp(name, "destination") != 0;
         const json_t *live = !is_port || !at ? NULL : strcmp(at, from_id) == 0 ? from : to;
         if (json_is_true(json_object_get(live, "checked")) && strcmp(json_get_str(hop, "verdict"), "pass") == 0) {
-            bool whole = rule ? has(json_object_get(live, "rules"), id_12(rule).s) : json_array_size(json_object_get(live, "missing")) == 0;
+            bool whole = rule ? json_has(json_object_get(live, "rules"), id_12(rule).s) : json_array_size(json_object_get(live, "missing")) == 0;
             state = whole ? "in force" : "missing";
             if (!whole)
                 json_object_set_new(hop, "change", json_string("Wait for the next comparison of its host, or run nuvolet ctl doctor."));

@@ -156,12 +156,7 @@ static bool no_more(const Port *p, GError **err)
 /* A subnet whose service types, where it has any, include the port's owner. */
 static bool serves(const Subnet *s, const Port *p)
 {
-    size_t i;
-    json_t *type;
-    json_array_foreach(s->service_types, i, type)
-        if (g_strcmp0(json_string_value(type), p->device_owner) == 0)
-            return true;
-    return json_array_size(s->service_types) == 0;
+    return json_array_size(s->service_types) == 0 || json_has(s->service_types, p->device_owner);
 }
 
 /* One address of that version, if it has a subnet, from the first subnet with room. */

@@ -43,10 +43,7 @@ static json_t *groups_resolve(Db *db, const Ctx *ctx, const char *const *groups,
             return NULL;
         }
         const char *id = json_get_str(json_array_get(found, 0), "id");
-        bool there = false;
-        for (size_t i = 0; i < json_array_size(ids); i++)
-            there |= strcmp(json_string_value(json_array_get(ids, i)), id) == 0;
-        if (!there)
+        if (!json_has(ids, id))
             json_array_append_new(ids, json_string(id));
     }
     return g_steal_pointer(&ids);

@@ -24,16 +24,6 @@ static const Kind kinds[] = {
     { "routers",  "host_routers",  "router_by_prefix",  "router_used_by_prefix",  "router.absent",  push_router },
 };
 
-static bool has(const json_t *list, const char *prefix)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach((json_t *) list, i, one)
-        if (g_strcmp0(json_string_value(one), prefix) == 0)
-            return true;
-    return false;
-}
-
 /* Kernel names carry the first 12 digits only; any id that begins with them has those names. */
 static char *id_of_prefix(const char *p)
 {
@@ -63,7 +53,7 @@ static bool compare(Db *db, const char *host, bool repairs, Found *found, void *
             return false;
         json_array_foreach(wanted, i, row) {
             const char *id = json_get_str(row, "id");
-            if (has(listed, id_12(id).s) && (!repairs || push_is_known(host, id)))
+            if (json_has(listed, id_12(id).s) && (!repairs || push_is_known(host, id)))
                 continue;
             if (!busy(db, id))
                 found(&kinds[k], id, true, data);

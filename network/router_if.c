@@ -187,7 +187,6 @@ static bool remove_port(Db *db, const Ctx *ctx, Router *r, const char *port_id, 
     g_autofree char *owner = NULL;
     size_t i;
     json_t *id;
-    bool named = !subnet_id;
     if (!db_query_str(db, err, &owner, "router_interface_router", "s", port_id))
         return false;
     if (g_strcmp0(owner, r->id) != 0)
@@ -196,8 +195,7 @@ static bool remove_port(Db *db, const Ctx *ctx, Router *r, const char *port_id, 
     if (!p)
         return false;
     g_autoptr(json_t) ids = subnet_ids_of(p->fixed_ips);
-    json_array_foreach(ids, i, id) named |= g_strcmp0(json_string_value(id), subnet_id) == 0;
-    if (!named)
+    if (subnet_id && !json_has(ids, subnet_id))
         return nv_fail(err, NV_ERR_INVALID, "Subnet on port %s does not match the requested subnet %s.", port_id, subnet_id);
     json_array_foreach(ids, i, id) if (!in_use_check(db, r, json_string_value(id), err)) return false;
     if (!port_remove(db, ctx, r, p, err))

@@ -91,23 +91,13 @@ static char *refuse_down(const Demand *d, const HostState *h)
     return h->up ? NULL : g_strdup("is down");
 }
 
-static bool names(const json_t *list, const char *name)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach((json_t *) list, i, one)
-        if (g_strcmp0(json_string_value(one), name) == 0)
-            return true;
-    return false;
-}
-
 /* A host that has not said what it is on is asked: it refuses by itself, and another is tried. */
 static char *refuse_not_on_physical(const Demand *d, const HostState *h)
 {
     size_t i;
     json_t *one;
     json_array_foreach((json_t *) d->physical, i, one)
-        if (h->physical && !names(h->physical, json_string_value(one)))
+        if (h->physical && !json_has(h->physical, json_string_value(one)))
             return g_strdup_printf("has no interface on the physical network %s", json_string_value(one));
     return NULL;
 }

@@ -113,6 +113,18 @@ static void hostile_json_is_refused(void **state)
     assert_non_null(fine);
 }
 
+static void texts_are_found_among_others(void **state)
+{
+    (void) state;
+    g_autoptr(json_t) list = json_parse_trusted("[7, null, \"b\", \"a\", \"b\"]");
+    assert_int_equal(json_index_of(list, "b"), 2);
+    assert_true(json_has(list, "a"));
+    assert_false(json_has(list, "c"));
+    /* An item that is no text, and an absent one, are no match for the absent text. */
+    assert_false(json_has(list, NULL));
+    assert_true(json_index_of(NULL, "a") == G_MAXSIZE);
+}
+
 static void writer_puts_commas_and_escapes(void **state)
 {
     (void) state;
@@ -271,7 +283,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_have_names_and_permanence), cmocka_unit_test(a_value_cannot_forge_a_line), cmocka_unit_test(times_round_trip),
-        cmocka_unit_test(names_derive_from_ids), cmocka_unit_test(hostile_json_is_refused), cmocka_unit_test(writer_puts_commas_and_escapes),
+        cmocka_unit_test(names_derive_from_ids), cmocka_unit_test(hostile_json_is_refused), cmocka_unit_test(texts_are_found_among_others),
+        cmocka_unit_test(writer_puts_commas_and_escapes),
         cmocka_unit_test(configuration_names_what_is_wrong), cmocka_unit_test(shipped_file_is_the_table), cmocka_unit_test(validators), cmocka_unit_test(physical_networks_are_parsed),
         cmocka_unit_test(accepting_waits_for_descriptors),
     };
