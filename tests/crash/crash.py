@@ -21,6 +21,7 @@ from scene import Scenario, Site, Wrong, check_created_server, wire  # noqa: E40
 from net import SCENARIOS as NETWORK_SCENARIOS  # noqa: E402
 
 MODES = ("kill", "fail", "fatal", "pause")
+SHOWN = 200                                       # a line of progress after so many faults
 
 
 class ServerCreate(Scenario):
@@ -238,10 +239,14 @@ class Totals:
         self.counts = collections.Counter()
         self.failures = []
         self.points = set()
+        self.planned = 0
 
     def add(self, **counts):
         with self.lock:
             self.counts.update(counts)
+            tried = self.counts["injected"] + self.counts["missed"]
+            if tried % SHOWN == 0:
+                print("%5d of %d faults tried, %d failures" % (tried, self.planned, len(self.failures)), flush=True)
 
     def fail(self, text, kind):
         with self.lock:
@@ -330,7 +335,7 @@ def main():
     try:
         jobs = plan(names, totals, sites)
         jobs = collections.deque(j for j in jobs if args.mode in j[3])
-        planned = len(jobs)
+        totals.planned = len(jobs)
         with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
             for f in [pool.submit(work, jobs, totals, sites) for _ in range(args.workers)]:
                 f.result()
@@ -343,7 +348,7 @@ def main():
     c = totals.counts
     print("faults injected=%d survived=%d lost_accepted=%d leaked=%d stuck=%d wrong=%d not_passed=%d in %.0f s" %
           (c["injected"], c["survived"], c["lost"], c["leaked"], c["stuck"], c["wrong"], c["missed"], time.monotonic() - begin))
-    if c["missed"] * 5 > planned:
+    if c["missed"] * 5 > totals.planned:
         totals.fail("too many faults were never passed: the test has lost its teeth", "wrong")
     print("%d passed, %d failed, 0 skipped" % (c["survived"], len(totals.failures)))
     return 1 if totals.failures or not c["survived"] else 0
