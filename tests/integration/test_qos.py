@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from own import own_machine, until  # noqa: E402
 own_machine(__file__)
 from guest import ether, icmp6, ip4, ip6, sh, udp  # noqa: E402
+from shares import shares  # noqa: E402
 from wire import WireError  # noqa: E402
 from test_net_agent import Case, Network, OUT, Port, rule, uid  # noqa: E402
 
@@ -216,27 +217,6 @@ class Limits(Case):
         self.group(50, OUT + [rule(), rule(version=6)])
 
 
-# Bits a second that arrive from each of two senders, from a second after both have begun.
-SHARES = """import socket, threading, time
-got = [0, 0]; begun = threading.Barrier(2)
-def take(i):
-    s = socket.socket(); s.setsockopt(1, 2, 1); s.bind(("", 7000 + i)); s.listen(1); print(1, flush=True)
-    c = s.accept()[0]; begun.wait(10)
-    while True: got[i] += len(c.recv(65536))
-for i in (0, 1): threading.Thread(target=take, args=(i,), daemon=True).start()
-end = time.monotonic() + 20
-while not min(got):
-    time.sleep(0.01)
-    if time.monotonic() > end: raise SystemExit("a sender never came: %s" % got)
-time.sleep(1); before = list(got); start = time.monotonic(); time.sleep(2)
-print(*[(a - b) * 8 / 1e6 / (time.monotonic() - start) for a, b in zip(got, before)], flush=True)
-"""
-FLOOD = """import socket, sys
-s = socket.create_connection(("10.0.0.100", int(sys.argv[1])), 5)
-while True: s.sendall(bytes(16384))
-"""
-
-
 class Physical(Network):
     def args(self):
         return dict(super().args(), segment={"type": "flat", "physical": "lab", "vlan": 0})
@@ -268,18 +248,7 @@ class Promises(Case):
         self.verb("port.ensure", **p.args())
 
     def shares(self):
-        receiver = subprocess.Popen(["ip", "netns", "exec", "lan", sys.executable, "-c", SHARES], stdout=subprocess.PIPE, text=True)
-        senders = []
-        try:
-            receiver.stdout.readline()
-            receiver.stdout.readline()
-            senders = [guest.start(sys.executable, "-c", FLOOD, str(7000 + i), stderr=subprocess.DEVNULL) for i, guest in enumerate((self.g, self.h))]
-            return [float(x) for x in receiver.stdout.readline().split()]
-        finally:
-            for process in [receiver, *senders]:
-                process.kill()
-                process.wait()
-            receiver.stdout.close()
+        return shares((self.g, self.h), "lan", "10.0.0.100")
 
     def test_each_gets_what_it_is_promised(self):
         self.promise(self.p, 3000)

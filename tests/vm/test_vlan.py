@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from guest import Guest, arp, ether, sh  # noqa: E402
 from hosts import inside  # noqa: E402
 from own import NUVOLET, ROOT, until  # noqa: E402
+from shares import shares  # noqa: E402
 from wire import WireError, call  # noqa: E402
 
 RUN = "/run/nuvolet-vlan"
@@ -75,7 +76,7 @@ class Vlan(unittest.TestCase):
         if os.path.exists(RUN + "/agent.sock"):
             os.unlink(RUN + "/agent.sock")
         options = ["paths.run=" + RUN, "paths.state=" + RUN + "/state", "serve.user=root", "log.level=debug", "compute.libvirt_uri=test:///default",
-                   "network.physical=lab:eth1;gone:eth9"]
+                   "network.physical=lab:eth1;gone:eth9", "network.physical_bandwidth=lab:4000"]
         cls.agent = subprocess.Popen([NUVOLET, "agent", *[x for o in options for x in ("--set", o)]], stderr=cls.log)
         until("the agent", 300, lambda: os.path.exists(RUN + "/agent.sock") or cls.agent.poll() is not None)
         if cls.agent.poll() is not None:
@@ -99,6 +100,7 @@ class Vlan(unittest.TestCase):
             g.close()
         for verb, id_ in reversed(self.made):
             self.verb(verb, id=id_)
+        self.assertNotIn("htb", sh("tc qdisc show dev eth1").stdout)
         self.assertEqual(sh("ip -br link | grep -E 'nv[a-z][0-9a-f]{12}'; nft list ruleset | grep -v expires | grep -E 'nv[a-z][0-9a-f]{12}|eth1'; true").stdout, "")
 
     def network(self, n, vlan, physical="lab"):
@@ -110,13 +112,13 @@ class Vlan(unittest.TestCase):
         self.verb("network.ensure", id=id_, mtu=1500, zone=n, host_addresses=[], nat=[], segment={"type": "vlan", "physical": physical, "vlan": vlan}, dhcp=dhcp)
         return id_
 
-    def guest(self, n, network):
+    def guest(self, n, network, qos=None):
         """The port that network() told DHCP of."""
         self.verb("group.ensure", id=uid(90), stateful=True, rules=OUT, members4=[], members6=[])
         if ("group.absent", uid(90)) not in self.made:
             self.made.append(("group.absent", uid(90)))
         p = dict(id=uid(n + 10), network_id=network, mac="fa:16:3e:00:00:%02x" % n, mtu=1500, addresses=["192.0.2.%d" % (10 + n)], pairs=[], groups=[uid(90)],
-                 port_security=True, up=True)
+                 port_security=True, up=True, qos=qos)
         self.verb("port.ensure", **p)
         self.made.append(("port.absent", p["id"]))
         g = Guest("g%d" % n, "nvt" + short(p["id"]), p["mac"])
@@ -143,6 +145,14 @@ class Vlan(unittest.TestCase):
         a.send(ether(a.mac, EVERYONE, 0x806, arp(1, a.mac, a.ip, EVERYONE, "192.0.2.1") + b"honest!"))
         until("the honest frame", 30, lambda: [f for _, f in self.frames if b"honest!" in f])
         self.assertEqual([f.hex() for _, f in self.frames if b"tagged" in f or b"spoofed" in f], [])
+
+    def test_a_promise_holds_on_a_vlan(self):
+        one = self.network(1, 100)
+        a, b = self.guest(1, one, {"egress_min_kbps": 3000, "physical": "lab"}), self.guest(2, one)
+        for g in a, b:
+            until("the LAN is reached", 30, lambda: g.pings("192.0.2.1"))
+        promised, other = shares((a, b), "lan100", "192.0.2.1")
+        self.assertTrue(promised > 2 * other and other > 0.3 and promised + other < 4.3, (promised, other))
 
     def test_dhcp_stays_here(self):
         g = self.guest(1, self.network(1, 100))
