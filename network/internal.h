@@ -8,7 +8,7 @@ typedef struct Network {
     char *id, *project_id, *name, *description, *status, *network_type, *physical_network, *dns_domain, *qos_policy_id;
     bool admin_state_up, shared, external, is_default, port_security_enabled;
     gint64 mtu, segmentation_id, vni, revision_number, created_at, updated_at;
-    json_t *availability_zone_hints, *subnets, *tags;
+    json_t *availability_zone_hints, *subnets, *tags, *ipv4_scope, *ipv6_scope;
 } Network;
 
 typedef struct Subnet {

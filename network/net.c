@@ -32,13 +32,6 @@ static void render_zones(const Row *row, const Ctx *ctx, JsonW *w)
     jw_end_array(w);
 }
 
-static void render_null(const Row *row, const Ctx *ctx, JsonW *w)
-{
-    (void) row;
-    (void) ctx;
-    jw_null(w);
-}
-
 /* Empty, or a domain name that ends in a dot, as Designate wants it. */
 static bool check_domain(const Field *f, const json_t *v, GError **err)
 {
@@ -83,8 +76,8 @@ static const Field fields[] = {
     JSON(Network, availability_zone_hints, "availability_zone_hints", CREATE, .check = check_hints, .dflt = "[]"),
     STR (Network, qos_policy_id, "qos_policy_id", CREATE | UPDATE | FILTER | NULLABLE, .check = check_uuid),
     COMPUTED("availability_zones", render_zones),
-    COMPUTED("ipv4_address_scope", render_null),
-    COMPUTED("ipv6_address_scope", render_null),
+    { .json = "ipv4_address_scope", .type = T_JSON, .off = MEMBER(Network, ipv4_scope, json_t *) },
+    { .json = "ipv6_address_scope", .type = T_JSON, .off = MEMBER(Network, ipv6_scope, json_t *) },
     CHILD(Network, subnets,    "subnets",     0, &network_subnets),
     CHILD(Network, tags,       "tags",        0, &network_tags),
     INT (Network, revision_number, "revision_number", FILTER | SORT, .dflt = "1"),
@@ -228,10 +221,38 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
     return db_exec(db, err, "dhcp_port_delete", "s", n->id) && subnets_remove(db, n->id, err) && sync_network_gone(db, ctx, n->id, err);
 }
 
+/* Address scopes of a whole page, one statement: those of the pools that its subnets are from. */
+static bool scopes_load(Db *db, GPtrArray *rows, GError **err)
+{
+    g_autoptr(json_t) ids = json_array();
+    g_autoptr(GHashTable) by_id = g_hash_table_new(g_str_hash, g_str_equal);
+    size_t i;
+    json_t *one;
+    for (guint k = 0; k < rows->len; k++) {
+        Network *n = rows->pdata[k];
+        json_array_append_new(ids, json_string(n->id));
+        g_hash_table_insert(by_id, n->id, n);
+        ROW_SET_JSON(n, ipv4_scope, json_null());
+        ROW_SET_JSON(n, ipv6_scope, json_null());
+        n->row.dirty = 0;
+    }
+    g_autofree char *text = json_text(ids);
+    g_autoptr(json_t) found = db_query(db, err, "network_scopes", "s", text);
+    json_array_foreach(found, i, one) {
+        Network *n = g_hash_table_lookup(by_id, json_get_str(one, "network_id"));
+        json_t **scope = json_get_int(one, "ip_version", 4) == 4 ? &n->ipv4_scope : &n->ipv6_scope;
+        json_decref(*scope);
+        *scope = json_incref(json_object_get(one, "address_scope_id"));
+    }
+    return found != NULL;
+}
+
 /* A network is shared for whom a policy names, not only when it is for everybody. */
 static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
 {
     g_autoptr(json_t) found = NULL;
+    if (!scopes_load(db, rows, err))
+        return false;
     if (!ctx || !ctx->project_id)
         return true;
     if (!(found = db_query(db, err, "networks_by_policy", "s", ctx->project_id)))

@@ -160,6 +160,26 @@ static bool lengths_check(const Pool *p, GError **err)
     return true;
 }
 
+#define SCOPES_DIFFER "Subnets of the same address family hosted on the same network must all participate in the same address scope."
+
+/* A pool in another project's scope is changed by administrators only; one that comes into a scope takes whole networks along. */
+static bool rescope_check(Db *db, const Ctx *ctx, const Pool *p, const Pool *old, GError **err)
+{
+    gint64 others = 0;
+    if (old->address_scope_id && !ctx->admin) {
+        g_autoptr(AddressScope) scope = AS(AddressScope, row_get(db, &address_scope_resource, old->address_scope_id, err));
+        if (!scope)
+            return false;
+        if (g_strcmp0(scope->project_id, ctx->project_id) != 0)
+            return nv_fail(err, NV_ERR_INVALID,
+                           "Illegal subnetpool update : subnetpool %s cannot be updated when associated with shared address scope %s.", p->id,
+                           scope->id);
+    }
+    if (!p->address_scope_id || g_strcmp0(p->address_scope_id, old->address_scope_id) == 0)
+        return true;
+    return db_query_int(db, err, &others, "subnetpool_neighbours", "s", p->id) && (!others || nv_fail(err, NV_ERR_INVALID, SCOPES_DIFFER));
+}
+
 static bool scope_check(Db *db, const Ctx *ctx, const Pool *p, GError **err)
 {
     if (!p->address_scope_id)
@@ -271,7 +291,7 @@ static bool pool_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GE
         }
     }
     BUMP(p, old);
-    return lengths_check(p, err) && scope_check(db, ctx, p, err) && default_check(db, p, err);
+    return lengths_check(p, err) && rescope_check(db, ctx, p, old, err) && scope_check(db, ctx, p, err) && default_check(db, p, err);
 }
 
 static bool pool_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
@@ -386,8 +406,12 @@ static Pool *pool_of(Db *db, const Ctx *ctx, const Subnet *s, GError **err)
 static bool one_pool(Db *db, const Subnet *s, gint64 version, const char *pool_id, GError **err)
 {
     gint64 others = 0;
-    if (!db_query_int(db, err, &others, "subnet_other_pools", "sis", s->network_id, version, pool_id))
+    g_autofree char *scope = NULL;
+    if (!db_query_int(db, err, &others, "subnet_other_pools", "sis", s->network_id, version, pool_id)
+        || (others && pool_id && !db_query_str(db, err, &scope, "network_scope", "si", s->network_id, version)))
         return false;
+    if (scope)
+        return nv_fail(err, NV_ERR_INVALID, SCOPES_DIFFER);
     return !others || nv_fail(err, NV_ERR_INVALID, "Subnets hosted on the same network must be allocated from the same subnet pool.");
 }
 

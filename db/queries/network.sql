@@ -102,6 +102,11 @@ SELECT count(*) FROM rbac_policy WHERE object_id = ?1 AND action = 'access_as_sh
 UPDATE network SET revision_number = revision_number + 1, updated_at = now_us() WHERE id = ?1;
 
 -- Networks of others that a policy shares with the project.
+-- ?1: JSON array of network ids.  Pools of one version and network are of one scope, but where a pool left it: then that of the others.
+-- :name network_scopes
+SELECT s.network_id, s.ip_version, min(p.address_scope_id) AS address_scope_id FROM subnet s JOIN subnetpool p ON p.id = s.subnetpool_id
+WHERE s.network_id IN (SELECT value FROM json_each(?1)) AND p.address_scope_id IS NOT NULL GROUP BY 1, 2;
+
 -- :name networks_by_policy
 SELECT object_id AS id FROM rbac_policy WHERE target_tenant = ?1 AND object_type = 'network' AND action = 'access_as_shared';
 
@@ -152,6 +157,16 @@ SELECT count(*) FROM subnet WHERE network_id = ?1 AND ip_version = ?2 AND first_
 -- :name subnet_other_pools
 SELECT count(*) FROM subnet s WHERE s.network_id = ?1 AND s.ip_version = ?2 AND s.subnetpool_id IS NOT ?3
     AND NOT EXISTS (SELECT 1 FROM subnetpool a JOIN subnetpool b ON a.address_scope_id = b.address_scope_id WHERE a.id = s.subnetpool_id AND b.id = ?3);
+
+-- A subnet of version ?2 that is from a pool with a scope, on the network ?1.
+-- :name network_scope
+SELECT p.address_scope_id FROM subnet s JOIN subnetpool p ON p.id = s.subnetpool_id
+WHERE s.network_id = ?1 AND s.ip_version = ?2 AND p.address_scope_id IS NOT NULL LIMIT 1;
+
+-- Subnets beside those of the pool ?1, of its version, on networks that have some of it.
+-- :name subnetpool_neighbours
+SELECT count(*) FROM subnet s JOIN subnetpool p ON p.id = ?1 WHERE s.ip_version = p.ip_version AND s.subnetpool_id IS NOT ?1
+    AND s.network_id IN (SELECT network_id FROM subnet WHERE subnetpool_id = ?1);
 
 -- Addresses that hold a subnet: all but DHCP's and those that hosts make from their MAC.
 -- :name subnet_in_use

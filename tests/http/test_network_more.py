@@ -83,6 +83,7 @@ class Pools(Base):
         for pool in (a, b):
             self.ok(self.demo.put(N + "subnetpools/" + pool["id"], {"subnetpool": {"address_scope_id": s["id"]}}), 200)
         cut(201, n, b)
+        self.assertEqual(self.ok(self.demo.get(N + "networks/" + n["id"]), 200)["network"]["ipv4_address_scope"], s["id"])
 
     def test_scopes(self):
         s = self.ok(self.demo.post(N + "address-scopes", {"address_scope": {"name": "s", "ip_version": 4}}), 201)["address_scope"]
@@ -92,6 +93,53 @@ class Pools(Base):
         self.refuse(409, "DELETE", "address-scopes/" + s["id"])
         self.assertEqual(self.demo.delete(N + "subnetpools/" + p["id"]).status, 204)
         self.assertEqual(self.demo.delete(N + "address-scopes/" + s["id"]).status, 204)
+
+    def test_a_network_is_in_the_scope_of_its_subnets(self):
+        scope = lambda version: self.ok(self.demo.post(N + "address-scopes", {"address_scope": {"name": "s", "ip_version": version}}), 201)["address_scope"]["id"]
+        shown = lambda net, who=None: tuple(self.ok((who or self.demo).get(N + "networks/" + net["id"]), 200)["network"][k] for k in ("ipv4_address_scope", "ipv6_address_scope"))
+        cut = lambda status, net, pool, version=4: self.demo_post(status, "subnets", {"subnet": {"network_id": net["id"], "ip_version": version, "subnetpool_id": pool["id"]}})
+        rescope = lambda status, pool, to: self.demo_put(status, "subnetpools/" + pool["id"], {"subnetpool": {"address_scope_id": to}})
+        four, other, six = scope(4), scope(4), scope(6)
+        a = self.pool(prefixes=["10.60.0.0/16"], default_prefixlen=24, address_scope_id=four)
+        b = self.pool(prefixes=["10.61.0.0/16"], default_prefixlen=24, address_scope_id=four)
+        c = self.pool(prefixes=["10.62.0.0/16"], default_prefixlen=24, address_scope_id=other)
+        p6, plain = self.pool(prefixes=["2001:db8:60::/48"], address_scope_id=six), self.pool(prefixes=["10.63.0.0/16"], default_prefixlen=24)
+        n, m, bare = self.network(), self.network(), self.network()
+        self.assertEqual(shown(n), (None, None))
+        cut(201, n, a)
+        self.assertEqual(shown(n), (four, None))
+        cut(201, n, p6, 6)
+        cut(201, n, b)
+        self.assertEqual(shown(n), (four, six))
+        for pool in (c, plain):
+            self.assertIn("must all participate in the same address scope", cut(400, n, pool)["NeutronError"]["message"])
+        cut(201, m, c)
+        cut(201, bare, plain)
+        rows = {x["id"]: x for x in self.ok(self.demo.get(N + "networks?fields=id&fields=ipv4_address_scope&fields=ipv6_address_scope"), 200)["networks"]}
+        self.assertEqual([(rows[x["id"]]["ipv4_address_scope"], rows[x["id"]]["ipv6_address_scope"]) for x in (n, m, bare)],
+                         [(four, six), (other, None), (None, None)])
+        # A pool takes whole networks into another scope.
+        for pool in (a, b):
+            self.assertIn("must all participate", rescope(400, pool, other)["NeutronError"]["message"])
+        rescope(200, c, four)
+        self.assertEqual(shown(m), (four, None))
+        rescope(200, plain, other)
+        self.assertEqual(shown(bare), (other, None))
+        rescope(200, plain, None)
+        self.assertEqual(shown(bare), (None, None))
+        self.demo_put(200, "subnetpools/" + a["id"], {"subnetpool": {"name": "b"}})
+        # A pool in somebody else's scope is out of its owner's hands.
+        shared = self.ok(self.admin.post(N + "address-scopes", {"address_scope": {"name": "s", "ip_version": 4, "shared": True}}), 201)["address_scope"]["id"]
+        theirs = self.pool(prefixes=["10.64.0.0/16"], address_scope_id=shared)
+        said = self.demo_put(400, "subnetpools/" + theirs["id"], {"subnetpool": {"name": "x"}})["NeutronError"]["message"]
+        self.assertIn("cannot be updated when associated with shared address scope " + shared, said)
+        self.ok(self.admin.put(N + "subnetpools/" + theirs["id"], {"subnetpool": {"name": "x"}}), 200)
+
+    def demo_post(self, status, path, body):
+        return self.ok(self.demo.post(N + path, body), status)
+
+    def demo_put(self, status, path, body):
+        return self.ok(self.demo.put(N + path, body), status)
 
     def onboard(self, pool, network_id, status=200, who=None):
         body = {} if network_id is None else {"network_id": network_id}
