@@ -58,6 +58,8 @@ static const struct { NvErr code; const char *says, *type; } neutron_types[] = {
     { NV_ERR_NOT_FOUND, "cannot associate Port",                   "ExternalGatewayForFloatingIPNotFound" },
     { NV_ERR_INVALID,  "Invalid format for routes",                "InvalidRoutes" },
     { NV_ERR_INVALID,  "Bad if-match request",                     "BadRequest" },
+    { NV_ERR_CONFLICT, "RBAC policy on object",                    "RbacPolicyInUse" },
+    { NV_ERR_INVALID,  "participate in the same address scope",    "NetworkAddressScopeAffinityError" },
 };
 
 static void error_neutron(JsonW *w, int status, NvErr code, const char *message, const char *request_id)

@@ -259,6 +259,16 @@ static void prefixes_compact(Pool *p)
     }
 }
 
+/* A pool for everybody is in a scope for everybody. */
+static bool scope_shared_check(Db *db, const Pool *p, GError **err)
+{
+    if (!p->shared || !p->address_scope_id)
+        return true;
+    g_autoptr(AddressScope) scope = AS(AddressScope, row_get(db, &address_scope_resource, p->address_scope_id, err));
+    return scope && (scope->shared || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Failed to create RBAC policy on object %s because "
+                                              "target project doesn't have access to associated address scope..", p->id));
+}
+
 static bool pool_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Pool *p = AS(Pool, row);
@@ -267,7 +277,7 @@ static bool pool_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     version_of_prefixes(p);
     prefixes_compact(p);
     lengths_default(p);
-    return lengths_check(p, err) && scope_check(db, ctx, p, err) && default_check(db, p, err)
+    return lengths_check(p, err) && scope_check(db, ctx, p, err) && scope_shared_check(db, p, err) && default_check(db, p, err)
         && (!p->shared || rbac_everybody(db, "subnetpool", p->id, p->project_id, "access_as_shared", true, err));
 }
 

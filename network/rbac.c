@@ -12,11 +12,11 @@ typedef struct Policy {
     char *id, *project_id, *object_type, *object_id, *action, *target_tenant;
 } Policy;
 
-/* flag: the object's own column that says "with everybody", or NULL; statements that set it and that count foreign users. */
+/* flag: the object's own column that says "with everybody", or NULL; statements that set it and that count users. */
 static const struct Sharable { const char *type; const Resource *res; const char *set_shared, *set_external, *foreign; } sharables[] = {
     { "network",        &network_resource,        "network_set_shared",    "network_set_external", "rbac_network_users" },
     { "security_group", &security_group_resource, NULL,                    NULL,                   "rbac_group_users" },
-    { "address_scope",  &address_scope_resource,  "scope_set_shared",      NULL,                   NULL },
+    { "address_scope",  &address_scope_resource,  "scope_set_shared",      NULL,                   "rbac_scope_users" },
     { "subnetpool",     &subnetpool_resource,     "subnetpool_set_shared", NULL,                   "rbac_subnetpool_users" },
     { "address_group",  &address_group_resource,  NULL,                    NULL,                   "rbac_address_group_users" },
     { "qos_policy",     &qos_policy_resource,     "qos_set_shared",        NULL,                   "rbac_qos_users" },
@@ -81,11 +81,24 @@ static bool object_check(Db *db, const Ctx *ctx, const Policy *p, GError **err)
     return true;
 }
 
+/* Who gets a pool has its address scope already. */
+static bool scope_open(Db *db, const Policy *p, GError **err)
+{
+    gint64 closed = 0;
+    if (strcmp(p->object_type, "subnetpool") != 0)
+        return true;
+    if (!db_query_int(db, err, &closed, "rbac_pool_scope_closed", "ss", p->object_id, p->target_tenant))
+        return false;
+    return !closed || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Failed to create RBAC policy on object %s because target project "
+                              "doesn't have access to associated address scope..", p->object_id);
+}
+
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Policy *p = AS(Policy, row);
     gint64 same = 0;
-    if (!project_known(db, p->project_id, err) || !object_check(db, ctx, p, err) || !quota_check(db, p->project_id, "rbac_policy", 1, err)
+    if (!project_known(db, p->project_id, err) || !object_check(db, ctx, p, err) || !scope_open(db, p, err)
+        || !quota_check(db, p->project_id, "rbac_policy", 1, err)
         || !db_query_int(db, err, &same, "rbac_same", "sss", p->object_id, p->action, p->target_tenant))
         return false;
     if (same)
@@ -93,32 +106,50 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     return set_flag(db, p, true, err);
 }
 
-/* Somebody uses what only this policy gives him. */
+static bool in_use(const Policy *p, const char *why, GError **err)
+{
+    return nv_fail(err, NV_ERR_CONFLICT, "RBAC policy on object %s cannot be removed because other objects depend on it.\nDetails: %s", p->object_id,
+                   why);
+}
+
+/* A network leads out for a project that has a router or a floating IP there; the default external network does for everybody. */
+static bool external_unused(Db *db, const Policy *p, GError **err)
+{
+    gint64 users = 0;
+    g_autoptr(Network) n = network_find(db, NULL, p->object_id, err);
+    if (!n || !db_query_int(db, err, &users, "network_external_users", "sss", p->object_id, p->target_tenant, p->id))
+        return false;
+    if (users)
+        return in_use(p, "There are routers attached to this network that depend on this policy for access.", err);
+    return !n->is_default || strcmp(p->target_tenant, "*") != 0 || in_use(p, "Default external networks must be shared to everyone.", err);
+}
+
+/* Nobody uses what only this policy gives him.  The owner needs none. */
 static bool unused(Db *db, const Policy *p, GError **err)
 {
     const struct Sharable *s = sharable(p->object_type);
     gint64 users = 0;
-    if (strcmp(p->object_type, "network") == 0 && strcmp(p->action, "access_as_external") == 0) {
-        g_autoptr(Network) n = network_find(db, NULL, p->object_id, err);
-        if (!n || !db_query_int(db, err, &users, "network_external_users", "sss", p->object_id, p->target_tenant, p->id))
-            return false;
-        return (!users || nv_fail(err, NV_ERR_CONFLICT, "RBAC policy on object %s cannot be removed because other objects depend on it.",
-            p->object_id))
-               && (!n->is_default || strcmp(p->target_tenant, "*") != 0
-                   || nv_fail(err, NV_ERR_CONFLICT,
-                              "RBAC policy on object %s cannot be removed: the network is the default external network.", p->object_id));
-    }
-    if (strcmp(p->action, "access_as_shared") != 0 || !s->foreign)
+    if (strcmp(p->action, "access_as_external") == 0)
+        return external_unused(db, p, err);
+    g_autoptr(Row) object = row_get(db, s->res, p->object_id, err);
+    if (!object)
+        return false;
+    if (g_strcmp0(*FIELD_PTR(object, &s->res->fields[1], char *), p->target_tenant) == 0)
         return true;
     if (!db_query_int(db, err, &users, s->foreign, "sss", p->object_id, p->target_tenant, p->id))
         return false;
-    return !users || nv_fail(err, NV_ERR_CONFLICT, "RBAC policy on object %s cannot be removed because other objects depend on it.", p->object_id);
+    g_autofree char *why = g_strdup_printf("project_id=%s", p->target_tenant);
+    return !users || in_use(p, why, err);
 }
 
+/* Whom the policy named before has it by the policy for everybody too; Neutron makes an exception of networks. */
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
 {
     const Policy *p = AS(const Policy, row), *old = AS(const Policy, old_row);
-    return unused(db, old, err) && object_check(db, ctx, p, err) && set_flag(db, old, false, err) && set_flag(db, p, true, err);
+    bool same = strcmp(p->target_tenant, old->target_tenant) == 0;
+    bool wider = strcmp(p->target_tenant, "*") == 0 && strcmp(p->object_type, "network") != 0;
+    return (same || wider || unused(db, old, err)) && object_check(db, ctx, p, err) && scope_open(db, p, err) && set_flag(db, old, false, err)
+        && set_flag(db, p, true, err);
 }
 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)

@@ -259,6 +259,80 @@ class Policies(Base):
         self.refuse(403, "DELETE", "security-groups/" + g["id"], who=self.other)
 
 
+    def made(self, path, one, who=None, **attrs):
+        return self.ok((who or self.demo).post(N + path, {one: attrs}), 201)[one]
+
+    def gone(self, path, status=204, who=None):
+        r = (who or self.demo).delete(N + path)
+        self.assertEqual(r.status, status, r)
+        return r
+
+    def retarget(self, status, policy, target, who=None):
+        r = (who or self.admin).put(N + "rbac-policies/" + policy["id"], {"rbac_policy": {"target_tenant": target}})
+        self.assertEqual(r.status, status, r)
+
+    def users(self):
+        """(kind, an object of demo's, how a project comes to use it: path of what uses it) of each kind of object but networks."""
+        scope = self.made("address-scopes", "address_scope", name="s", ip_version=4)
+        yield "address_scope", scope, lambda who, n=iter(range(9)): "subnetpools/" + self.made(
+            "subnetpools", "subnetpool", who, name="p", prefixes=["10.7%d.0.0/16" % next(n)], address_scope_id=scope["id"])["id"]
+        pool = self.made("subnetpools", "subnetpool", name="p", prefixes=["10.80.0.0/16"], default_prefixlen=24)
+        yield "subnetpool", pool, lambda who: "subnets/" + self.made(
+            "subnets", "subnet", who, network_id=self.network(who)["id"], ip_version=4, subnetpool_id=pool["id"])["id"]
+        addresses = self.made("address-groups", "address_group", name="a", addresses=["10.0.0.1"])
+        yield "address_group", addresses, lambda who: "security-group-rules/" + self.made(
+            "security-group-rules", "security_group_rule", who, security_group_id=self.group(who)["id"], direction="ingress",
+            remote_address_group_id=addresses["id"])["id"]
+        group = self.group()
+        yield "security_group", group, lambda who: "ports/" + self.port(self.network(who), who, security_groups=[group["id"]])["id"]
+        qos = self.made("qos/policies", "policy", self.admin, name="q", project_id=self.demo.project_id)
+        yield "qos_policy", qos, lambda who: "networks/" + self.network(who, qos_policy_id=qos["id"])["id"]
+
+    def test_what_is_used_stays_shared(self):
+        third = self.cloud.new_tenant().project_id
+        for kind, row, use in self.users():
+            with self.subTest(kind):
+                one = self.policy(201, row, kind)
+                used = use(self.other)
+                reply = self.gone("rbac-policies/" + one["id"], 409)
+                self.assertEqual(reply.json["NeutronError"]["type"], "RbacPolicyInUse")
+                self.assertIn("RBAC policy on object %s cannot be removed because other objects depend on it." % row["id"], reply.message)
+                self.retarget(409, one, third)
+                self.retarget(200, one, self.other.project_id)
+                # Another policy that covers the user frees the first.
+                everybody = self.policy(201, row, kind, self.admin, target_tenant="*")
+                self.gone("rbac-policies/" + one["id"])
+                self.gone("rbac-policies/" + everybody["id"], 409, self.admin)
+                self.retarget(409, everybody, third)
+                again = self.policy(201, row, kind)
+                self.gone("rbac-policies/" + everybody["id"], who=self.admin)
+                self.retarget(200, again, "*")                                 # wider takes nothing away
+                self.retarget(409, again, self.other.project_id)               # a policy is asked as it is before the change
+                narrow = self.policy(201, row, kind)
+                self.gone("rbac-policies/" + again["id"], who=self.admin)
+                # The owner needs no policy, but what he uses holds the one for everybody, as in Neutron.
+                own, mine = use(self.demo), self.policy(201, row, kind, target_tenant=self.demo.project_id)
+                self.gone("rbac-policies/" + mine["id"])
+                everybody = self.policy(201, row, kind, self.admin, target_tenant="*")
+                self.gone("rbac-policies/" + everybody["id"], 409, self.admin)
+                self.gone(own)
+                self.gone("rbac-policies/" + everybody["id"], who=self.admin)
+                self.gone(used, who=self.other)
+                self.gone("rbac-policies/" + narrow["id"])
+
+    def test_a_pool_is_shared_with_those_in_its_scope(self):
+        scope = self.made("address-scopes", "address_scope", name="s", ip_version=4)
+        pool = self.made("subnetpools", "subnetpool", name="p", prefixes=["10.90.0.0/16"], address_scope_id=scope["id"])
+        self.policy(400, pool, "subnetpool")
+        self.policy(201, scope, "address_scope")
+        self.policy(201, pool, "subnetpool")
+        self.policy(400, pool, "subnetpool", self.admin, target_tenant="*")
+        body = {"subnetpool": {"name": "p", "prefixes": ["10.91.0.0/16"], "address_scope_id": scope["id"], "shared": True}}
+        self.refuse(400, "POST", "subnetpools", body, self.admin)
+        self.policy(201, scope, "address_scope", self.admin, target_tenant="*")
+        self.ok(self.admin.post(N + "subnetpools", body), 201)
+
+
 class AddressGroups(Base):
     def test_life(self):
         self.guest = self.cloud.new_tenant()
