@@ -56,23 +56,36 @@ static json_t *agent_entry(Db *db, const json_t *host, const Part *part)
     return entry;
 }
 
-static bool matches(const Call *c, const json_t *agent)
+static bool matches(const Call *c, const json_t *agent, GError **err)
 {
-    static const char *const filters[] = { "host", "agent_type", "binary", "id" };
+    static const char *const filters[] = { "host", "agent_type", "binary", "id", "topic", "description" };
+    static const char *const flags[] = { "alive", "admin_state_up" };
+    bool all = true;
     for (gsize i = 0; i < G_N_ELEMENTS(filters); i++) {
         const char *wanted = call_query(c, filters[i]);
-        if (wanted && strcmp(wanted, json_get_str(agent, filters[i])) != 0)
-            return false;
+        all &= !wanted || g_strcmp0(wanted, json_get_str(agent, filters[i])) == 0;
     }
-    return true;
+    for (gsize i = 0; i < G_N_ELEMENTS(flags); i++) {
+        bool is = json_is_true(json_object_get(agent, flags[i])), wanted;
+        if (!call_query_bool(c, flags[i], is, &wanted, err))
+            return false;
+        all &= wanted == is;
+    }
+    return all;
 }
 
-/* All agents of all hosts. */
+/* All agents of all hosts: the configured ones, and those that have been taken out of the configuration until somebody deletes them. */
 static json_t *agents(Db *db)
 {
-    g_autoptr(json_t) hosts = agents_status();
+    g_autoptr(json_t) hosts = agents_status(), names = json_array();
     json_t *list = json_array(), *host;
     size_t i;
+    json_array_foreach(hosts, i, host)
+        json_array_append(names, json_object_get(host, "host"));
+    g_autofree char *text = json_text(names);
+    g_autoptr(json_t) gone = db_query(db, NULL, "network_hosts_gone", "s", text);
+    if (gone)
+        json_array_extend(hosts, gone);
     json_array_foreach(hosts, i, host)
         for (gsize k = 0; k < G_N_ELEMENTS(parts); k++)
             json_array_append_new(list, agent_entry(db, host, &parts[k]));
@@ -85,10 +98,12 @@ bool net_agents_list(Call *c, GError **err)
     g_autoptr(json_t) all = agents(c->db), list = json_array();
     size_t i;
     json_t *agent;
-    (void) err;
+    g_autoptr(GError) why = NULL;
     json_array_foreach(all, i, agent)
-        if (c->ctx->admin && matches(c, agent))
+        if (c->ctx->admin && !why && matches(c, agent, &why))
             json_array_append(list, agent);
+    if (why)
+        return g_propagate_error(err, g_steal_pointer(&why)), false;
     return call_reply(c, 200, json_make("o", "agents", json_incref(list)));
 }
 
@@ -122,6 +137,21 @@ static bool describe(Call *c, const json_t *v, GError **err)
     return check_name(&f, v, err) && db_exec(c->db, err, "network_agent_describe", "ss", c->params[0], text);
 }
 
+/* Neutron takes a boolean in several shapes. */
+static bool is_up(const char *key, const json_t *v, GError **err)
+{
+    static const char *const yes[] = { "true", "1", NULL }, *const no[] = { "false", "0", NULL };
+    g_autofree char *low = json_is_string(v) ? g_ascii_strdown(json_string_value(v), -1)
+        : json_is_integer(v)                 ? g_strdup_printf("%" JSON_INTEGER_FORMAT, json_integer_value(v))
+                                             : NULL;
+    if (json_is_true(v) || (low && g_strv_contains(yes, low)))
+        return true;
+    if (!json_is_false(v) && !(low && g_strv_contains(no, low)))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it is not a boolean.", key);
+    return nv_fail(err, NV_ERR_CONFLICT, "An agent is up as long as hosts.agents names its host. To place nothing new there, disable the "
+                                         "host's compute service.");
+}
+
 /* What an agent is follows from the configuration: that may be said again.  Its description is the administrators'. */
 bool net_agent_put(Call *c, GError **err)
 {
@@ -135,12 +165,45 @@ bool net_agent_put(Call *c, GError **err)
         return false;
     json_object_foreach(body, key, v) {
         bool about = strcmp(key, "description") == 0;
-        if (!about && (strcmp(key, "admin_state_up") != 0 || !json_is_true(v)))
+        if (!about && strcmp(key, "admin_state_up") != 0)
             return nv_fail(err, NV_ERR_INVALID, "Attribute '%.64s' of an agent cannot be changed here", key);
-        if (about && !describe(c, v, err))
+        if (!(about ? describe(c, v, err) : is_up(key, v, err)))
             return false;
     }
     return txn_commit(&txn, err) && net_agent_show(c, err);
+}
+
+static bool burden_check(Db *db, const char *id, const char *host, GError **err)
+{
+    g_autoptr(json_t) rows = db_query(db, err, "network_host_burden", "s", host);
+    g_autoptr(GString) list = g_string_new(NULL);
+    size_t i;
+    json_t *one;
+    json_array_foreach(rows, i, one)
+        g_string_append_printf(list, "%s%s %s", i ? ", " : "", json_get_str(one, "kind"), json_get_str(one, "id"));
+    return rows && (!list->len || nv_fail(err, NV_ERR_CONFLICT, "Agent %s cannot be deleted: its host %s still has %s.", id, host, list->str));
+}
+
+/* Neutron's agent is back with its next heartbeat.  Ours are known from the configuration: what it names stays, and what it no longer names goes
+ * for good, with all that the network knows of the host, once nothing is there any more.  One program does the work of several agents: all go. */
+bool net_agent_delete(Call *c, GError **err)
+{
+    g_auto(Txn) txn = txn_begin(c->db, err);
+    g_autoptr(json_t) agent = txn.db ? agent_find(c, err) : NULL;
+    const char *host = json_get_str(agent, "host");
+    if (!agent)
+        return false;
+    if (host_is_configured(host))
+        return nv_fail(err, NV_ERR_CONFLICT, "Agent %s cannot be deleted: hosts.agents names its host %s. Take the host out of the configuration "
+                       "first.", c->params[0], host);
+    if (!burden_check(c->db, c->params[0], host, err) || !db_exec(c->db, err, "network_host_forget", "s", host))
+        return false;
+    for (gsize i = 0; i < G_N_ELEMENTS(parts); i++) {
+        g_autofree char *id = agent_id(host, &parts[i]);
+        if (!db_exec(c->db, err, "network_agent_forget", "s", id))
+            return false;
+    }
+    return txn_commit(&txn, err) && call_reply_empty(c, 204);
 }
 
 /* The host of the path's agent, which must be one for routers. */
@@ -177,6 +240,8 @@ bool agent_router_add(Call *c, GError **err)
     g_autofree char *host = router_host(c, err);
     if (!host || !id)
         return host ? nv_fail(err, NV_ERR_INVALID, "Invalid input: router_id must be given.") : false;
+    if (!host_is_configured(host))
+        return nv_fail(err, NV_ERR_CONFLICT, "Agent %s is not a L3 Agent or has been disabled", c->params[0]);
     g_auto(Txn) txn = txn_begin(c->db, err);
     g_autoptr(Router) r = txn.db ? router_find(c->db, NULL, id, err) : NULL;
     if (!r)

@@ -168,7 +168,7 @@ Row *network_row_make(Db *db, const Ctx *ctx, const Resource *res, json_t *body,
 /* --- tag.c, quota.c, extension.c: handlers of routes without a table --- */
 Handler net_tags_show, net_tags_replace, net_tags_clear, net_tag_check, net_tag_put, net_tag_delete;
 Handler quotas_list, quota_show, quota_details, quota_defaults, quota_own, quota_put, quota_delete;
-Handler net_extensions_list, net_extension_show, net_agents_list, net_agent_show, net_agent_put, net_zones_list, availability_list,
+Handler net_extensions_list, net_extension_show, net_agents_list, net_agent_show, net_agent_put, net_agent_delete, net_zones_list, availability_list,
     availability_show, providers_list;
 
 /* --- sync.c: operations; each inside the caller's transaction --- */

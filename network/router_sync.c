@@ -15,7 +15,7 @@ static char *hosts_text(bool up)
     return json_text(names);
 }
 
-static bool is_configured(const char *name)
+bool host_is_configured(const char *name)
 {
     g_autoptr(json_t) status = agents_status();
     size_t i;
@@ -41,7 +41,7 @@ static bool is_placed(Db *db, const char *router_id, const char *host, const cha
     gint64 wrong = 0;
     if (!db_query_int(db, err, &wrong, "router_misplaced", "ss", router_id, hosts))
         return false;
-    *ret_placed = *host && is_configured(host) && !wrong;
+    *ret_placed = *host && host_is_configured(host) && !wrong;
     return true;
 }
 

@@ -90,6 +90,7 @@ const Route network_routes[] = {
     ROUTE("GET",    "/v2.0/agents",                    AUTHENTICATED,  net_agents_list),
     ROUTE("GET",    "/v2.0/agents/{id}",               AUTHENTICATED,  net_agent_show),
     ROUTE("PUT",    "/v2.0/agents/{id}",               ADMIN_ONLY,     net_agent_put),
+    ROUTE("DELETE", "/v2.0/agents/{id}",               ADMIN_ONLY,     net_agent_delete),
     ROUTE("GET",    "/v2.0/agents/{id}/l3-routers",             ADMIN_ONLY, agent_routers_list),
     ROUTE("POST",   "/v2.0/agents/{id}/l3-routers",             ADMIN_ONLY, agent_router_add),
     ROUTE("DELETE", "/v2.0/agents/{id}/l3-routers/{router}",    ADMIN_ONLY, agent_router_remove),

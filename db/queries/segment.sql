@@ -16,6 +16,18 @@ INSERT INTO network_agent (id, description) VALUES (?1, ?2) ON CONFLICT (id) DO 
 -- :name network_agent_forget
 DELETE FROM network_agent WHERE id = ?1;
 
+-- Hosts that were here and are not among the names ?1 (JSON), as the network knows them.  since: when they were last heard of.
+-- :name network_hosts_gone
+SELECT n.host, ifnull(h.seen_at, 0) AS since FROM network_host n LEFT JOIN host h ON h.name = n.host
+WHERE n.host NOT IN (SELECT value FROM json_each(?1)) ORDER BY 1;
+
+-- What keeps the host ?1.
+-- :name network_host_burden
+SELECT 'server' AS kind, id FROM server WHERE host = ?1 UNION ALL SELECT 'router', id FROM router WHERE host = ?1 ORDER BY 1, 2 LIMIT 10;
+
+-- :name network_host_forget
+DELETE FROM network_host WHERE host = ?1;
+
 -- :name network_hosts_physical
 SELECT host, physical FROM network_host;
 

@@ -102,6 +102,62 @@ class Hosts(unittest.TestCase):
         self.assertEqual(self.domains("h1"), set())
         self.cloud.wait(lambda: self.cloud.ctl("doctor").returncode == 0, 10, "a clean doctor")
 
+    N = "/network/v2.0/"
+
+    def network_agents(self, host=None):
+        r = self.admin.get(self.N + "agents" + ("?host=" + host if host else ""))
+        self.assertEqual(r.status, 200, r)
+        return r.json["agents"]
+
+    def again(self, *hosts):
+        """The service is started anew with these hosts in its configuration."""
+        self.cloud.kill()
+        self.cloud.options["hosts.agents"] = ";".join("%s=unix:%s/%s.sock" % (h, self.dir, h) for h in hosts)
+        self.cloud.start()
+        self.cloud.wait(lambda: [a for a in self.network_agents() if a["alive"]], 10, "an agent")
+
+    def test_agents_of_hosts_that_left(self):
+        """A host's network agents are there while the configuration names it, and then until they are deleted."""
+        self.cloud.wait(lambda: len([a for a in self.network_agents() if a["alive"]]) == 4, 10, "all agents")
+        delete = lambda a: self.admin.delete(self.N + "agents/" + a["id"])
+        for a in self.network_agents():
+            r = delete(a)
+            self.assertEqual(r.status, 409, r)
+            self.assertIn("hosts.agents names its host " + a["host"], r.message)
+        made = self.create(6)
+        self.cloud.wait(lambda: all(self.host_of(s) for s in made), 10, "servers")
+        here = [s for s in made if self.host_of(s) == "h2"]
+        self.assertTrue(here, "the room is spread")
+        one, two = self.network_agents("h2")
+        self.assertEqual(self.admin.put(self.N + "agents/" + two["id"], {"agent": {"description": "in the cellar"}}).status, 200)
+        self.again("h1")
+        self.assertEqual([(a["id"], a["alive"]) for a in self.network_agents("h2")], [(one["id"], False), (two["id"], False)])
+        self.assertEqual([a["host"] for a in self.admin.get(self.N + "agents?alive=False").json["agents"]], ["h2", "h2"])
+        self.assertEqual([a["host"] for a in self.admin.get(self.N + "agents?alive=true").json["agents"]], ["h1", "h1"])
+        self.assertEqual(self.admin.get(self.N + "agents?alive=perhaps").status, 400)
+        self.assertGreater(one["heartbeat_timestamp"], "2")
+        r = delete(one)
+        self.assertEqual(r.status, 409, r)
+        for s in here:
+            self.assertIn("server " + s, r.message)
+        router = self.demo.post(self.N + "routers", {"router": {"name": "r"}}).json["router"]["id"]
+        l3, = [a for a in self.network_agents("h2") if a["agent_type"] == "L3 agent"]
+        self.assertEqual(self.admin.post(self.N + "agents/%s/l3-routers" % l3["id"], {"router_id": router}).status, 409)
+        self.again("h1", "h2")
+        for s in made:
+            self.assertEqual(self.demo.delete("/compute/v2.1/servers/" + s).status, 204)
+        self.cloud.wait(lambda: all(self.demo.get("/compute/v2.1/servers/" + s).status == 404 for s in made), 10, "deletes on both hosts")
+        self.again("h1")
+        self.assertEqual(self.demo.delete(self.N + "agents/" + one["id"]).status, 403)
+        self.assertEqual(delete(one).status, 204)
+        self.assertEqual([a["host"] for a in self.network_agents()], ["h1", "h1"])
+        for a in (one, two):
+            self.assertEqual((delete(a).status, self.admin.get(self.N + "agents/" + a["id"]).status), (404, 404))
+        self.again("h1", "h2")
+        self.cloud.wait(lambda: len([a for a in self.network_agents() if a["alive"]]) == 4, 10, "all agents again")
+        self.assertEqual([(a["id"], a["description"]) for a in self.network_agents("h2")], [(one["id"], None), (two["id"], None)])
+        self.cloud.wait(lambda: self.cloud.ctl("doctor").returncode == 0, 10, "a clean doctor")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -446,7 +446,14 @@ class Itself(Base):
                          {one["id"]: "in the cellar", other["id"]: None})
         for bad in (7, ["x"], "x" * 256, True):
             self.assertEqual(put(description=bad).status, 400)
-        self.assertEqual(put(description="lost", admin_state_up=False).status, 400)
+        for up in (True, "true", 1, "1"):
+            self.ok(put(admin_state_up=up), 200)
+        for status, down in ((409, False), (409, "False"), (409, 0), (400, "perhaps"), (400, None), (400, 7)):
+            self.assertEqual(put(description="lost", admin_state_up=down).status, status, down)
+        self.assertEqual(put(binary="x").status, 400)
+        self.refuse(409, "DELETE", "agents/" + one["id"], who=self.admin)
+        self.refuse(403, "DELETE", "agents/" + one["id"])
+        self.refuse(404, "DELETE", "agents/00000000-0000-4000-8000-000000000000", who=self.admin)
         self.refuse(403, "PUT", "agents/" + one["id"], {"agent": {"description": "mine"}})
         self.refuse(404, "PUT", "agents/00000000-0000-4000-8000-000000000000", {"agent": {"description": "x"}}, self.admin)
         self.assertEqual(self.ok(self.admin.get(N + "agents/" + one["id"]), 200)["agent"]["description"], "in the cellar")
