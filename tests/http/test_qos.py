@@ -150,6 +150,8 @@ class Policies(Help, NetworkBase):
 
 
 class OnTheHost(Help, World, ComputeBase):
+    options = {**ComputeBase.options, "hosts.sync_s": "3600"}         # no comparison helps out
+
     def qos(self, port):
         return self.world("ports")[port["id"]].get("qos")
 
@@ -174,7 +176,7 @@ class OnTheHost(Help, World, ComputeBase):
 
 
 class Promises(Help, World, ComputeBase):
-    options = {**ComputeBase.options, "network.physical": "lab:;wan:"}
+    options = {**ComputeBase.options, "network.physical": "lab:;wan:", "hosts.sync_s": "3600"}
     agent_args = ("--physical", "lab", "--egress-kbps", "10000", "--kpps", "100")
 
     def refuse(self, status, method, path, body=None, who=None):
