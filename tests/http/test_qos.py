@@ -258,7 +258,7 @@ class Promises(Help, World, ComputeBase):
         first, port = self.boot_on(n)
         self.becomes(lambda: self.qos(port) == {"egress_min_kbps": 6000, "physical": "lab"}, "the promise on the host")
         second, _ = self.boot_on(n, "ERROR")
-        self.assertIn("bandwidth", self.show(second)["fault"]["message"])
+        self.assertIn("has not the bandwidth or packet rate left", self.show(second)["fault"]["message"])
         other, wanting = self.boot_on(free)                                          # promised nothing
         self.assertIn("10000 kbit/s (egress) on physical network lab, and 12000", self.refuse(409, "PUT", "ports/" + wanting["id"], {"port": {"qos_policy_id": p["id"]}}))
         self.assertIn("20000 kbit/s would be", self.admin.put(path, {"minimum_bandwidth_rule": {"min_kbps": 20000}}).message)
@@ -291,7 +291,7 @@ class Promises(Help, World, ComputeBase):
         first, port = self.boot_on(n)
         self.assertIsNone(self.qos(port))
         second, _ = self.boot_on(n, "ERROR")
-        self.assertIn("packet rate", self.show(second)["fault"]["message"])
+        self.assertIn("has not the bandwidth or packet rate left", self.show(second)["fault"]["message"])
         self.assertIn("100 thousand packets a second, and 101", self.admin.put(N + path + "/" + rule["id"], {"minimum_packet_rate_rule": {"min_kpps": 101}}).message)
         self.ok(self.admin.put(N + path + "/" + rule["id"], {"minimum_packet_rate_rule": {"min_kpps": 50}}), 200)
         third, _ = self.boot_on(n)
