@@ -3,6 +3,7 @@
 #include "api/http.h"
 #include "core/dialect.h"
 #include "db/db.h"
+#include "ops/agent.h"
 
 /* One row of api/registry.c: the only place that knows the services by name. */
 typedef struct Service {
@@ -23,6 +24,10 @@ void router_handle(HttpRequest *req, void *data);
 bool router_streams(const char *method, const char *path, gint64 *ret_max);
 bool router_slow(const char *method, const char *path);
 void router_handle_metadata(HttpRequest *req, void *data);
+/* An agent whose descriptors do not reach us (it is on another machine) tells of guests' connections that it keeps: they are fetched for the server,
+ * which is set before events come. */
+extern const AgentEvent metadata_events[];
+void metadata_set_server(HttpServer *server);
 /* Calls fn for each route: documents and tests. */
 void router_each(void (*fn)(const Service *service, const Route *route, void *data), void *data);
 /* HttpOptions.quick: reads of one row, which answer faster than a hand-over to a worker takes. */

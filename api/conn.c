@@ -78,13 +78,14 @@ char *conn_source(const char *client, const char *network)
     return network ? g_strdup_printf("%s %s", network, client) : g_strdup(client);
 }
 
-Conn *conn_new(Conns *conns, int fd, const char *client, const char *network)
+Conn *conn_new(Conns *conns, int fd, const char *client, const char *network, const char *via)
 {
     Conn *c = g_new0(Conn, 1);
     c->conns = conns;
     c->fd = fd;
     g_strlcpy(c->client, client, sizeof c->client);
     c->network = g_strdup(network);
+    c->via = g_strdup(via);
     c->source = conn_source(client, network);
     c->since = clock_mono_us();
     c->check_at = c->since + SAMPLE_US;
@@ -117,6 +118,7 @@ void conn_free(Conn *c)
     conn_source_add(c->conns->rules, c->source, -1);
     g_free(c->source);
     g_free(c->network);
+    g_free(c->via);
     g_free(c);
 }
 

@@ -35,7 +35,7 @@ struct Conn {
     Conn *prev, *next;
     Conns *conns;
     void *mhd, *req;                         /* http.c's */
-    char *source, *network;                  /* what per_source counts; passed connections' network */
+    char *source, *network, *via;            /* what per_source counts; passed connections' network, and the host that says so */
     char client[INET6_ADDRSTRLEN];
     int fd;
     ConnState state;
@@ -55,8 +55,8 @@ void conn_address_text(const struct sockaddr *addr, char out[INET6_ADDRSTRLEN]);
 /* Counts (n 1) or uncounts (n -1) a connection of source; false: it has as many as it may.  Any thread. */
 bool conn_source_add(ConnRules *rules, const char *source, int n);
 
-/* A connection of the source counted before; conn_free uncounts it.  client and network are copied; network may be NULL. */
-Conn *conn_new(Conns *conns, int fd, const char *client, const char *network);
+/* A connection of the source counted before; conn_free uncounts it.  The texts are copied; network and via may be NULL. */
+Conn *conn_new(Conns *conns, int fd, const char *client, const char *network, const char *via);
 void conn_free(Conn *conn);
 /* What is counted for it.  Caller frees. */
 char *conn_source(const char *client, const char *network);

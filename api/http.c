@@ -31,10 +31,10 @@ enum {
     STOP_US = 5 * G_USEC_PER_SEC,
 };
 
-/* A connection that came through passed_socket. */
+/* A connection that somebody else accepted. */
 typedef struct Added {
     int fd;
-    char network[40], address[INET6_ADDRSTRLEN];
+    char network[40], address[INET6_ADDRSTRLEN], *via;
 } Added;
 
 struct Io {
@@ -63,7 +63,8 @@ struct HttpServer {
     Passed *passed;
     Io *ios;
     PoolDriver **drivers;
-    guint n_ios, next_io;
+    guint n_ios;
+    atomic_uint next_io;
     atomic_bool stopping;
     gint64 stop_at;
     atomic_llong quick_off_until;
@@ -466,24 +467,30 @@ static void on_connection(void *data, struct MHD_Connection *mhd, void **context
     int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     if (!io->adding)
         conn_address_text(MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr, text);
-    Conn *c = conn_new(&io->conns, fd, io->adding ? io->adding->address : text, io->adding ? io->adding->network : NULL);
+    const Added *a = io->adding;
+    Conn *c = conn_new(&io->conns, fd, a ? a->address : text, a ? a->network : NULL, a ? a->via : NULL);
     c->mhd = mhd;
     *context = c;
 }
 
-/* On the passed listener's thread: connections must be added on the thread that owns the daemon. */
-static void on_passed(int fd, const char *network, const char *address, void *data)
+/* Connections must be added on the thread that owns the daemon. */
+void http_adopt(HttpServer *s, int fd, const char *network, const char *address, const char *via)
 {
-    HttpServer *s = data;
-    Io *io = &s->ios[s->next_io++ % s->n_ios];
+    Io *io = &s->ios[atomic_fetch_add(&s->next_io, 1) % s->n_ios];
     Added *a = g_new0(Added, 1);
     a->fd = fd;
+    a->via = g_strdup(via);
     g_strlcpy(a->network, network, sizeof a->network);
     g_strlcpy(a->address, address, sizeof a->address);
     g_mutex_lock(&io->lock);
     g_queue_push_tail(&io->added, a);
     g_mutex_unlock(&io->lock);
     wake(io);
+}
+
+static void on_passed(int fd, const char *network, const char *address, void *data)
+{
+    http_adopt(data, fd, network, address, NULL);
 }
 
 static void add_passed(Io *io, const Added *a)
@@ -510,6 +517,7 @@ static void take_added(Io *io)
         if (!a)
             return;
         add_passed(io, a);
+        g_free(a->via);
     }
 }
 

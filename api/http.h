@@ -12,6 +12,7 @@ typedef struct HttpRequest {
     const char *raw_body; gsize raw_len;     /* whole body, when the route is not streamed */
     const char *host;                /* Host header, checked syntax */
     const char *network_id;          /* metadata listener: the network the connection came in from; NULL on the API port */
+    const char *via;                 /* and the host whose agent says so; NULL: passed_socket's sender */
     void *impl;
 } HttpRequest;
 
@@ -50,5 +51,8 @@ HttpServer *http_start(const HttpOptions *opt, GError **err);
 int http_port(const HttpServer *server);
 /* Stops accepting, lets running handlers end (≤ 5 s), closes. */
 void http_stop(HttpServer *server);
+/* One more connection for a server with passed_socket: fd (a connected, non-blocking stream socket, the server's from here on) carries what a
+ * guest of the host via says, from that address on that network.  Any thread. */
+void http_adopt(HttpServer *server, int fd, const char *network, const char *address, const char *via);
 /* Counters for /metrics: requests by status class, connections, queue length; appended as Prometheus text. */
 void http_metrics(const HttpServer *server, GString *out);

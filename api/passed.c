@@ -1,7 +1,6 @@
 /* api/passed.c -- receives connected sockets with SCM_RIGHTS. */
 #include "api/passed.h"
 #include "core/id.h"
-#include "core/json.h"
 #include "core/log.h"
 #include "core/wire.h"
 #include <arpa/inet.h>
@@ -59,12 +58,23 @@ static bool is_address(const char *text)
     return text && (inet_pton(AF_INET, text, buf) == 1 || inet_pton(AF_INET6, text, buf) == 1);
 }
 
+bool passed_names(const json_t *msg, const char **ret_network, const char **ret_address)
+{
+    const char *network = json_get_str(msg, "network"), *address = json_get_str(msg, "address");
+    if (!network || !id_is_uuid(network) || !is_address(address)) {
+        log_warn("http.passed.refused", "network", network, "address", address, NULL);
+        return false;
+    }
+    *ret_network = network;
+    *ret_address = address;
+    return true;
+}
+
 static void hand_over(Passed *p, int fd, const char *line, gsize n)
 {
     g_autoptr(json_t) msg = json_parse_strict(line, n, NULL);
-    const char *network = json_get_str(msg, "network"), *address = json_get_str(msg, "address");
-    if (!network || !id_is_uuid(network) || !is_address(address) || !is_stream(fd)) {
-        log_warn("http.passed.refused", "network", network, "address", address, NULL);
+    const char *network, *address;
+    if (!passed_names(msg, &network, &address) || !is_stream(fd)) {
         close(fd);
         return;
     }

@@ -75,6 +75,7 @@ void req_fill_call(Req *req)
     c->header = header;
     req->http.host = req->gate.host;
     req->http.network_id = req->conn->network;
+    req->http.via = req->conn->via;
     memcpy(req->client, req->conn->client, sizeof req->client);
     c->client = req->client;
 }

@@ -294,6 +294,7 @@ static void handle_in(HttpRequest *req, Node *root, const Dialect *d)
     log_request_set(scene.request_id);
     c->db = router_db;
     c->network = req->network_id;
+    c->via = req->via;
     c->ctx = &scene.ctx;
     c->fd = -1;
     Node *n = match(root, segments, c->params, 0);

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 static const OpKind *const *const op_kinds[] = { compute_op_kinds, network_op_kinds, NULL };
-static const AgentEvent *const agent_events[] = { compute_events, NULL };
+static const AgentEvent *const agent_events[] = { compute_events, metadata_events, NULL };
 static AgentSync *const agent_syncs[] = { compute_sync, network_sync, image_sync, NULL };
 
 /* The image store belongs to the user that serve becomes: never through a link that this user may have put there. */
@@ -144,6 +144,7 @@ static bool serve(GError **err)
     if (!metadata)
         return false;
     router_set_server(api);
+    metadata_set_server(metadata);
     if (!control_start(db, err) || !write_port(api, err) || !ops_start(db, op_kinds, (int) conf_int("serve.op_threads"), err)
         || !agents_start(db, agent_events, agent_syncs, err))
         return false;
@@ -152,8 +153,8 @@ static bool serve(GError **err)
     sigwait(&ends, &sig);
     log_info("serve.stopping", "signal", LOG_INT(sig), NULL);
     http_stop(api);
+    agents_stop();                               /* their events bring connections to the next */
     http_stop(metadata);
-    agents_stop();
     ops_stop();
     db_close(db);
     return true;

@@ -27,7 +27,7 @@ static char *asking_server(Call *c, GError **err)
 {
     if (!c->network || !c->client)
         return nv_fail(err, NV_ERR_NOT_FOUND, "The resource could not be found."), NULL;
-    return network_server_at(c->db, c->network, c->client, err);
+    return network_server_at(c->db, c->network, c->client, c->via, err);
 }
 
 static bool load(Call *c, Loaded *l, GError **err)

@@ -24,6 +24,7 @@ typedef struct Call {
     const char *(*header)(const struct Call *call, const char *name);   /* request header or NULL */
     const char *client;                          /* peer address as text */
     const char *network;                         /* metadata listener: the network the connection came in from; else NULL */
+    const char *via;                             /* and the host whose agent says so; NULL: the agent of this one */
     json_t *body;                                /* parsed JSON body, NULL if none */
     const char *raw; gsize raw_len;              /* the buffered body as it came, for NO_BODY_PARSE routes */
     CallBody *in;                                /* streamed body, for STREAM_IN routes: call_read */

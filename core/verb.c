@@ -44,6 +44,7 @@ typedef struct Server {
 
 typedef struct Connection { Server *server; Peer *peer; } Connection;
 
+static GHashTable *streams;        /* name → VerbStream; filled before anybody is served */
 static GMutex peers_lock;
 static GPtrArray *peers;           /* of all servers of this process: the receivers of events */
 
@@ -51,7 +52,8 @@ static void peer_unref(Peer *peer)
 {
     if (!g_atomic_int_dec_and_test(&peer->refs))
         return;
-    close(peer->fd);
+    if (peer->fd >= 0)
+        close(peer->fd);
     g_mutex_clear(&peer->send_lock);
     g_free(peer);
 }
@@ -246,11 +248,45 @@ static void take_request(Server *server, Peer *peer, json_t *frame)
     submit(server, job);
 }
 
+/* True: frame wanted the connection itself, and has it or was refused. */
+static bool give_away(Peer *peer, const json_t *frame)
+{
+    g_autoptr(GError) error = NULL;
+    const char *name = json_get_str(frame, "verb");
+    const json_t *args = json_object_get(frame, "args");
+    const VerbStream *stream = name && streams ? g_hash_table_lookup(streams, name) : NULL;
+    if (!stream)
+        return false;
+    const Verb verb = { stream->name, NULL, stream->args };
+    if (verb_check(&verb, args, &error) && stream->take(peer->fd, args, &error))
+        peer->fd = -1;
+    else
+        log_info("verb.not_taken", "verb", name, "error", error->message, NULL);
+    return true;
+}
+
+/* Only from its first request on does a connection hear events: one that is given away carries nothing else. */
+static void listen_to_events(Peer *peer)
+{
+    g_mutex_lock(&peers_lock);
+    if (!peers)
+        peers = g_ptr_array_new();
+    g_ptr_array_add(peers, peer);
+    g_mutex_unlock(&peers_lock);
+}
+
 static gpointer connection_read(gpointer data)
 {
     g_autofree Connection *c = data;
     g_autoptr(GError) error = NULL;
-    for (json_t *frame; (frame = wire_receive(c->peer->fd, &error));)
+    json_t *frame = wire_receive(c->peer->fd, &error);
+    if (frame && give_away(c->peer, frame)) {
+        json_decref(frame);
+        peer_unref(c->peer);
+        return NULL;
+    }
+    listen_to_events(c->peer);
+    for (; frame; frame = wire_receive(c->peer->fd, &error))
         take_request(c->server, c->peer, frame);
     if (error)
         log_info("verb.connection_ended", "error", error->message, NULL);
@@ -282,17 +318,12 @@ static void accept_peer(Server *server, int fd)
     peer->fd = fd;
     peer->refs = 1;
     g_mutex_init(&peer->send_lock);
-    g_mutex_lock(&peers_lock);
-    if (!peers)
-        peers = g_ptr_array_new();
-    g_ptr_array_add(peers, peer);
-    g_mutex_unlock(&peers_lock);
     Connection *c = g_new0(Connection, 1);
     *c = (Connection) { server, peer };
     g_thread_unref(g_thread_new("verb-reader", connection_read, c));
 }
 
-void verb_event(const char *event, json_t *data)
+guint verb_event(const char *event, json_t *data)
 {
     g_autoptr(json_t) frame = json_make("so", "event", event, "data", data);
     g_autoptr(GPtrArray) to = g_ptr_array_new_with_free_func((GDestroyNotify) peer_unref);
@@ -302,6 +333,14 @@ void verb_event(const char *event, json_t *data)
     g_mutex_unlock(&peers_lock);
     for (guint i = 0; i < to->len; i++)
         peer_send(to->pdata[i], frame);
+    return to->len;
+}
+
+void verb_stream_add(const VerbStream *stream)
+{
+    if (!streams)
+        streams = g_hash_table_new(g_str_hash, g_str_equal);
+    g_hash_table_insert(streams, (char *) stream->name, (VerbStream *) stream);
 }
 
 static Server *server_new(const Verb *const *tables)

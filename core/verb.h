@@ -16,10 +16,20 @@ typedef struct Verb {
     const VerbArg *args;               /* ended by name NULL; unknown arguments are refused */
 } Verb;
 #define VERBS_END { .name = NULL }
+/* Asked as the first thing on a connection: take has it from here on (and owns fd), as a stream of bytes.  There is no answer; refused, the
+ * connection ends. */
+typedef struct VerbStream {
+    const char *name;
+    bool (*take)(int fd, const json_t *args, GError **err);
+    const VerbArg *args;
+} VerbStream;
 
 /* Serves the tables (NULL-terminated array of tables, each ended by VERBS_END) on fd until it fails, with a pool of threads. */
 bool verb_serve(int listen_fd, const Verb *const *tables, uid_t allowed_uid, GError **err);
-/* Sends an event to every connected controller; dropped when none is. data is stolen.  Any thread. */
-void verb_event(const char *event, json_t *data);
+/* One more for every server of this process; before verb_serve. */
+void verb_stream_add(const VerbStream *stream);
+/* Sends an event to every connected controller that has asked for something; dropped when none is there.  data is stolen.  Any thread.  Returns how
+ * many there are. */
+guint verb_event(const char *event, json_t *data);
 /* Checks args against verb's table. */
 bool verb_check(const Verb *verb, const json_t *args, GError **err);

@@ -90,12 +90,12 @@ static bool address_of(const char *path, struct sockaddr_un *ret_addr, GError **
     return true;
 }
 
-int wire_connect(const char *path, GError **err)
+static int connect_to(const char *path, int flags, GError **err)
 {
     struct sockaddr_un addr;
     if (!address_of(path, &addr, err))
         return -1;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     if (fd < 0)
         return nv_fail_errno(err, NV_ERR_AGENT, "socket"), -1;
     if (connect(fd, (struct sockaddr *) &addr, sizeof(addr)) == 0)
@@ -103,6 +103,16 @@ int wire_connect(const char *path, GError **err)
     nv_fail_errno(err, NV_ERR_AGENT, "connecting to %s", path);
     close(fd);
     return -1;
+}
+
+int wire_connect(const char *path, GError **err)
+{
+    return connect_to(path, 0, err);
+}
+
+int wire_connect_now(const char *path, GError **err)
+{
+    return connect_to(path, SOCK_NONBLOCK, err);
 }
 
 /* A socket file that nobody answers on is left from a process that was killed. */

@@ -63,7 +63,8 @@ bool network_ports_unplug(Db *db, const char *host, const char *server_id, GErro
 /* All ports of the given servers, one statement: array of {"id", "server_id", "network_id", "network_name", "network_label", "mac", "mtu", "tag",
  * "state", "addresses": [{"ip", "version", "subnet_id", "cidr", "gateway", "type": "fixed"|"floating"}], "groups": [{"id","name"}]}, in NIC order. */
 json_t *network_nics(Db *db, const char *const *server_ids, GError **err);
-/* Which server asks: the port with that address on that network → server id (caller frees), or NULL with NV_ERR_NOT_FOUND. */
-char *network_server_at(Db *db, const char *network_id, const char *address, GError **err);
+/* Which server asks: the port with that address on that network, which must be on host (NULL: any) → server id (caller frees), or NULL with
+ * NV_ERR_NOT_FOUND. */
+char *network_server_at(Db *db, const char *network_id, const char *address, const char *host, GError **err);
 /* network_data.json of a server (OpenStack metadata format). New reference. */
 json_t *network_data(Db *db, const char *server_id, GError **err);

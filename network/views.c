@@ -66,10 +66,10 @@ json_t *network_nics(Db *db, const char *const *server_ids, GError **err)
     return g_steal_pointer(&nics);
 }
 
-char *network_server_at(Db *db, const char *network_id, const char *address, GError **err)
+char *network_server_at(Db *db, const char *network_id, const char *address, const char *host, GError **err)
 {
     g_autofree char *id = NULL;
-    if (!db_query_str(db, err, &id, "server_at", "ss", network_id, address))
+    if (!db_query_str(db, err, &id, "server_at", "sss", network_id, address, host))
         return NULL;
     if (!id)
         nv_fail(err, NV_ERR_NOT_FOUND, "no server has address %s on network %s", address, network_id);

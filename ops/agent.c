@@ -137,6 +137,19 @@ json_t *agent_call(const char *name, const char *verb, json_t *args, int timeout
     return call_result(host, verb, frame, err);
 }
 
+int agent_stream(const char *name, const char *verb, json_t *args, GError **err)
+{
+    g_autoptr(json_t) frame = json_make("isos", "id", (gint64) 1, "verb", verb, "args", args, "request_id", log_request_get());
+    const Host *host = host_find(name);
+    if (!host)
+        return nv_fail(err, NV_ERR_AGENT, "host %s is not in the configuration", name ? name : "(none)"), -1;
+    int fd = wire_connect_now(host->path, err);
+    if (fd < 0 || wire_send(fd, frame, err))
+        return fd;
+    close(fd);
+    return -1;
+}
+
 /* ---- the connection ---- */
 
 static void take_answer(Host *host, json_t *frame)

@@ -6,6 +6,9 @@
  * (asserted).  args is stolen (NULL: {}).  Returns a new object. */
 json_t *agent_call(const char *host, const char *verb, json_t *args, int timeout_s, GError **err);
 bool agent_is_up(const char *host);
+/* One more connection to host's agent, of which the verb makes a stream of bytes (VerbStream).  Never waits.  args is stolen.  Returns a non-blocking
+ * fd, or -1 with err; refused by the agent, the stream ends. */
+int agent_stream(const char *host, const char *verb, json_t *args, GError **err);
 
 /* Called in order on the connection's own thread: an event of host's agent. */
 typedef struct AgentEvent { const char *event; void (*run)(Db *db, const char *host, const json_t *data); } AgentEvent;

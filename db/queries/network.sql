@@ -505,7 +505,7 @@ WHERE p.server_id IN (SELECT value FROM json_each(?1)) ORDER BY a.port_id, s.ip_
 SELECT x.port_id, g.id, g.name FROM port p JOIN port_security_group x ON x.port_id = p.id JOIN security_group g ON g.id = x.security_group_id
 WHERE p.server_id IN (SELECT value FROM json_each(?1)) ORDER BY x.port_id, g.name, g.id;
 
--- A guest may ask with any of its fixed addresses.
+-- A guest may ask with any of its fixed addresses.  ?3: the host whose agent says that it does: it speaks for its own guests only.
 -- :name server_at
 SELECT p.server_id FROM ip_allocation a JOIN port p ON p.id = a.port_id
-WHERE a.network_id = ?1 AND a.address = ?2 AND p.server_id IS NOT NULL LIMIT 1;
+WHERE a.network_id = ?1 AND a.address = ?2 AND p.server_id IS NOT NULL AND (?3 IS NULL OR p.host = ?3) LIMIT 1;

@@ -1,12 +1,14 @@
-/* network/agent/metadata.c -- listening sockets in namespaces, one thread that accepts, descriptors passed with who is asking. */
+/* network/agent/metadata.c -- listening sockets in namespaces, one thread that accepts, connections handed over with who is asking. */
 #include "network/agent/metadata.h"
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "core/verb.h"
 #include "core/wire.h"
 #include "network/agent/netns.h"
+#include "network/agent/relay.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -28,6 +30,12 @@ enum {
 
 typedef struct Listener { char id[37]; char n[13]; int fd; } Listener;
 typedef struct Bucket { double tokens; gint64 at; } Bucket;
+
+/* For those that cannot be passed; serve itself has them for no longer than 300 s without a request, and 8 of a source.  How fast a guest reads, it
+ * cannot see through a stream: 1 KiB a second is asked for here. */
+static const RelayLimits relayed = {
+    .total = 256, .per_source = 8, .wait_us = 10 * G_USEC_PER_SEC, .idle_us = 310 * G_USEC_PER_SEC, .stall_us = 16 * G_USEC_PER_SEC,
+};
 
 static GMutex lock;
 static GHashTable *listeners;        /* n → Listener; under lock */
@@ -87,6 +95,9 @@ bool metadata_ensure(const NetworkSpec *n, bool fresh, GError **err)
 void metadata_absent(const char *n)
 {
     g_mutex_lock(&lock);
+    const Listener *l = g_hash_table_lookup(listeners, n);
+    if (l)
+        relay_forget_network(l->id);
     g_hash_table_remove(listeners, n);
     g_mutex_unlock(&lock);
     wake();
@@ -156,13 +167,33 @@ static bool send_fd(int fd, const char *line)
     return false;
 }
 
-static void hand_over(int fd, const char *network, const char *address)
+/* Descriptors do not reach a serve on another machine: it is told of the connection, and fetches it.  True: fd is not ours any more. */
+static bool offer(int fd, const char *network, const char *address)
+{
+    g_autofree char *token = relay_keep(fd, network, address);
+    if (!token)
+        return false;
+    if (!verb_event("metadata.waiting", json_make("sss", "token", token, "network", network, "address", address))) {
+        log_warn("metadata.refused", "network", network, "address", address, "reason", "serve is away", NULL);
+        relay_forget(token);
+    }
+    return true;
+}
+
+/* True: fd is not ours any more. */
+static bool hand_over(int fd, const char *network, const char *address)
 {
     g_autofree char *line = g_strdup_printf("{\"network\":\"%s\",\"address\":\"%s\"}\n", network, address);
-    for (int attempt = 0; attempt < 2; attempt++)
-        if (connect_serve() && send_fd(fd, line))
-            return;
-    log_warn("metadata.refused", "network", network, "address", address, "reason", "serve is away", NULL);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (!connect_serve())
+            return offer(fd, network, address);
+        if (send_fd(fd, line)) {
+            close(fd);
+            return true;
+        }
+    }
+    log_warn("metadata.refused", "network", network, "address", address, "reason", "serve does not take it", NULL);
+    return false;
 }
 
 static void accept_some(int listen_fd, const char *network)
@@ -175,9 +206,8 @@ static void accept_some(int listen_fd, const char *network)
         if (fd < 0)
             return;
         inet_ntop(AF_INET, &peer.sin_addr, address, sizeof address);
-        if (may_connect(network, address))
-            hand_over(fd, network, address);
-        close(fd);
+        if (!may_connect(network, address) || !hand_over(fd, network, address))
+            close(fd);
     }
 }
 
@@ -244,6 +274,8 @@ bool metadata_start(GError **err)
     wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (wake_fd < 0)
         return nv_fail_errno(err, NV_ERR_INTERNAL, "eventfd");
+    if (!relay_start(&relayed, err))
+        return false;
     g_thread_unref(g_thread_new("metadata", accept_all, NULL));
     return true;
 }

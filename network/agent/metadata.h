@@ -1,4 +1,5 @@
-/* network/agent/metadata.h -- accepts guests' connections to 169.254.169.254 and hands them to `serve`; not a byte of them is read here. */
+/* network/agent/metadata.h -- accepts guests' connections to 169.254.169.254 and hands them to `serve`: as descriptors, or, where it is
+ * on another machine, as streams of bytes (relay.h).  Nothing in them is looked at here. */
 #pragma once
 #include "network/agent/spec.h"
 

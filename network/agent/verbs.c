@@ -10,6 +10,7 @@
 #include "network/agent/metadata.h"
 #include "network/agent/netns.h"
 #include "network/agent/promise.h"
+#include "network/agent/relay.h"
 #include "network/agent/routing.h"
 #include "network/agent/segment.h"
 #include "network/agent/wanted.h"
@@ -249,6 +250,7 @@ static const VerbArg router_args[] = {
     { "routes", ARG_ARRAY, false }, { "up", ARG_BOOL, false }, { NULL, 0, false },
 };
 static const VerbArg rules_args[] = { { "groups", ARG_ARRAY, false }, { "ports", ARG_ARRAY, false }, { NULL, 0, false } };
+static const VerbArg attach_args[] = { { "token", ARG_ID, false }, { NULL, 0, false } };
 static const VerbArg no_args[] = { { NULL, 0, false } };
 
 const Verb network_verbs[] = {
@@ -261,9 +263,11 @@ const Verb network_verbs[] = {
     { "net.list", net_list, no_args },                  { "net.facts", net_facts, no_args },
     VERBS_END,
 };
+static const VerbStream attach = { "metadata.attach", relay_attach, attach_args };
 
 bool network_agent_start(GError **err)
 {
+    verb_stream_add(&attach);
     wanted_start();
     promise_start();
     return segment_start(err) && driver()->start(err) && dhcp_start(err) && metadata_start(err) && watch_start(err) &&

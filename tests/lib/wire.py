@@ -37,11 +37,13 @@ def _read(s, n):
 
 
 class Events:
-    """A second connection that collects an agent's events: [(monotonic time, event, data)]."""
+    """A second connection that collects an agent's events: [(monotonic time, event, data)].  It hears them once it has asked for something."""
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
+        self.socket.sendall(struct.pack(">I", 43) + b'{"id": 1, "verb": "listening", "args": {} }')
+        _read(self.socket, struct.unpack(">I", _read(self.socket, 4))[0])
         self.seen = []
         threading.Thread(target=self._run, daemon=True).start()
 

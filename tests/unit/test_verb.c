@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -55,6 +56,18 @@ static const VerbArg ensure_args[] = { { "id", ARG_ID, false }, { "n", ARG_INT, 
 static const Verb toy_verbs[] = {
     { "toy.ensure", toy_ensure, ensure_args }, { "toy.fail", toy_fail, NULL }, { "toy.shout", toy_shout, NULL }, VERBS_END,
 };
+static const VerbArg stream_args[] = { { "id", ARG_ID, false }, { NULL, 0, false } };
+
+static bool toy_take(int fd, const json_t *args, GError **err)
+{
+    if (!g_str_equal(json_get_str(args, "id"), ID_A))
+        return nv_fail(err, NV_ERR_NOT_FOUND, "not this one");
+    assert_int_equal(write(fd, "raw", 3), 3);
+    close(fd);
+    return true;
+}
+
+static const VerbStream toy_stream = { "toy.attach", toy_take, stream_args };
 static const Verb *const tables[] = { toy_verbs, NULL };
 static char *dir, *path;
 static int listen_fd;
@@ -73,6 +86,7 @@ static int start_server(void **state)
     dir = g_dir_make_tmp("nvt-verb-XXXXXX", NULL);
     path = g_build_filename(dir, "s.sock", NULL);
     g_autoptr(GError) error = NULL;
+    verb_stream_add(&toy_stream);
     listen_fd = wire_listen(path, NULL, &error);
     assert_int_not_equal(listen_fd, -1);
     g_thread_unref(g_thread_new("serve", serve, NULL));
@@ -167,6 +181,33 @@ static void sends_events_to_all(void **state)
     }
     close(a);
     close(b);
+}
+
+/* A connection becomes a stream with its first words, and nothing else is ever written to it. */
+static void gives_connections_away(void **state)
+{
+    (void) state;
+    static const struct { const char *args, *heard; } rows[] = {
+        { "{\"id\": \"11111111-1111-4111-8111-111111111111\"}", "raw" }, { "{\"id\": \"22222222-2222-4222-8222-222222222222\"}", "" },
+        { "{\"id\": 4}", "" }, { "{}", "" }, { "{\"id\": \"11111111-1111-4111-8111-111111111111\", \"z\": 1}", "" },
+    };
+    int loud = wire_connect(path, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        int fd = wire_connect_now(path, NULL);
+        char heard[16] = "";
+        ask(loud, 1, "toy.shout", json_object());
+        for (int k = 0; k < 2; k++)
+            json_decref(hear(loud));             /* the answer and the event, which fd does not hear */
+        ask(fd, 1, "toy.attach", json_parse_trusted(rows[i].args));
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+        assert_int_equal(recv(fd, heard, sizeof heard - 1, MSG_WAITALL), strlen(rows[i].heard));
+        assert_string_equal(heard, rows[i].heard);
+        close(fd);
+    }
+    ask(loud, 2, "toy.attach", json_parse_trusted(rows[0].args));
+    g_autoptr(json_t) answer = hear(loud);
+    assert_error(answer, "method", "no verb toy.attach");
+    close(loud);
 }
 
 static void survives_bad_frames(void **state)
@@ -275,7 +316,7 @@ static void lists_points_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(checks_arguments),      cmocka_unit_test(keeps_order_by_id), cmocka_unit_test(sends_events_to_all),
+        cmocka_unit_test(checks_arguments),      cmocka_unit_test(keeps_order_by_id), cmocka_unit_test(sends_events_to_all), cmocka_unit_test(gives_connections_away),
         cmocka_unit_test(survives_bad_frames),   cmocka_unit_test(refuses_second_listener), cmocka_unit_test(counts_faults),
         cmocka_unit_test(injects_around_changes), cmocka_unit_test(kills), cmocka_unit_test(lists_points_once),
     };
