@@ -35,9 +35,10 @@ static int program_peek(guint32 flag, GError **err)
 bool link_guard(const char *name, guint32 flag, GError **err)
 {
     LinkInfo info;
-    if (!link_need(name, &info, err))
+    int there;
+    if (!link_need(name, &info, err) || !link_tc_filters(info.index, LINK_EGRESS, &there, err))
         return false;
-    if (link_tc_has_filters(info.index, LINK_EGRESS))
+    if (there)
         return true;
     int fd = program_peek(flag, err);
     if (fd < 0 || !link_ingress_ensure(name, info.index, err))

@@ -18,8 +18,8 @@ Msg *link_tc_msg(int type, int flags, int index, guint32 handle, guint32 parent)
 /* Asks for all queues, classes or filters of an interface (index 0: of all), and calls fn for each message of the answer; parent: the place of
  * filters, 0 for the others. */
 bool link_tc_dump(int type, int index, guint32 parent, OnMessage *fn, void *data, GError **err);
-/* Whether anything looks at what comes in (LINK_INGRESS) or goes out (LINK_EGRESS) there. */
-bool link_tc_has_filters(int index, guint32 parent);
+/* How many look at what comes in (LINK_INGRESS) or goes out (LINK_EGRESS) there. */
+bool link_tc_filters(int index, guint32 parent, int *ret_filters, GError **err);
 /* The place where what comes in and goes out can be looked at; gone only when nothing looks. */
 bool link_ingress_ensure(const char *name, int index, GError **err);
 bool link_ingress_idle(const char *name, int index, GError **err);

@@ -31,10 +31,10 @@ static void count_one(struct nlmsghdr *nlh, void *data)
         ++*(int *) data;
 }
 
-bool link_tc_has_filters(int index, guint32 parent)
+bool link_tc_filters(int index, guint32 parent, int *ret_filters, GError **err)
 {
-    int filters = 0;
-    return link_tc_dump(RTM_GETTFILTER, index, parent, count_one, &filters, NULL) && filters;
+    *ret_filters = 0;
+    return link_tc_dump(RTM_GETTFILTER, index, parent, count_one, ret_filters, err);
 }
 
 static bool root_absent(const char *name, int index, GError **err)
@@ -93,9 +93,10 @@ bool link_ingress_ensure(const char *name, int index, GError **err)
 bool link_ingress_idle(const char *name, int index, GError **err)
 {
     static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_NOATTR, NLE_INVAL, 0 };
-    if (link_tc_has_filters(index, LINK_INGRESS) || link_tc_has_filters(index, LINK_EGRESS))
-        return true;
-    return link_talk(link_tc_msg(RTM_DELQDISC, 0, index, LINK_CLSACT, TC_H_CLSACT), "what comes in at", name, gone, err);
+    int in, out;
+    if (!link_tc_filters(index, LINK_INGRESS, &in, err) || !link_tc_filters(index, LINK_EGRESS, &out, err))
+        return false;
+    return in || out || link_talk(link_tc_msg(RTM_DELQDISC, 0, index, LINK_CLSACT, TC_H_CLSACT), "what comes in at", name, gone, err);
 }
 
 static void at_priority(Msg *msg, guint32 priority)
