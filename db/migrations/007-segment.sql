@@ -11,7 +11,7 @@ CREATE TABLE network_host (
 
 -- Networks that need an interface of the host: not the one whose gateway is the host itself.
 CREATE VIEW network_wire AS
-SELECT id, physical_network AS name FROM network
+SELECT id, physical_network AS name, qos_policy_id FROM network
 WHERE network_type IN ('flat', 'vlan') AND NOT (external = 1 AND network_type = 'flat' AND physical_network = 'public');
 
 -- What a host would lack for a router, one row a port; none for hosts that have not said what they are on.

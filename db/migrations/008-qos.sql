@@ -47,13 +47,12 @@ CREATE TABLE qos_minimum_bandwidth_rule (
     UNIQUE (qos_policy_id, direction)
 ) STRICT;
 
--- Ports, with what they are promised; kept: their network is on an interface that the configuration names.  A subport is its trunk's server's.
+-- Ports, with what they are promised of the interface that their network is on.  A subport is its trunk's server's.
 CREATE VIEW qos_promise AS
-SELECT p.id AS port_id, p.network_id, p.host, p.plugged, n.physical_network AS physical, r.qos_policy_id, r.direction, r.min_kbps,
+SELECT p.id AS port_id, p.network_id, p.host, p.plugged, w.name AS physical, r.qos_policy_id, r.direction, r.min_kbps,
     ifnull(p.server_id, (SELECT q.server_id FROM trunk_subport s JOIN trunk t ON t.id = s.trunk_id JOIN port q ON q.id = t.port_id WHERE s.port_id = p.id))
-        AS server_id,
-    n.network_type IN ('flat', 'vlan') AND NOT (n.external = 1 AND n.network_type = 'flat' AND n.physical_network = 'public') AS kept
-FROM port p JOIN network n ON n.id = p.network_id JOIN qos_minimum_bandwidth_rule r ON r.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id);
+        AS server_id
+FROM port p JOIN network_wire w ON w.id = p.network_id JOIN qos_minimum_bandwidth_rule r ON r.qos_policy_id = ifnull(p.qos_policy_id, w.qos_policy_id);
 
 -- Thousands of packets a second that a port's host has to have for it, in a direction or in both together.
 CREATE TABLE qos_minimum_packet_rate_rule (

@@ -48,15 +48,16 @@ SELECT EXISTS (SELECT 1 FROM qos_minimum_bandwidth_rule) OR EXISTS (SELECT 1 FRO
 -- Of ?1, a policy, network or port: who is promised what his network cannot keep.
 -- :name qos_unkept
 SELECT 'network' AS kind, n.id FROM network n JOIN qos_minimum_bandwidth_rule r ON r.qos_policy_id = n.qos_policy_id
-WHERE ?1 IN (n.id, n.qos_policy_id)
-    AND (n.network_type NOT IN ('flat', 'vlan') OR (n.external = 1 AND n.network_type = 'flat' AND n.physical_network = 'public'))
-UNION ALL SELECT 'port', port_id FROM qos_promise WHERE ?1 IN (port_id, qos_policy_id) AND NOT kept LIMIT 1;
+WHERE ?1 IN (n.id, n.qos_policy_id) AND NOT EXISTS (SELECT 1 FROM network_wire w WHERE w.id = n.id)
+UNION ALL SELECT 'port', p.id FROM port p JOIN network n ON n.id = p.network_id
+JOIN qos_minimum_bandwidth_rule r ON r.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id)
+WHERE ?1 IN (p.id, r.qos_policy_id) AND NOT EXISTS (SELECT 1 FROM network_wire w WHERE w.id = n.id) LIMIT 1;
 
 -- A host where more is promised of a physical network than it has, so far as ?1 (a policy, network, port or server) has to do with it.
 -- :name qos_overfull
 SELECT x.host, x.physical, x.direction, x.kbps, json_extract(j.value, '$.' || x.direction || '_kbps') AS rate
 FROM (SELECT host, physical, direction, sum(min_kbps) AS kbps, max(?1 IN (port_id, network_id, ifnull(server_id, ''), qos_policy_id)) AS mine
-    FROM qos_promise WHERE plugged = 1 AND kept GROUP BY 1, 2, 3) x
+    FROM qos_promise WHERE plugged = 1 GROUP BY 1, 2, 3) x
 JOIN network_host h ON h.host = x.host JOIN json_each(h.physical) j ON json_extract(j.value, '$.name') = x.physical
 WHERE x.mine AND x.kbps > json_extract(j.value, '$.' || x.direction || '_kbps') ORDER BY 1, 2, 3 LIMIT 1;
 
@@ -69,7 +70,7 @@ JOIN network_host h ON h.host = x.host WHERE x.mine AND h.kpps > 0 AND x.kpps > 
 
 -- Hosts that have not enough left for what the ports of server ?1 are promised.
 -- :name qos_narrow_hosts
-SELECT DISTINCT h.host FROM (SELECT physical, direction, sum(min_kbps) AS kbps FROM qos_promise WHERE server_id = ?1 AND kept GROUP BY 1, 2) w
+SELECT DISTINCT h.host FROM (SELECT physical, direction, sum(min_kbps) AS kbps FROM qos_promise WHERE server_id = ?1 GROUP BY 1, 2) w
 JOIN network_host h JOIN json_each(h.physical) j ON json_extract(j.value, '$.name') = w.physical
 WHERE w.kbps + ifnull((SELECT sum(q.min_kbps) FROM qos_promise q WHERE q.plugged = 1 AND q.host = h.host AND q.physical = w.physical
     AND q.direction = w.direction AND q.server_id IS NOT ?1), 0) > json_extract(j.value, '$.' || w.direction || '_kbps')
@@ -124,6 +125,6 @@ SELECT b.direction AS direction, b.max_kbps AS kbps, b.max_burst_kbps AS burst, 
 FROM port p JOIN network n ON n.id = p.network_id JOIN qos_bandwidth_limit_rule b ON b.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id) WHERE p.id = ?1
 UNION ALL SELECT b.direction, NULL, NULL, b.max_kpps, b.max_burst_kpps, NULL, NULL, NULL
 FROM port p JOIN network n ON n.id = p.network_id JOIN qos_packet_rate_limit_rule b ON b.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id) WHERE p.id = ?1
-UNION ALL SELECT direction, NULL, NULL, NULL, NULL, NULL, min_kbps, physical FROM qos_promise WHERE port_id = ?1 AND direction = 'egress' AND kept
+UNION ALL SELECT direction, NULL, NULL, NULL, NULL, NULL, min_kbps, physical FROM qos_promise WHERE port_id = ?1 AND direction = 'egress'
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, b.dscp_mark, NULL, NULL
 FROM port p JOIN network n ON n.id = p.network_id JOIN qos_dscp_marking_rule b ON b.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id) WHERE p.id = ?1;
