@@ -112,3 +112,7 @@ SELECT w.id FROM port_forwarding w WHERE NOT EXISTS (SELECT 1 FROM ip_allocation
 
 -- :name router_port_elsewhere
 SELECT p.id, p.host, r.host AS router_host FROM router_port rp JOIN port p ON p.id = rp.port_id JOIN router r ON r.id = rp.router_id WHERE p.host <> r.host;
+
+-- A server's port is no subport: server_port would have it twice.
+-- :name server_port_in_trunk
+SELECT p.id FROM trunk_subport s JOIN port p ON p.id = s.port_id WHERE p.server_id IS NOT NULL;

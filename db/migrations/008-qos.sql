@@ -47,11 +47,9 @@ CREATE TABLE qos_minimum_bandwidth_rule (
     UNIQUE (qos_policy_id, direction)
 ) STRICT;
 
--- Ports, with what they are promised of the interface that their network is on.  A subport is its trunk's server's.
+-- Ports, with what they are promised of the interface that their network is on.
 CREATE VIEW qos_promise AS
-SELECT p.id AS port_id, p.network_id, p.host, p.plugged, w.name AS physical, r.qos_policy_id, r.direction, r.min_kbps,
-    ifnull(p.server_id, (SELECT q.server_id FROM trunk_subport s JOIN trunk t ON t.id = s.trunk_id JOIN port q ON q.id = t.port_id WHERE s.port_id = p.id))
-        AS server_id
+SELECT p.id AS port_id, p.network_id, p.host, p.plugged, w.name AS physical, r.qos_policy_id, r.direction, r.min_kbps
 FROM port p JOIN network_wire w ON w.id = p.network_id JOIN qos_minimum_bandwidth_rule r ON r.qos_policy_id = ifnull(p.qos_policy_id, w.qos_policy_id);
 
 -- Thousands of packets a second that a port's host has to have for it, in a direction or in both together.
@@ -64,9 +62,7 @@ CREATE TABLE qos_minimum_packet_rate_rule (
 ) STRICT;
 
 CREATE VIEW qos_packet_promise AS
-SELECT p.id AS port_id, p.network_id, p.host, p.plugged, r.qos_policy_id, r.min_kpps,
-    ifnull(p.server_id, (SELECT q.server_id FROM trunk_subport s JOIN trunk t ON t.id = s.trunk_id JOIN port q ON q.id = t.port_id WHERE s.port_id = p.id))
-        AS server_id
+SELECT p.id AS port_id, p.network_id, p.host, p.plugged, r.qos_policy_id, r.min_kpps
 FROM port p JOIN network n ON n.id = p.network_id JOIN qos_minimum_packet_rate_rule r ON r.qos_policy_id = ifnull(p.qos_policy_id, n.qos_policy_id);
 
 CREATE TABLE qos_dscp_marking_rule (

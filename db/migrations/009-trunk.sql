@@ -24,3 +24,9 @@ CREATE TABLE trunk_subport (
     segmentation_id INTEGER NOT NULL CHECK (segmentation_id BETWEEN 1 AND 4094),
     UNIQUE (trunk_id, segmentation_type, segmentation_id)
 ) STRICT;
+
+-- The ports that a server has: its own, and the subports of those that are trunks.  No port is both.
+CREATE VIEW server_port AS
+SELECT id AS port_id, server_id FROM port WHERE server_id IS NOT NULL
+UNION ALL SELECT s.port_id, q.server_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id
+WHERE q.server_id IS NOT NULL;

@@ -245,42 +245,32 @@ WHERE port_id = ?1 AND EXISTS (SELECT 1 FROM security_group_rule r WHERE r.remot
 
 -- A server's ports, and then the subports of those that are trunks.
 -- :name server_ports
-SELECT id, network_id, plugged, owned FROM (
-    SELECT id, network_id, plugged, owned, nic_index, 0 AS turn FROM port WHERE server_id = ?1
-    UNION ALL SELECT p.id, p.network_id, p.plugged, 0, 0, 1 FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id
-        JOIN port p ON p.id = s.port_id WHERE q.server_id = ?1)
-ORDER BY turn, nic_index, id;
+SELECT id, network_id, plugged, owned FROM port WHERE id IN (SELECT port_id FROM server_port WHERE server_id = ?1)
+ORDER BY server_id IS NULL, nic_index, id;
 
 -- :name server_networks
-SELECT network_id AS id FROM port WHERE server_id = ?1
-UNION SELECT p.network_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id JOIN port p ON p.id = s.port_id
-WHERE q.server_id = ?1 ORDER BY 1;
+SELECT DISTINCT network_id AS id FROM port WHERE id IN (SELECT port_id FROM server_port WHERE server_id = ?1) ORDER BY 1;
 
 -- Remote groups first: rules refer to their members.
 -- :name server_groups
-WITH mine (id) AS (SELECT id FROM port WHERE server_id = ?1
-    UNION SELECT s.port_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id WHERE q.server_id = ?1)
 SELECT id FROM (
-    SELECT r.remote_group_id AS id, 0 AS turn FROM port p JOIN port_security_group g ON g.port_id = p.id
+    SELECT r.remote_group_id AS id, 0 AS turn FROM server_port x JOIN port_security_group g ON g.port_id = x.port_id
         JOIN security_group_rule r ON r.security_group_id = g.security_group_id
-    WHERE p.id IN mine AND r.remote_group_id IS NOT NULL
-    UNION SELECT g.security_group_id, 1 FROM port_security_group g WHERE g.port_id IN mine
+    WHERE x.server_id = ?1 AND r.remote_group_id IS NOT NULL
+    UNION SELECT g.security_group_id, 1 FROM server_port x JOIN port_security_group g ON g.port_id = x.port_id WHERE x.server_id = ?1
 ) GROUP BY id ORDER BY max(turn), id;
 
 -- :name ports_bind
 UPDATE port SET host = ?2, plugged = 1, revision_number = revision_number + 1, updated_at = now_us()
-WHERE (host <> ?2 OR plugged = 0) AND id IN (SELECT id FROM port WHERE server_id = ?1
-    UNION ALL SELECT s.port_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id WHERE q.server_id = ?1);
+WHERE (host <> ?2 OR plugged = 0) AND id IN (SELECT port_id FROM server_port WHERE server_id = ?1);
 
 -- :name ports_active
 UPDATE port SET status = 'ACTIVE', revision_number = revision_number + 1, updated_at = now_us()
-WHERE plugged = 1 AND status <> 'ACTIVE' AND admin_state_up = 1 AND id IN (SELECT id FROM port WHERE server_id = ?1
-    UNION ALL SELECT s.port_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id WHERE q.server_id = ?1);
+WHERE plugged = 1 AND status <> 'ACTIVE' AND admin_state_up = 1 AND id IN (SELECT port_id FROM server_port WHERE server_id = ?1);
 
 -- :name ports_unplug
 UPDATE port SET plugged = 0, status = 'DOWN', revision_number = revision_number + 1, updated_at = now_us()
-WHERE plugged = 1 AND id IN (SELECT id FROM port WHERE server_id = ?1
-    UNION ALL SELECT s.port_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id WHERE q.server_id = ?1);
+WHERE plugged = 1 AND id IN (SELECT port_id FROM server_port WHERE server_id = ?1);
 
 -- :name ports_release_owned
 DELETE FROM port WHERE server_id = ?1 AND owned = 1 AND NOT EXISTS (SELECT 1 FROM trunk t WHERE t.port_id = port.id);

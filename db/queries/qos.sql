@@ -56,7 +56,8 @@ WHERE ?1 IN (p.id, r.qos_policy_id) AND NOT EXISTS (SELECT 1 FROM network_wire w
 -- A host where more is promised of a physical network than it has, so far as ?1 (a policy, network, port or server) has to do with it.
 -- :name qos_overfull
 SELECT x.host, x.physical, x.direction, x.kbps, json_extract(j.value, '$.' || x.direction || '_kbps') AS rate
-FROM (SELECT host, physical, direction, sum(min_kbps) AS kbps, max(?1 IN (port_id, network_id, ifnull(server_id, ''), qos_policy_id)) AS mine
+FROM (SELECT host, physical, direction, sum(min_kbps) AS kbps,
+        max(?1 IN (port_id, network_id, qos_policy_id) OR port_id IN (SELECT port_id FROM server_port WHERE server_id = ?1)) AS mine
     FROM qos_promise WHERE plugged = 1 GROUP BY 1, 2, 3) x
 JOIN network_host h ON h.host = x.host JOIN json_each(h.physical) j ON json_extract(j.value, '$.name') = x.physical
 WHERE x.mine AND x.kbps > json_extract(j.value, '$.' || x.direction || '_kbps') ORDER BY 1, 2, 3 LIMIT 1;
@@ -64,18 +65,21 @@ WHERE x.mine AND x.kbps > json_extract(j.value, '$.' || x.direction || '_kbps') 
 -- The same of packets.
 -- :name qos_packets_overfull
 SELECT x.host, x.kpps, h.kpps AS rate
-FROM (SELECT host, sum(min_kpps) AS kpps, max(?1 IN (port_id, network_id, ifnull(server_id, ''), qos_policy_id)) AS mine
+FROM (SELECT host, sum(min_kpps) AS kpps,
+        max(?1 IN (port_id, network_id, qos_policy_id) OR port_id IN (SELECT port_id FROM server_port WHERE server_id = ?1)) AS mine
     FROM qos_packet_promise WHERE plugged = 1 GROUP BY 1) x
 JOIN network_host h ON h.host = x.host WHERE x.mine AND h.kpps > 0 AND x.kpps > h.kpps ORDER BY 1 LIMIT 1;
 
--- Hosts that have not enough left for what the ports of server ?1 are promised.
+-- Hosts that have not enough left for what the ports of server ?1 are promised; host <> '' lets SQLite use the index of hosts.
 -- :name qos_narrow_hosts
-SELECT DISTINCT h.host FROM (SELECT physical, direction, sum(min_kbps) AS kbps FROM qos_promise WHERE server_id = ?1 GROUP BY 1, 2) w
+WITH mine (id) AS (SELECT port_id FROM server_port WHERE server_id = ?1)
+SELECT DISTINCT h.host FROM (SELECT physical, direction, sum(min_kbps) AS kbps FROM qos_promise WHERE port_id IN mine GROUP BY 1, 2) w
 JOIN network_host h JOIN json_each(h.physical) j ON json_extract(j.value, '$.name') = w.physical
-WHERE w.kbps + ifnull((SELECT sum(q.min_kbps) FROM qos_promise q WHERE q.plugged = 1 AND q.host = h.host AND q.physical = w.physical
-    AND q.direction = w.direction AND q.server_id IS NOT ?1), 0) > json_extract(j.value, '$.' || w.direction || '_kbps')
-UNION SELECT h.host FROM network_host h WHERE h.kpps > 0 AND (SELECT sum(min_kpps) FROM qos_packet_promise WHERE server_id = ?1)
-    + ifnull((SELECT sum(min_kpps) FROM qos_packet_promise WHERE plugged = 1 AND host = h.host AND server_id IS NOT ?1), 0) > h.kpps ORDER BY 1;
+WHERE w.kbps + ifnull((SELECT sum(q.min_kbps) FROM qos_promise q WHERE q.plugged = 1 AND q.host = h.host AND q.host <> '' AND q.physical = w.physical
+    AND q.direction = w.direction AND q.port_id NOT IN mine), 0) > json_extract(j.value, '$.' || w.direction || '_kbps')
+UNION SELECT h.host FROM network_host h WHERE h.kpps > 0 AND (SELECT sum(min_kpps) FROM qos_packet_promise WHERE port_id IN mine)
+    + ifnull((SELECT sum(min_kpps) FROM qos_packet_promise WHERE plugged = 1 AND host = h.host AND host <> '' AND port_id NOT IN mine), 0) > h.kpps
+ORDER BY 1;
 
 -- :name qos_default_of
 SELECT id FROM qos_policy WHERE project_id = ?1 AND is_default = 1;

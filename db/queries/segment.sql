@@ -33,10 +33,7 @@ SELECT host, physical FROM network_host;
 
 -- :name server_physical
 SELECT DISTINCT name FROM network_wire
-WHERE id IN (SELECT network_id FROM port WHERE server_id = ?1
-    UNION SELECT p.network_id FROM port q JOIN trunk t ON t.port_id = q.id JOIN trunk_subport s ON s.trunk_id = t.id
-        JOIN port p ON p.id = s.port_id WHERE q.server_id = ?1)
-ORDER BY 1;
+WHERE id IN (SELECT p.network_id FROM server_port x JOIN port p ON p.id = x.port_id WHERE x.server_id = ?1) ORDER BY 1;
 
 -- :name network_tunnels
 SELECT count(*) FROM network_host WHERE tunnel_address IS NOT NULL;

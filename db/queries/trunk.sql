@@ -37,7 +37,7 @@ WHERE id = ?1;
 -- The subports of a server's ports, when it goes: they stay in their trunks.
 -- :name subports_release
 UPDATE port SET host = '', plugged = 0, status = 'DOWN', revision_number = revision_number + 1, updated_at = now_us()
-WHERE id IN (SELECT s.port_id FROM trunk_subport s JOIN trunk t ON t.id = s.trunk_id JOIN port q ON q.id = t.port_id WHERE q.server_id = ?1);
+WHERE server_id IS NULL AND id IN (SELECT port_id FROM server_port WHERE server_id = ?1);
 
 -- Of the ports ?1 (JSON array of ids), those that are parents, with their subports.
 -- :name trunk_details
