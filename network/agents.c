@@ -41,16 +41,16 @@ static const Part parts[] = {
     { "/router", "L3 agent", router_configurations },
 };
 
-static json_t *agent_entry(Db *db, const json_t *host, const Part *part)
+/* described: the descriptions there are, by id. */
+static json_t *agent_entry(Db *db, const json_t *host, const Part *part, const json_t *described)
 {
     const char *name = json_get_str(host, "host");
-    g_autofree char *id = agent_id(name, part), *description = NULL;
+    g_autofree char *id = agent_id(name, part);
     char when[32];
     bool up = json_is_true(json_object_get(host, "up"));
     clock_format(up ? clock_wall_us() : json_get_int(host, "since", 0), CLOCK_SECONDS_Z, when);
-    db_query_str(db, NULL, &description, "network_agent_description", "s", id);
     json_t *entry = json_make("ssssssbbss", "id", id, "agent_type", part->type, "binary", "nuvolet-agent", "host", name, "topic", "N/A",
-                              "description", description, "alive", (int) up, "admin_state_up", 1, "heartbeat_timestamp", when,
+                              "description", json_get_str(described, id), "alive", (int) up, "admin_state_up", 1, "heartbeat_timestamp", when,
                               "availability_zone", "nova");
     json_object_set_new(entry, "configurations", part->configurations(db, name));
     return entry;
@@ -77,9 +77,12 @@ static bool matches(const Call *c, const json_t *agent, GError **err)
 /* All agents of all hosts: the configured ones, and those that have been taken out of the configuration until somebody deletes them. */
 static json_t *agents(Db *db)
 {
-    g_autoptr(json_t) hosts = agents_status(), names = json_array();
-    json_t *list = json_array(), *host;
+    g_autoptr(json_t) hosts = agents_status(), names = json_array(), described = json_object();
+    g_autoptr(json_t) rows = db_query(db, NULL, "network_agent_descriptions", "");
+    json_t *list = json_array(), *host, *row;
     size_t i;
+    json_array_foreach(rows, i, row)
+        json_object_set(described, json_get_str(row, "id"), json_object_get(row, "description"));
     json_array_foreach(hosts, i, host)
         json_array_append(names, json_object_get(host, "host"));
     g_autofree char *text = json_text(names);
@@ -88,7 +91,7 @@ static json_t *agents(Db *db)
         json_array_extend(hosts, gone);
     json_array_foreach(hosts, i, host)
         for (gsize k = 0; k < G_N_ELEMENTS(parts); k++)
-            json_array_append_new(list, agent_entry(db, host, &parts[k]));
+            json_array_append_new(list, agent_entry(db, host, &parts[k], described));
     return list;
 }
 

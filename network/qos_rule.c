@@ -317,14 +317,15 @@ json_t *desired_qos(const json_t *rows)
     size_t i;
     json_array_foreach((json_t *) rows, i, row) {
         const char *direction = json_get_str(row, "direction");
-        static const struct { const char *column, *member; } members[] = {
-            { "kbps", "kbps" }, { "burst", "burst_kb" }, { "min_kbps", "min_kbps" }, { "kpps", "pps" }, { "kpps_burst", "pps_burst" },
+        static const struct { const char *column, *member; gint64 factor; } members[] = {
+            { "kbps", "kbps", 1 }, { "burst", "burst_kb", 1 }, { "min_kbps", "min_kbps", 1 },
+            { "kpps", "pps", 1000 }, { "kpps_burst", "pps_burst", 1000 },
         };
         for (gsize m = 0; direction && m < G_N_ELEMENTS(members); m++) {
             g_autofree char *name = g_strdup_printf("%s_%s", direction, members[m].member);
             gint64 value = json_get_int(row, members[m].column, 0);
             if (value)
-                json_object_set_new(qos, name, json_integer(m < 3 ? value : value * 1000));
+                json_object_set_new(qos, name, json_integer(value * members[m].factor));
         }
         if (json_get_int(row, "min_kbps", 0))
             json_object_set(qos, "physical", json_object_get(row, "physical"));

@@ -7,8 +7,8 @@ SELECT tunnel_address, physical, kpps FROM network_host WHERE host = ?1;
 INSERT INTO network_host (host, tunnel_address, physical, kpps) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (host) DO UPDATE SET tunnel_address = excluded.tunnel_address, physical = excluded.physical, kpps = excluded.kpps;
 
--- :name network_agent_description
-SELECT description FROM network_agent WHERE id = ?1;
+-- :name network_agent_descriptions
+SELECT id, description FROM network_agent;
 
 -- :name network_agent_describe
 INSERT INTO network_agent (id, description) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET description = excluded.description;
