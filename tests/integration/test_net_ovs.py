@@ -102,7 +102,7 @@ class Damage(Switched, linux.Damage):
         before = ovs.flows(net.bridge)
         for damage in (["del-flows", net.bridge], ["del-flows", net.bridge, "table=0,in_port=%s" % p.tap],
                        ["add-flow", net.bridge, "table=0,priority=65535,actions=NORMAL"]):
-            subprocess.run(["ovs-ofctl", "--names", *damage], check=True, timeout=10)
+            subprocess.run(["ovs-ofctl", "--names", *damage], check=True, timeout=60)
             until("the flows are back after %s" % damage[0], 10, lambda: ovs.flows(net.bridge) == before)
             self.assertTrue(g.pings(q.ip))
             self.assertEqual(self.spoofs(p, g, h), 0)

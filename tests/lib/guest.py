@@ -13,6 +13,7 @@ import struct
 import subprocess
 import threading
 import time
+from own import PATIENCE
 
 TUNSETIFF = 0x400454ca
 IFF_TAP, IFF_NO_PI = 2, 0x1000
@@ -70,7 +71,7 @@ class Guest:
         return subprocess.Popen(["ip", "netns", "exec", self.name, *argv], **kw)
 
     def pings(self, address, count=1):
-        return self.run("ping -n -q -c %d -i 0.1 -W 1 %s" % (count, address), check=False).returncode == 0
+        return self.run("ping -n -q -c %d -i 0.1 -W %g %s" % (count, PATIENCE, address), check=False).returncode == 0
 
     def close(self):
         self.ending = True
@@ -81,7 +82,7 @@ class Guest:
 
 
 def sh(command, check=True, timeout=30):
-    r = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=timeout)
+    r = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=timeout * PATIENCE)
     if check and r.returncode:
         raise AssertionError("%s: exit %d\n%s%s" % (command, r.returncode, r.stdout, r.stderr))
     return r

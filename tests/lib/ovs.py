@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import time
+from own import PATIENCE
 
 RUN, ETC = "/run/openvswitch", "/etc/openvswitch"
 
@@ -16,18 +17,26 @@ def pid_of(daemon):
         return int(f.read())
 
 
+def run(*argv, check=True):
+    return subprocess.run(argv, check=check, capture_output=True, text=True, timeout=60 * PATIENCE).stdout
+
+
 def start_db():
     for d in (RUN, ETC, "/var/log/openvswitch"):
         os.makedirs(d, exist_ok=True)
     if not os.path.exists(ETC + "/conf.db"):
-        subprocess.run(["ovsdb-tool", "create", ETC + "/conf.db", "/usr/share/openvswitch/vswitch.ovsschema"], check=True, timeout=30)
-    subprocess.run(["ovsdb-server", ETC + "/conf.db", "--remote=punix:%s/db.sock" % RUN, "--pidfile", "--detach", "--no-chdir", "--log-file",
-                    "-vconsole:off"], check=True, timeout=30)
-    subprocess.run(["ovs-vsctl", "--no-wait", "init"], check=True, timeout=30)
+        run("ovsdb-tool", "create", ETC + "/conf.db", "/usr/share/openvswitch/vswitch.ovsschema")
+    daemon("ovsdb-server", ETC + "/conf.db", "--remote=punix:%s/db.sock" % RUN)
+    run("ovs-vsctl", "--no-wait", "init")
 
 
 def start_switch():
-    subprocess.run(["ovs-vswitchd", "--pidfile", "--detach", "--no-chdir", "--log-file", "-vconsole:off"], check=True, timeout=60)
+    daemon("ovs-vswitchd")
+
+
+def daemon(*argv):
+    # What it prints is not for us: a pipe that a daemon keeps open would never end.
+    subprocess.run([*argv, "--pidfile", "--detach", "--no-chdir", "--log-file", "-vconsole:off"], check=True, timeout=60 * PATIENCE)
 
 
 def start():
@@ -39,7 +48,7 @@ def kill(daemon, sig=signal.SIGKILL):
     """As a crash: by its pid; returns when it is gone."""
     pid = pid_of(daemon)
     os.kill(pid, sig)
-    end = time.time() + 10
+    end = time.time() + 10 * PATIENCE
     while time.time() < end:
         try:
             if open("/proc/%d/stat" % pid).read().split(")")[1].split()[0] == "Z":
@@ -51,17 +60,14 @@ def kill(daemon, sig=signal.SIGKILL):
 
 
 def vsctl(*args, check=True):
-    return subprocess.run(["ovs-vsctl", "--timeout=10", *args], check=check, capture_output=True, text=True, timeout=20).stdout
+    return run("ovs-vsctl", "--timeout=%d" % (10 * PATIENCE), *args, check=check)
 
 
 def flows(bridge):
     """All flows, sorted."""
-    text = subprocess.run(["ovs-ofctl", "-O", "OpenFlow14", "--no-stats", "--no-names", "dump-flows", bridge], check=True, capture_output=True,
-                          text=True, timeout=20).stdout
-    return sorted(text.splitlines())
+    return sorted(run("ovs-ofctl", "-O", "OpenFlow14", "--no-stats", "--no-names", "dump-flows", bridge).splitlines())
 
 
 def meters(bridge):
     """All meters, sorted: each with its band."""
-    text = subprocess.run(["ovs-ofctl", "-O", "OpenFlow14", "dump-meters", bridge], check=True, capture_output=True, text=True, timeout=20).stdout
-    return sorted(" ".join(m.split()) for m in text.split("meter=")[1:])
+    return sorted(" ".join(m.split()) for m in run("ovs-ofctl", "-O", "OpenFlow14", "dump-meters", bridge).split("meter=")[1:])

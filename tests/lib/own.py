@@ -10,6 +10,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NUVOLET = os.environ.get("NUVOLET", ROOT + "/build/nuvolet")
+# How many times longer than on a real machine things may take: an emulated one (tests/vm) says so.
+PATIENCE = float(os.environ.get("NUVOLET_PATIENCE", "1"))
 
 
 def own_machine(path, lacks=""):
@@ -34,6 +36,7 @@ def sh(*argv, check=True, timeout=300, **kw):
 
 def until(what, seconds, condition, pause=0.05, logs=None):
     """What condition gives, once that is true; fails after so many seconds, with the text of logs() where there is one."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while True:
         value = condition()

@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 import time
+from own import PATIENCE
 
 
 class WireError(Exception):
@@ -13,7 +14,7 @@ class WireError(Exception):
 def call(path, verb, timeout=60, **args):
     """Asks once and returns the answer's "ok"; raises WireError with the message of an error answer."""
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(timeout)
+        s.settimeout(timeout * PATIENCE)
         s.connect(path)
         text = json.dumps({"id": 1, "verb": verb, "args": args}).encode()
         s.sendall(struct.pack(">I", len(text)) + text)
@@ -58,7 +59,7 @@ class Events:
 
     def wait(self, event, seconds, **members):
         """The first event since the last clear() with these members of its data; raises after that many seconds."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while True:
             for e in list(self.seen):
                 if e[1] == event and all(e[2].get(k) == v for k, v in members.items()):
