@@ -337,8 +337,12 @@ def main():
         jobs = collections.deque(j for j in jobs if args.mode in j[3])
         totals.planned = len(jobs)
         with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
-            for f in [pool.submit(work, jobs, totals, sites) for _ in range(args.workers)]:
-                f.result()
+            try:
+                for f in [pool.submit(work, jobs, totals, sites) for _ in range(args.workers)]:
+                    f.result()
+            except KeyboardInterrupt:
+                jobs.clear()                         # the workers end what they are at
+                raise
     finally:
         for site in list(sites):
             site.close()

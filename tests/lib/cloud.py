@@ -22,6 +22,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("NUVOLET_BUILD", os.path.join(ROOT, "build"))
 NUVOLET = os.environ.get("NUVOLET", os.path.join(BUILD, "nuvolet"))
 FAKE_AGENT = os.path.join(BUILD, "fake-agent")
+# A test whose time is up ends as by ctrl-C: what it started ends with it.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def free_port():
