@@ -101,12 +101,12 @@ SELECT count(*) FROM rbac_policy WHERE object_id = ?1 AND action = 'access_as_sh
 -- :name network_bump
 UPDATE network SET revision_number = revision_number + 1, updated_at = now_us() WHERE id = ?1;
 
--- Networks of others that a policy shares with the project.
 -- ?1: JSON array of network ids.  Pools of one version and network are of one scope, but where a pool left it: then that of the others.
 -- :name network_scopes
 SELECT s.network_id, s.ip_version, min(p.address_scope_id) AS address_scope_id FROM subnet s JOIN subnetpool p ON p.id = s.subnetpool_id
 WHERE s.network_id IN (SELECT value FROM json_each(?1)) AND p.address_scope_id IS NOT NULL GROUP BY 1, 2;
 
+-- Networks of others that a policy shares with the project.
 -- :name networks_by_policy
 SELECT object_id AS id FROM rbac_policy WHERE target_tenant = ?1 AND object_type = 'network' AND action = 'access_as_shared';
 

@@ -23,7 +23,8 @@ WHERE n.host NOT IN (SELECT value FROM json_each(?1)) ORDER BY 1;
 
 -- What keeps the host ?1.
 -- :name network_host_burden
-SELECT 'server' AS kind, id FROM server WHERE host = ?1 UNION ALL SELECT 'router', id FROM router WHERE host = ?1 ORDER BY 1, 2 LIMIT 10;
+SELECT 'server' AS kind, id FROM server WHERE host = ?1 UNION ALL SELECT 'router', id FROM router WHERE host = ?1 AND host <> ''
+ORDER BY 1, 2 LIMIT 10;
 
 -- :name network_host_forget
 DELETE FROM network_host WHERE host = ?1;

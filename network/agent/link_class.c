@@ -148,19 +148,25 @@ static void program_one(struct nlmsghdr *nlh, void *data)
         *(guint *) data = (guint) g_ascii_strtoull(name + strlen(PROGRAM_NAME), NULL, 10);
 }
 
+static bool classed_as(int index, guint *ret_minor, GError **err)
+{
+    *ret_minor = 0;
+    return link_tc_dump(RTM_GETTFILTER, index, LINK_INGRESS, program_one, ret_minor, err);
+}
+
 guint link_classed_as(int index)
 {
-    guint minor = 0;
-    link_tc_dump(RTM_GETTFILTER, index, LINK_INGRESS, program_one, &minor, NULL);
-    return minor;
+    guint minor;
+    return classed_as(index, &minor, NULL) ? minor : 0;
 }
 
 bool link_class(const char *tap, guint minor, GError **err)
 {
     LinkInfo info;
-    if (!link_need(tap, &info, err))
+    guint before;
+    if (!link_need(tap, &info, err) || !classed_as(info.index, &before, err))
         return false;
-    if (link_classed_as(info.index) == minor)
+    if (before == minor)
         return true;
     int fd = program_of(minor, err);
     if (fd < 0)
@@ -176,9 +182,10 @@ bool link_unclass(const char *tap, GError **err)
 {
     static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_NOATTR, NLE_INVAL, 0 };
     LinkInfo info;
-    if (!link_need(tap, &info, err))
+    guint before;
+    if (!link_need(tap, &info, err) || !classed_as(info.index, &before, err))
         return false;
-    if (!link_classed_as(info.index))
+    if (!before)
         return true;
     return link_talk(link_bpf_delete(info.index, LINK_INGRESS, PROGRAM), "class of", tap, gone, err) && link_ingress_idle(tap, info.index, err);
 }

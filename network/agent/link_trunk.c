@@ -104,16 +104,17 @@ static void found_done(Found *f)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Found, found_done)
 
 /* Programs at an interface whose name begins with prefix. */
-static Found find(int index, const char *prefix)
+static bool find(int index, const char *prefix, Found *ret, GError **err)
 {
-    Found f = { prefix, g_array_new(FALSE, FALSE, sizeof(guint32)), g_ptr_array_new_with_free_func(g_free) };
-    link_tc_dump(RTM_GETTFILTER, index, LINK_INGRESS, found_one, &f, NULL);
-    return f;
+    *ret = (Found) { prefix, g_array_new(FALSE, FALSE, sizeof(guint32)), g_ptr_array_new_with_free_func(g_free) };
+    return link_tc_dump(RTM_GETTFILTER, index, LINK_INGRESS, found_one, ret, err);
 }
 
 static bool is_there(int index, const char *name)
 {
-    g_auto(Found) f = find(index, name);
+    g_auto(Found) f;
+    if (!find(index, name, &f, NULL))
+        return false;
     for (guint i = 0; i < f.names->len; i++)
         if (strcmp(f.names->pdata[i], name) == 0)
             return true;
@@ -134,7 +135,9 @@ static bool detach(const char *link, int index, const char *owner, const char *k
 {
     static const int gone[] = { NLE_OBJ_NOTFOUND, NLE_INVAL, 0 };
     g_autofree char *prefix = g_strconcat(owner, ".", NULL);
-    g_auto(Found) f = find(index, prefix);
+    g_auto(Found) f;
+    if (!find(index, prefix, &f, err))
+        return false;
     for (guint i = 0; i < f.names->len; i++)
         if (g_strcmp0(f.names->pdata[i], keep) != 0
             && !link_talk(link_bpf_delete(index, LINK_INGRESS, g_array_index(f.handles, guint32, i)), "trunk at", link, gone, err))
