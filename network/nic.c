@@ -52,9 +52,10 @@ static json_t *groups_resolve(Db *db, const Ctx *ctx, const char *const *groups,
 static bool nic_claim(Db *db, const Ctx *ctx, const NicRequest *nic, Port **ret, GError **err)
 {
     g_autoptr(Port) p = AS(Port, row_get_for(db, &port_resource, ctx, nic->port_id, true, err));
-    if (!p)
+    g_autofree char *trunk = NULL;
+    if (!p || !db_query_str(db, err, &trunk, "trunk_of_subport", "s", p->id))
         return false;
-    if (p->server_id || *p->device_id)
+    if (p->server_id || *p->device_id || trunk)
         return nv_fail(err, NV_ERR_CONFLICT, "Port %s is still in use.", p->id);
     if (nic->fixed_ip)
         return nv_fail(err, NV_ERR_INVALID, "Fixed IP %s cannot be requested together with port %s.", nic->fixed_ip, p->id);

@@ -201,11 +201,16 @@ static bool mac_check(const Port *p, const Port *old, GError **err)
                       p->id, old->mac_address, p->mac_address);
 }
 
-static bool binding_check(const Port *p, const Port *old, GError **err)
+/* A subport's device and host are its trunk's. */
+static bool binding_check(Db *db, const Port *p, const Port *old, GError **err)
 {
     bool same = strcmp(p->host, old->host) == 0;
-    if (!same && strcmp(old->device_owner, "trunk:subport") == 0)
-        return nv_fail(err, NV_ERR_CONFLICT, "Port %s is a subport of trunk %s: its host is its parent's.", p->id, old->device_id);
+    g_autofree char *trunk = NULL;
+    if ((!same || strcmp(p->device_id, old->device_id) != 0 || strcmp(p->device_owner, old->device_owner) != 0)
+        && !db_query_str(db, err, &trunk, "trunk_of_subport", "s", p->id))
+        return false;
+    if (trunk)
+        return nv_fail(err, NV_ERR_CONFLICT, "Port %s is currently a subport for trunk %s.", p->id, trunk);
     return !old->server_id || same
         || nv_fail(err, NV_ERR_CONFLICT, "Port %s is a NIC of server %s: its host is the server's.", p->id, old->server_id);
 }
@@ -243,7 +248,7 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     /* The network's owner sees and removes the ports of others on it, and changes nothing about them. */
     if (!ctx->admin && g_strcmp0(ctx->project_id, p->project_id) != 0)
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:update_port is disallowed by policy");
-    if (!n || !port_policy(ctx, n, p, old, err) || !mac_check(p, old, err) || !binding_check(p, old, err)
+    if (!n || !port_policy(ctx, n, p, old, err) || !mac_check(p, old, err) || !binding_check(db, p, old, err)
         || !qos_check(db, ctx, p->qos_policy_id, old->qos_policy_id, err))
         return false;
     if (row_is_dirty(row, &p->security_groups) && !port_groups_check(db, ctx, p->security_groups, err))

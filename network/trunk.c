@@ -133,9 +133,9 @@ static bool subport_free(Db *db, const Port *p, const Trunk *t, const Network *p
                        parent->mtu, t->port_id);
     if (!not_trunked(db, p->id, err))
         return false;
-    return (!*p->device_id && !*p->host) || nv_fail(err, NV_ERR_CONFLICT,
-                                                    "Unable to complete operation on port %s for network %s. Port already has an attached device %s.",
-                                                    p->id, p->network_id, p->device_id);
+    return (!p->server_id && !*p->device_id && !*p->host)
+        || nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation on port %s for network %s. Port already has an attached device %s.", p->id,
+                   p->network_id, p->server_id ? p->server_id : p->device_id);
 }
 
 /* The tag that a subport says, or takes over from its network. */

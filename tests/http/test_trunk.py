@@ -1,4 +1,6 @@
 """tests/http/test_trunk.py -- trunks over HTTP: shapes, what may not be a parent or a subport, and what reaches the host."""
+import contextlib
+import sqlite3
 import unittest
 import uuid
 
@@ -91,6 +93,18 @@ class Trunks(NetworkBase):
         self.change(t, "remove", [sub(a, 10)], 409)
         self.refuse(409, "DELETE", "trunks/" + t["id"])
 
+    def test_a_subport_stays_its_trunks(self):
+        b = self.port(self.net)
+        t = self.trunk(sub_ports=[sub(b, 10)])
+        for attrs in ({"device_id": ""}, {"device_owner": ""}, {"device_id": "", "device_owner": ""}, {"device_id": "mine"}, {"device_owner": "network:dhcp"}):
+            who = self.admin if "network:dhcp" in attrs.values() else self.demo
+            self.assertIn("currently a subport for trunk " + t["id"], self.refuse(409, "PUT", "ports/" + b["id"], {"port": attrs}, who))
+        self.assertIn("currently a subport", self.refuse(409, "PUT", "ports/" + b["id"], {"port": {"binding:host_id": "local"}}, self.admin))
+        same = {"name": "b", "device_owner": "trunk:subport", "device_id": t["id"]}
+        self.assertEqual(self.ok(self.admin.put(N + "ports/" + b["id"], {"port": same}), 200)["port"]["name"], "b")
+        self.change(t, "remove", [{"port_id": b["id"]}])
+        self.assertEqual(self.ok(self.demo.put(N + "ports/" + b["id"], {"port": {"device_id": "mine"}}), 200)["port"]["device_id"], "mine")
+
     def test_quota(self):
         project = self.other.project_id
         self.ok(self.admin.put(N + "quotas/" + project, {"quota": {"trunk": 1}}), 200)
@@ -130,6 +144,25 @@ class OnTheHost(World, ComputeBase):
         self.assertEqual((trunk()["status"], trunk()["sub_ports"]), ("DOWN", [sub(b, 20)]))
         shown = self.ok(self.demo.get(N + "ports/" + b["id"]), 200)["port"]
         self.assertEqual((shown["status"], shown["device_id"]), ("DOWN", t["id"]))
+
+    def test_no_port_is_both_a_subport_and_a_servers(self):
+        """Whatever the port's device says, and however it came to say it."""
+        one = self.make_network(self.demo, "10.83.0.0/24")
+        a, b = self.port(one), self.port(one)
+        t = self.ok(self.demo.post(TRUNKS, {"trunk": {"port_id": self.port(one)["id"], "sub_ports": [sub(a, 10)]}}), 201)["trunk"]
+        refused = lambda p: self.demo.post("/compute/v2.1/servers", self.body(networks=[{"port": p["id"]}]))
+        self.assertEqual(refused(a).status, 409)
+        db = sqlite3.connect(self.cloud.state + "/nuvolet.db", timeout=10)
+        with contextlib.closing(db), db:
+            db.execute("UPDATE port SET device_id = '', device_owner = '' WHERE id = ?", (a["id"],))
+        self.assertEqual(refused(a).status, 409)
+        sid, _ = self.boot(networks=[{"port": b["id"]}])
+        self.demo.put(N + "ports/" + b["id"], {"port": {"device_id": "", "device_owner": ""}})
+        self.assertEqual(self.demo.put("%s/%s/add_subports" % (TRUNKS, t["id"]), {"sub_ports": [sub(b, 20)]}).status, 409)
+        self.assertEqual(self.demo.delete(TRUNKS + "/" + t["id"]).status, 204)
+        self.assertEqual(self.cloud.doctor(), "")
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+        self.becomes(lambda: self.demo.get("/compute/v2.1/servers/" + sid).status == 404, "the server gone")
 
     def test_a_server_that_goes_leaves_the_port_it_made_to_the_trunk(self):
         sid, port = self.boot()
