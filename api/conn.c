@@ -44,15 +44,28 @@ void conn_address_text(const struct sockaddr *addr, char out[INET6_ADDRSTRLEN])
     }
 }
 
-bool conn_source_add(ConnRules *r, const char *source, int n)
+/* Under lock. */
+static bool count_add(ConnRules *r, const char *who, int n, int max)
 {
+    int count = GPOINTER_TO_INT(g_hash_table_lookup(r->sources, who)) + n;
+    if (n > 0 && count > max)
+        return false;
+    if (count > 0)
+        g_hash_table_insert(r->sources, g_strdup(who), GINT_TO_POINTER(count));
+    else
+        g_hash_table_remove(r->sources, who);
+    return true;
+}
+
+bool conn_source_add(ConnRules *r, const char *source, const char *via, int n)
+{
+    g_autofree char *host = via ? g_strdup_printf("via %s", via) : NULL;
     g_mutex_lock(&r->lock);
-    int count = GPOINTER_TO_INT(g_hash_table_lookup(r->sources, source)) + n;
-    bool ok = n <= 0 || count <= r->per_source;
-    if (ok && count > 0)
-        g_hash_table_insert(r->sources, g_strdup(source), GINT_TO_POINTER(count));
-    else if (ok)
-        g_hash_table_remove(r->sources, source);
+    bool ok = count_add(r, source, n, r->per_source);
+    if (ok && host && !count_add(r, host, n, r->per_via)) {
+        count_add(r, source, -n, r->per_source);
+        ok = false;
+    }
     g_mutex_unlock(&r->lock);
     return ok;
 }
@@ -73,9 +86,9 @@ static void link_first(Conn *c)
     c->conns->first = c;
 }
 
-char *conn_source(const char *client, const char *network)
+char *conn_source(const char *client, const char *network, const char *via)
 {
-    return network ? g_strdup_printf("%s %s", network, client) : g_strdup(client);
+    return network ? g_strjoin(" ", network, client, via, NULL) : g_strdup(client);
 }
 
 Conn *conn_new(Conns *conns, int fd, const char *client, const char *network, const char *via)
@@ -86,7 +99,7 @@ Conn *conn_new(Conns *conns, int fd, const char *client, const char *network, co
     g_strlcpy(c->client, client, sizeof c->client);
     c->network = g_strdup(network);
     c->via = g_strdup(via);
-    c->source = conn_source(client, network);
+    c->source = conn_source(client, network, via);
     c->since = clock_mono_us();
     c->check_at = c->since + SAMPLE_US;
     c->sampled = true;                       /* nothing was received yet: mark is right */
@@ -115,7 +128,7 @@ void conn_free(Conn *c)
     unlink_conn(c);
     atomic_fetch_sub(&c->conns->n, 1);
     atomic_fetch_sub(&c->conns->rules->n_conns, 1);
-    conn_source_add(c->conns->rules, c->source, -1);
+    conn_source_add(c->conns->rules, c->source, c->via, -1);
     g_free(c->source);
     g_free(c->network);
     g_free(c->via);
@@ -280,9 +293,12 @@ static void sweep_body(Conn *c, gint64 now, gint64 period)
 static void sweep_reply(Conn *c, gint64 now, gint64 period)
 {
     guint64 in, out;
-    if (now - c->since < (c->sampled ? period : G_USEC_PER_SEC) || !tcp_bytes(c->fd, &in, &out))
+    if (now - c->since < (c->sampled ? period : G_USEC_PER_SEC))
         return;
-    if (!c->sampled) {
+    if (!tcp_bytes(c->fd, &in, &out)) {      /* a pace that cannot be seen: the whole reply has one time */
+        if (now - c->since >= PATIENCE * period)
+            time_out(c, false, true);
+    } else if (!c->sampled) {
         c->sampled = true;
         c->mark = out;
         c->since = now;

@@ -12,10 +12,10 @@ typedef enum { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_WORK, CONN_REPLY } ConnStat
 
 /* One a server; shared by its I/O threads. */
 typedef struct ConnRules {
-    int max, per_source, idle_s, head_s, rate_s;
+    int max, per_source, per_via, idle_s, head_s, rate_s;
     bool tls;
     GMutex lock;
-    GHashTable *sources;                     /* text → connections */
+    GHashTable *sources;                     /* text → connections: of a source, and of a host that says who asks */
     atomic_uint n_conns;
     atomic_ullong by_class[6], refused, shed, timeouts;
 } ConnRules;
@@ -52,14 +52,14 @@ struct Conn {
 void conn_rules_init(ConnRules *rules);
 void conn_rules_done(ConnRules *rules);
 void conn_address_text(const struct sockaddr *addr, char out[INET6_ADDRSTRLEN]);
-/* Counts (n 1) or uncounts (n -1) a connection of source; false: it has as many as it may.  Any thread. */
-bool conn_source_add(ConnRules *rules, const char *source, int n);
+/* Counts (n 1) or uncounts (n -1) a connection of source, and of via unless it is NULL; false: one of them has as many as it may.  Any thread. */
+bool conn_source_add(ConnRules *rules, const char *source, const char *via, int n);
 
 /* A connection of the source counted before; conn_free uncounts it.  The texts are copied; network and via may be NULL. */
 Conn *conn_new(Conns *conns, int fd, const char *client, const char *network, const char *via);
 void conn_free(Conn *conn);
-/* What is counted for it.  Caller frees. */
-char *conn_source(const char *client, const char *network);
+/* What is counted for it: a host that says so wrongly takes no place of another's guests.  Caller frees. */
+char *conn_source(const char *client, const char *network, const char *via);
 void conn_enter(Conn *conn, ConnState state);
 /* Makes room by ending the connection that was idle longest; false: none is idle. */
 bool conns_shed_idle(Conns *conns);

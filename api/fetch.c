@@ -10,7 +10,8 @@ void metadata_set_server(HttpServer *server)
     guests = server;
 }
 
-/* The agent is believed that a guest of its own host asks (network_server_at): the host's name goes along. */
+/* Waits for nothing, as it runs at once: a token lives for ten seconds.  The agent is believed that a guest of its own host asks (network_server_at):
+ * the host's name goes along. */
 static void on_waiting(Db *db, const char *host, const json_t *data)
 {
     const char *network, *address, *token = json_get_str(data, "token");
@@ -25,4 +26,4 @@ static void on_waiting(Db *db, const char *host, const json_t *data)
         log_warn("metadata.not_fetched", "host", host, "network", network, "address", address, "error", error->message, NULL);
 }
 
-const AgentEvent metadata_events[] = { { "metadata.waiting", on_waiting }, { NULL, NULL } };
+const AgentEvent metadata_events[] = { { .event = "metadata.waiting", .run = on_waiting, .at_once = true }, { .event = NULL } };

@@ -29,6 +29,7 @@ enum {
     TINY_PIECES = 4096, TINY_SIZE = 16,      /* so many pieces of a body, and their average must not be below */
     STILL_MAX = 20,
     STOP_US = 5 * G_USEC_PER_SEC,
+    PER_VIA = 512,                           /* twice what an agent keeps: those it ended may not be closed here yet */
 };
 
 /* A connection that somebody else accepted. */
@@ -450,7 +451,7 @@ static enum MHD_Result on_accept(void *data, const struct sockaddr *addr, sockle
     if (io->adding)
         return MHD_YES;
     conn_address_text(addr, text);
-    return conn_source_add(rules, text, 1) ? MHD_YES : MHD_NO;
+    return conn_source_add(rules, text, NULL, 1) ? MHD_YES : MHD_NO;
 }
 
 static void on_connection(void *data, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
@@ -473,9 +474,14 @@ static void on_connection(void *data, struct MHD_Connection *mhd, void **context
     *context = c;
 }
 
-/* Connections must be added on the thread that owns the daemon. */
+/* Connections must be added on the thread that owns the daemon.  Counted here: none wait there beyond what is allowed. */
 void http_adopt(HttpServer *s, int fd, const char *network, const char *address, const char *via)
 {
+    g_autofree char *source = conn_source(address, network, via);
+    if (!conn_source_add(&s->rules, source, via, 1)) {
+        close(fd);
+        return;
+    }
     Io *io = &s->ios[atomic_fetch_add(&s->next_io, 1) % s->n_ios];
     Added *a = g_new0(Added, 1);
     a->fd = fd;
@@ -497,14 +503,12 @@ static void add_passed(Io *io, const Added *a)
 {
     struct sockaddr_storage addr = { 0 };
     socklen_t len = sizeof addr;
-    g_autofree char *source = conn_source(a->address, a->network);
+    g_autofree char *source = conn_source(a->address, a->network, a->via);
     if (getpeername(a->fd, (struct sockaddr *) &addr, &len) < 0)
         len = sizeof(struct sockaddr_in);
     io->adding = a;
-    if (!conn_source_add(&io->server->rules, source, 1))
-        close(a->fd);
-    else if (MHD_add_connection(io->daemon, a->fd, (struct sockaddr *) &addr, len) != MHD_YES)
-        conn_source_add(&io->server->rules, source, -1);
+    if (MHD_add_connection(io->daemon, a->fd, (struct sockaddr *) &addr, len) != MHD_YES)
+        conn_source_add(&io->server->rules, source, a->via, -1);
     io->adding = NULL;
 }
 
@@ -686,6 +690,7 @@ static void set_rules(HttpServer *s)
     r->tls = o->tls_cert && o->tls_key;
     r->max = sock_raise_limit(o->max_connections ? o->max_connections : 16384);
     r->per_source = o->per_source ? o->per_source : o->passed_socket ? 8 : 2 * r->max;
+    r->per_via = PER_VIA;
     r->idle_s = o->idle_s ? o->idle_s : 300;
     r->head_s = o->head_s ? o->head_s : 10;
     r->rate_s = o->rate_s ? o->rate_s : 10;

@@ -39,11 +39,12 @@ typedef struct HttpOptions {
     /* Zero means the default in brackets. */
     gsize head_max;                  /* memory of a connection: bounds request line and headers together [8 KiB; an idle connection keeps it] */
     int max_connections;             /* [16384]; beyond it the connection that was idle longest is closed */
-    int per_source;                  /* connections from one address [no limit; 8 per (network, address) with passed_socket] */
+    int per_source;                  /* connections from one address [no limit; 8 per (network, address, via) with passed_socket, and 512 per via] */
     int queue_max;                   /* requests waiting for a worker; more: 503 [512] */
     int idle_s;                      /* keep-alive without a request [300] */
     int head_s;                      /* from the first byte of a request to the end of its headers [10] */
-    int rate_s;                      /* bodies and replies must make 1 KiB a second over each such period [10]; replies that are files, over 12 */
+    int rate_s;                      /* bodies and replies must make 1 KiB a second over each such period [10]; replies that are files, over 12;
+                                        a reply to what is not TCP must be gone within 12 */
 } HttpOptions;
 
 /* NULL with err. */

@@ -59,7 +59,7 @@ static void domain_event(Db *db, const char *host, const json_t *data)
         observe(db, host, id, strcmp(state, "crashed") == 0 ? state : seen, asked_at);
 }
 
-const AgentEvent compute_events[] = { { "domain", domain_event }, { NULL, NULL } };
+const AgentEvent compute_events[] = { { .event = "domain", .run = domain_event }, { .event = NULL } };
 
 /* --- comparison --- */
 static bool heal(Db *db, const char *host, const char *id, gint64 not_after)

@@ -164,15 +164,30 @@ static void take_answer(Host *host, json_t *frame)
     g_mutex_unlock(&host->lock);
 }
 
+/* False: nobody wants it so. */
+static bool run_event(Host *host, const json_t *frame, bool at_once)
+{
+    const char *name = json_get_str(frame, "event");
+    bool wanted = false;
+    for (const AgentEvent *const *table = host->events; table && *table; table++)
+        for (const AgentEvent *e = *table; e->event; e++)
+            if (e->at_once == at_once && g_str_equal(e->event, name)) {
+                e->run(host->db, host->name, json_object_get(frame, "data"));
+                wanted = true;
+            }
+    return wanted;
+}
+
 static void read_frames(Host *host, int fd)
 {
     g_autoptr(GError) error = NULL;
     for (json_t *frame; (frame = wire_receive(fd, &error));) {
-        if (json_get_str(frame, "event")) {
+        if (!json_get_str(frame, "event")) {
+            take_answer(host, frame);
+        } else if (!run_event(host, frame, true)) {
             g_async_queue_push(host->arrived, frame);
             continue;
         }
-        take_answer(host, frame);
         json_decref(frame);
     }
     if (error)
@@ -259,15 +274,6 @@ static gpointer keep_connected(gpointer data)
 
 /* ---- events and syncs, on threads of their own: they may call the agent ---- */
 
-static void run_event(Host *host, const json_t *frame)
-{
-    const char *name = json_get_str(frame, "event");
-    for (const AgentEvent *const *table = host->events; table && *table; table++)
-        for (const AgentEvent *e = *table; e->event; e++)
-            if (g_str_equal(e->event, name))
-                e->run(host->db, host->name, json_object_get(frame, "data"));
-}
-
 static gpointer run_events(gpointer data)
 {
     Host *host = data;
@@ -275,7 +281,7 @@ static gpointer run_events(gpointer data)
         g_autoptr(json_t) frame = g_async_queue_pop(host->arrived);
         if (!json_get_str(frame, "event"))
             return NULL;
-        run_event(host, frame);
+        run_event(host, frame, false);
     }
 }
 

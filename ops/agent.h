@@ -10,8 +10,13 @@ bool agent_is_up(const char *host);
  * fd, or -1 with err; refused by the agent, the stream ends. */
 int agent_stream(const char *host, const char *verb, json_t *args, GError **err);
 
-/* Called in order on the connection's own thread: an event of host's agent. */
-typedef struct AgentEvent { const char *event; void (*run)(Db *db, const char *host, const json_t *data); } AgentEvent;
+/* An event of host's agent.  Called in order on a thread of the host's own, where it may ask the agent and wait; with at_once, out of order on the
+ * thread that reads answers: run must not wait, and an agent_call there would never be answered. */
+typedef struct AgentEvent {
+    const char *event;
+    void (*run)(Db *db, const char *host, const json_t *data);
+    bool at_once;
+} AgentEvent;
 /* Called after an agent (re)connected and then periodically: compares and queues repairs.  False: not all of it could be done; it is called again
  * soon, then at growing intervals. */
 typedef bool AgentSync(Db *db, const char *host);

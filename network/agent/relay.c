@@ -23,6 +23,7 @@ enum {
 typedef struct Flow {
     char buf[BUFFER];
     gsize at, end;
+    gint64 moved;                    /* when bytes were last taken in, or the last of them went out */
     bool ended;                      /* its source has said all */
     bool told;                       /* and its sink knows */
     bool dropped;                    /* its sink listens no more: bytes go nowhere */
@@ -30,9 +31,9 @@ typedef struct Flow {
 
 typedef struct Relay {
     char *token, *network, *source;
-    int guest, serve;                /* serve -1: waits to be fetched */
-    Flow *up, *down;                 /* from and to the guest; once fetched */
-    gint64 moved;                    /* when bytes were last taken in, or the last of them went out */
+    int guest, serve;                /* serve -1: not fetched yet, or ending */
+    Flow *up, *down;                 /* from and to the guest; NULL: waits to be fetched */
+    gint64 since;                    /* of waiting, of ending */
     bool ending;                     /* serve has said all, and so was the guest told */
     bool gone;                       /* the thread is to let it go */
 } Relay;
@@ -62,6 +63,22 @@ static void relay_free(gpointer data)
     g_free(r);
 }
 
+static bool is_empty(const Flow *f)
+{
+    return f->at == f->end;
+}
+
+/* Once: also when it ends, it does not wait again. */
+static bool waits(const Relay *r)
+{
+    return !r->up;
+}
+
+static gint64 last_moved(const Relay *r)
+{
+    return waits(r) || r->ending ? r->since : MAX(r->up->moved, r->down->moved);
+}
+
 /* --- who is kept --- */
 
 /* The longest idle connection of the network that has most of them: who opens many pays for it himself. */
@@ -78,7 +95,7 @@ static void make_room(void)
     }
     for (guint i = 0; i < relays->len; i++) {
         Relay *r = relays->pdata[i];
-        if (!r->gone && GPOINTER_TO_UINT(g_hash_table_lookup(counts, r->network)) == most && (!victim || r->moved < victim->moved))
+        if (!r->gone && GPOINTER_TO_UINT(g_hash_table_lookup(counts, r->network)) == most && (!victim || last_moved(r) < last_moved(victim)))
             victim = r;
     }
     if (victim)
@@ -103,7 +120,7 @@ char *relay_keep(int guest, const char *network, const char *address)
         make_room();
     Relay *r = g_new0(Relay, 1);
     *r = (Relay){ .token = id_new(), .network = g_strdup(network), .source = g_steal_pointer(&source), .guest = guest, .serve = -1,
-                  .moved = clock_mono_us() };
+                  .since = clock_mono_us() };
     char *token = g_strdup(r->token);
     g_ptr_array_add(relays, r);
     g_mutex_unlock(&lock);
@@ -115,7 +132,7 @@ static Relay *waiting_find(const char *token)
 {
     for (guint i = 0; i < relays->len; i++) {
         Relay *r = relays->pdata[i];
-        if (r->serve < 0 && !r->gone && g_str_equal(r->token, token))
+        if (waits(r) && !r->gone && g_str_equal(r->token, token))
             return r;
     }
     return NULL;
@@ -151,7 +168,7 @@ bool relay_attach(int fd, const json_t *args, GError **err)
         r->serve = fd;
         r->up = g_new0(Flow, 1);
         r->down = g_new0(Flow, 1);
-        r->moved = clock_mono_us();
+        r->up->moved = r->down->moved = clock_mono_us();
     }
     g_mutex_unlock(&lock);
     wake();
@@ -168,13 +185,8 @@ guint relay_count(void)
 
 /* --- the thread --- */
 
-static bool is_empty(const Flow *f)
-{
-    return f->at == f->end;
-}
-
 /* False: the source is broken. */
-static bool take_in(Flow *f, int from, gint64 now, gint64 *moved)
+static bool take_in(Flow *f, int from, gint64 now)
 {
     if (!is_empty(f) || f->ended)
         return true;
@@ -184,12 +196,12 @@ static bool take_in(Flow *f, int from, gint64 now, gint64 *moved)
     f->at = 0;
     f->end = (gsize) n;
     f->ended = n == 0;
-    *moved = now;
+    f->moved = now;
     return true;
 }
 
 /* False: the sink is broken. */
-static bool give_out(Flow *f, int to, gint64 now, gint64 *moved)
+static bool give_out(Flow *f, int to, gint64 now)
 {
     if (f->dropped)
         f->at = f->end;
@@ -198,7 +210,7 @@ static bool give_out(Flow *f, int to, gint64 now, gint64 *moved)
         if (n < 0)
             return errno == EAGAIN || errno == EINTR;
         f->at += (gsize) n;
-        *moved = is_empty(f) ? now : *moved;
+        f->moved = is_empty(f) ? now : f->moved;
     }
     if (f->ended && is_empty(f) && !f->told) {
         shutdown(to, SHUT_WR);
@@ -220,30 +232,33 @@ static bool pump(Relay *r, gint64 now)
 {
     if (r->ending)
         return linger(r);
-    if (!take_in(r->up, r->guest, now, &r->moved))
+    if (!take_in(r->up, r->guest, now))
         return false;
-    if (!give_out(r->up, r->serve, now, &r->moved))
+    if (!give_out(r->up, r->serve, now))
         r->up->dropped = true;                   /* what serve has said before is still to arrive */
-    if (!take_in(r->down, r->serve, now, &r->moved))
+    if (!take_in(r->down, r->serve, now))
         r->down->ended = true;
-    if (!give_out(r->down, r->guest, now, &r->moved))
+    if (!give_out(r->down, r->guest, now))
         return false;
     if (r->down->told) {
         r->ending = true;
-        r->moved = now;
+        r->since = now;
         file_close(r->serve);
         r->serve = -1;
     }
     return true;
 }
 
+/* Bytes that move one way win no time for those that wait the other way. */
 static gint64 deadline(const Relay *r)
 {
     if (r->gone)
         return 0;
-    if (r->ending || r->serve < 0)
-        return r->moved + (r->ending ? LINGER_US : limits.wait_us);
-    return r->moved + (is_empty(r->up) && is_empty(r->down) ? limits.idle_us : limits.stall_us);
+    if (waits(r) || r->ending)
+        return r->since + (r->ending ? LINGER_US : limits.wait_us);
+    const gint64 up = is_empty(r->up) ? G_MAXINT64 : r->up->moved + limits.stall_us;
+    const gint64 down = is_empty(r->down) ? G_MAXINT64 : r->down->moved + limits.stall_us;
+    return is_empty(r->up) && is_empty(r->down) ? last_moved(r) + limits.idle_us : MIN(up, down);
 }
 
 /* What is worth waiting for.  A descriptor of which nothing is wanted is not looked at: its peer's end would be told again and again. */
@@ -251,14 +266,15 @@ static void interests(const Relay *r, struct pollfd *guest, struct pollfd *serve
 {
     *guest = (struct pollfd){ .fd = r->guest, .events = r->ending ? POLLIN : 0 };
     *serve = (struct pollfd){ .fd = -1 };
-    if (r->ending || r->serve < 0)
+    if (waits(r) || r->ending)
         return;
     guest->events = (short) ((is_empty(r->up) && !r->up->ended ? POLLIN : 0) | (is_empty(r->down) ? 0 : POLLOUT));
     serve->events = (short) ((is_empty(r->down) && !r->down->ended ? POLLIN : 0) | (is_empty(r->up) ? 0 : POLLOUT));
     serve->fd = serve->events ? r->serve : -1;
 }
 
-/* A guest that was reset, or is gone while it waits.  After the end, what it had sent is read first. */
+/* A guest that was reset, also while it waits; its end alone is no reason, as it may still want an answer.  After serve's end, what it had sent is
+ * read first. */
 static bool guest_is_gone(const Relay *r, short seen)
 {
     return (seen & POLLERR) || ((seen & POLLHUP) && !r->ending);
@@ -270,7 +286,7 @@ static void drop_those_gone(gint64 now)
         const Relay *r = relays->pdata[i];
         if (deadline(r) > now)
             continue;
-        if (r->serve < 0 && !r->gone && !r->ending)
+        if (waits(r) && !r->gone)
             log_warn("metadata.not_fetched", "source", r->source, NULL);
         g_ptr_array_remove_index(relays, i);
     }
@@ -303,7 +319,7 @@ static gpointer move_bytes(gpointer data)
         for (guint i = 0; i < n; i++) {
             Relay *r = relays->pdata[i];
             const short seen = (short) (p[2 * i].revents | p[2 * i + 1].revents);
-            if (seen && (guest_is_gone(r, p[2 * i].revents) || ((r->serve >= 0 || r->ending) && !pump(r, now))))
+            if (seen && (guest_is_gone(r, p[2 * i].revents) || (!waits(r) && !pump(r, now))))
                 r->gone = true;
         }
         g_mutex_unlock(&lock);

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -763,6 +764,23 @@ class Passed(unittest.TestCase):
         for line in (b"not json\n", {"network": "x", "address": "10.0.0.1"}, {"network": self.net}, {"network": self.net, "address": "10.0.0"}, []):
             with self.guest(line) as s:
                 self.assertTrue(closed(s))
+
+    def test_unread_replies_end(self):
+        """Of a stream that tells nothing of its reader's pace, as fetched connections are, at 1 s a period."""
+        echo = Echo("-s", self.path + "2", "-r", "1")
+        ours, inner = socket.socketpair()
+        with ours, inner, socket.socket(socket.AF_UNIX) as agent:
+            agent.connect(self.path + "2")
+            text = json.dumps({"network": self.net, "address": "10.0.0.7"}).encode()
+            agent.sendmsg([text], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [inner.fileno()]))])
+            inner.close()
+            ours.sendall(b"GET /bytes/8000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+            begin = time.monotonic()
+            ended = select.poll()
+            ended.register(ours, 0)                          # nothing is read: POLLHUP comes unasked
+            self.assertTrue(ended.poll(20000))
+            self.assertGreater(time.monotonic() - begin, 11)
+        self.assertEqual(echo.stop(), 0)
 
     def test_gate_holds(self):
         with self.guest({"network": self.net, "address": "10.0.0.7"}) as s:

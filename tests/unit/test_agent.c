@@ -18,7 +18,7 @@
 
 static char *dir, *path;
 static pid_t agent_pid;
-static gint syncs, last_event, event_disorder;
+static gint syncs, last_event, event_disorder, slow_saw_urgent, urgent_seen, streamed;
 
 /* ---- the agent: a child process ---- */
 
@@ -43,6 +43,15 @@ static json_t *count_up(const json_t *args, GError **err)
     return json_object();
 }
 
+/* One event that takes long, and one behind it. */
+static json_t *hurry(const json_t *args, GError **err)
+{
+    (void) args, (void) err;
+    verb_event("slow", json_object());
+    verb_event("urgent", json_object());
+    return json_object();
+}
+
 static json_t *die(const json_t *args, GError **err)
 {
     (void) args, (void) err;
@@ -51,7 +60,9 @@ static json_t *die(const json_t *args, GError **err)
 }
 
 static const VerbArg echo_args[] = { { "n", ARG_INT, false }, { "ms", ARG_INT, false }, { NULL, 0, false } };
-static const Verb verbs[] = { { "echo", echo, echo_args }, { "refuse", refuse, NULL }, { "count", count_up, NULL }, { "die", die, NULL }, VERBS_END };
+static const Verb verbs[] = {
+    { "echo", echo, echo_args }, { "refuse", refuse, NULL }, { "count", count_up, NULL }, { "die", die, NULL }, { "hurry", hurry, NULL }, VERBS_END,
+};
 static const Verb *const tables[] = { verbs, NULL };
 
 static void agent_begin(void)
@@ -90,6 +101,24 @@ static void on_count(Db *db, const char *host, const json_t *data)
     g_atomic_int_set(&last_event, n);
 }
 
+static void on_slow(Db *db, const char *host, const json_t *data)
+{
+    (void) db, (void) host, (void) data;
+    for (int i = 0; i < 300 && !g_atomic_int_get(&urgent_seen); i++)
+        g_usleep(10 * 1000);
+    g_atomic_int_set(&slow_saw_urgent, g_atomic_int_get(&urgent_seen) ? 1 : -1);
+}
+
+static void on_urgent(Db *db, const char *host, const json_t *data)
+{
+    (void) db, (void) data;
+    int fd = agent_stream(host, "none", json_object(), NULL);
+    g_atomic_int_set(&streamed, fd >= 0);
+    if (fd >= 0)
+        close(fd);
+    g_atomic_int_inc(&urgent_seen);
+}
+
 static gint syncs_to_fail;
 
 static bool sync_host(Db *db, const char *host)
@@ -102,7 +131,10 @@ static bool sync_host(Db *db, const char *host)
     return answer && (g_atomic_int_get(&syncs_to_fail) <= 0 || g_atomic_int_add(&syncs_to_fail, -1) <= 0);
 }
 
-static const AgentEvent events[] = { { "count", on_count }, { NULL, NULL } };
+static const AgentEvent events[] = {
+    { .event = "count", .run = on_count }, { .event = "slow", .run = on_slow }, { .event = "urgent", .run = on_urgent, .at_once = true },
+    { .event = NULL },
+};
 static const AgentEvent *const event_tables[] = { events, NULL };
 static AgentSync *const sync_list[] = { sync_host, NULL };
 
@@ -176,6 +208,18 @@ static void events_come_in_order(void **state)
         g_usleep(10 * 1000);
     assert_int_equal(last_event, 50);
     assert_int_equal(event_disorder, 0);
+}
+
+static void an_urgent_event_overtakes(void **state)
+{
+    (void) state;
+    g_autoptr(json_t) answer = agent_call("h1", "hurry", NULL, 5, NULL);
+    assert_non_null(answer);
+    for (int i = 0; i < 500 && !g_atomic_int_get(&slow_saw_urgent); i++)
+        g_usleep(10 * 1000);
+    assert_int_equal(slow_saw_urgent, 1);
+    assert_int_equal(urgent_seen, 1);            /* once */
+    assert_int_equal(streamed, 1);               /* as it fetches a connection: nothing that the reader holds is needed */
 }
 
 static void comes_back_after_death(void **state)
@@ -260,8 +304,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_find_their_callers), cmocka_unit_test(errors_keep_their_code), cmocka_unit_test(events_come_in_order),
-        cmocka_unit_test(comes_back_after_death), cmocka_unit_test(a_stopped_agent_holds_nobody), cmocka_unit_test(syncs_on_demand),
-        cmocka_unit_test(a_sync_that_fails_is_repeated),
+        cmocka_unit_test(an_urgent_event_overtakes), cmocka_unit_test(comes_back_after_death), cmocka_unit_test(a_stopped_agent_holds_nobody),
+        cmocka_unit_test(syncs_on_demand), cmocka_unit_test(a_sync_that_fails_is_repeated),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -173,6 +173,10 @@ static void a_token_works_once(void **state)
     relay_forget(p.token);                       /* only what still waits */
     say(p.guest, "x");
     assert_next(p.serve, "x");
+    close(p.serve);
+    p.serve = -1;
+    assert_next(p.guest, "");
+    assert_false(attach(&again));                /* while it lingers */
     g_free(again.token);
     g_free(q.token);
     done(&p);
@@ -231,6 +235,26 @@ static void slow_readers_end(void **state)
             fail();
         g_usleep(20 * 1000);
         assert_int_equal(recv(p.guest, &byte, 1, 0), 1);
+    }
+    assert_true(clock_mono_us() - begin >= limits.stall_us);
+    done(&p);
+}
+
+/* Nor do bytes the other way. */
+static void one_way_wins_no_time_for_the_other(void **state)
+{
+    (void) state;
+    Pair p = joined();
+    char block[8192] = "", byte;
+    gint64 begin = clock_mono_us();
+    fcntl(p.serve, F_SETFL, O_NONBLOCK);
+    while (send(p.guest, "x", 1, MSG_NOSIGNAL) == 1) {
+        while (send(p.serve, block, sizeof block, MSG_NOSIGNAL) > 0)
+            ;
+        if (clock_mono_us() - begin > 2 * limits.stall_us)
+            fail();
+        g_usleep(50 * 1000);
+        assert_true(recv(p.serve, &byte, 1, 0) <= 1);
     }
     assert_true(clock_mono_us() - begin >= limits.stall_us);
     done(&p);
@@ -356,6 +380,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_is_not_fetched_is_let_go, setup, nothing_stays),
         cmocka_unit_test_setup_teardown(idle_ones_end, setup, nothing_stays),
         cmocka_unit_test_setup_teardown(slow_readers_end, setup, nothing_stays),
+        cmocka_unit_test_setup_teardown(one_way_wins_no_time_for_the_other, setup, nothing_stays),
         cmocka_unit_test_setup_teardown(limits_hold_and_who_has_most_pays, setup, nothing_stays),
         cmocka_unit_test_setup_teardown(an_early_answer_arrives, setup, nothing_stays),
         cmocka_unit_test_setup_teardown(much_in_both_directions, setup, nothing_stays),
