@@ -495,7 +495,8 @@ static bool join_check(Db *db, const Pool *p, const Subnet *s, GError **err)
                              "pool %s.", s->id, s->cidr, p->id);
 }
 
-/* All of them are checked before the first one joins.  The pool's own quota is for what is cut from it. */
+/* All of them are checked before the first one joins.  The pool's own quota is for what is cut from it.  Others' subnets, which stay behind, keep
+ * the network from joining without them. */
 static bool join(Db *db, const Ctx *ctx, Pool *p, GPtrArray *subnets, GError **err)
 {
     g_autoptr(Row) old = row_get(db, &subnetpool_resource, p->id, err);
@@ -518,7 +519,11 @@ static bool join(Db *db, const Ctx *ctx, Pool *p, GPtrArray *subnets, GError **e
         if (!row_update(db, &s->row, err))
             return false;
     }
-    return true;
+    gint64 others = 0;
+    const Subnet *first = subnets->len ? subnets->pdata[0] : NULL;
+    if (first && !db_query_int(db, err, &others, "subnet_other_pools", "sis", first->network_id, p->ip_version, p->id))
+        return false;
+    return !others || nv_fail(err, NV_ERR_INVALID, SCOPES_DIFFER);
 }
 
 static bool network_of(Db *db, const Ctx *ctx, const char *id, GError **err)

@@ -199,6 +199,25 @@ class Pools(Base):
         self.assertEqual(self.demo.delete(N + "subnets/" + b["id"]).status, 204)
         self.onboard(p, n["id"])
 
+    def test_a_network_joins_with_all_its_subnets(self):
+        """What is another project's on it stays where it is: then it may not come into two address scopes."""
+        scope = lambda who: self.ok(who.post(N + "address-scopes", {"address_scope": {"name": "s", "ip_version": 4}}), 201)["address_scope"]["id"]
+        theirs = self.ok(self.admin.post(N + "subnetpools", {"subnetpool": {
+            "name": "q", "prefixes": ["10.45.0.0/24"], "address_scope_id": scope(self.admin)}}), 201)["subnetpool"]
+        mine = self.pool(prefixes=["10.46.0.0/24"], address_scope_id=scope(self.demo))
+        m = self.network()
+        x, y = self.subnet_of(m, "192.168.45.0/24"), self.subnet_of(m, "192.168.46.0/24", self.admin)
+        scopes = "must all participate in the same address scope"
+        self.assertIn(scopes, self.onboard(mine, m["id"], 400))
+        self.assertIsNone(self.seen("subnets/" + x["id"])["subnetpool_id"])
+        self.assertEqual(len(self.onboard(theirs, m["id"], who=self.admin)), 2)
+        self.assertIn(scopes, self.onboard(mine, m["id"], 400))
+        pools = lambda: {self.ok(self.admin.get(N + "subnets/" + s["id"]), 200)["subnet"]["subnetpool_id"] for s in (x, y)}
+        self.assertEqual(pools(), {theirs["id"]})
+        self.assertEqual(self.seen("subnetpools/" + mine["id"])["prefixes"], ["10.46.0.0/24"])
+        self.assertEqual(len(self.onboard(mine, m["id"], who=self.admin)), 2)
+        self.assertEqual(pools(), {mine["id"]})
+
     def test_who_may_let_subnets_join(self):
         p = self.pool(prefixes=["10.43.0.0/24"])
         shared = self.network(self.admin, shared=True)
