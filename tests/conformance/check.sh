@@ -34,7 +34,8 @@ c.unexpected = []
 c.stop(check=False)
 PY
 cloud=$!
-trap 'kill $cloud 2>/dev/null; wait $cloud 2>/dev/null' EXIT
+# What failed can be looked at.
+trap 'rc=$?; kill $cloud 2>/dev/null; wait $cloud 2>/dev/null; [ $rc != 0 ] || rm -rf "$out"' EXIT
 for _ in $(seq 300); do [ -e "$out/openrc" ] && break; sleep 0.1; done
 [ -e "$out/openrc" ] || { echo "the cloud did not start"; exit 1; }
 cat $(printf "$here/lists/%s.txt " "$@") >"$out/list.txt"
@@ -64,7 +65,8 @@ for r in new:
 for r in p:
     if name(r[0]) in known:
         print("passes now, take it off the list:", name(r[0]))
-print("results in", sys.argv[1])
+if new:
+    print("results in", sys.argv[1])
 print("%d passed, %d failed, %d skipped" % (len(p), len(new), len(s) + len(f) - len(new)))
 sys.exit(bool(new))
 PY
