@@ -38,6 +38,9 @@ Row *row_get(Db *db, const Resource *res, const char *id, GError **err);
 /* By key, as ctx may see it; a foreign row is NV_ERR_NOT_FOUND.  write: as ctx may change it, and NV_ERR_PRECONDITION where it is not at the
  * revision that ctx->match asks for (so ask before anything of the row is written). */
 Row *row_get_for(Db *db, const Resource *res, const Ctx *ctx, const char *id, bool write, GError **err);
+/* The caller's If-Match holds for the row, or is not about it; NV_ERR_INVALID where the row shows no revision.  row_get_for asks for what is
+ * written; a row that changes with its parts, or by a call that only finds it, is asked about with this. */
+bool row_revision_check(const Row *row, const Ctx *ctx, const char *id, GError **err);
 /* All rows where each column equals its text: rows_where(db, res, err, "network_id", id, "device_id", dev, NULL). Sorted by key.
  * No visibility.  Free with g_ptr_array_unref. */
 GPtrArray *rows_where(Db *db, const Resource *res, GError **err, ...) G_GNUC_NULL_TERMINATED;

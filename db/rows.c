@@ -368,8 +368,7 @@ Row *row_get(Db *db, const Resource *res, const char *id, GError **err)
     return get_one(db, res, NULL, id, "", err);
 }
 
-/* The caller's If-Match holds for the row, or is not about it. */
-static bool revision_check(const Row *row, const Ctx *ctx, const char *id, GError **err)
+bool row_revision_check(const Row *row, const Ctx *ctx, const char *id, GError **err)
 {
     bool named = false;
     for (size_t k = 0; ctx->match && k < ctx->match->n_ids; k++)
@@ -377,7 +376,7 @@ static bool revision_check(const Row *row, const Ctx *ctx, const char *id, GErro
     if (!named)
         return true;
     int i = field_index(row->res, "revision_number", 0);
-    if (i < 0)
+    if (i < 0 || row->res->fields[i].flags & HIDDEN)
         return nv_fail(err, NV_ERR_INVALID, "Bad if-match request: Revision matching not supported for this resource.");
     gint64 current = *FIELD_PTR(row, &row->res->fields[i], gint64);
     return current == ctx->match->revision
@@ -390,7 +389,7 @@ Row *row_get_for(Db *db, const Resource *res, const Ctx *ctx, const char *id, bo
     g_autoptr(GString) extra = g_string_new(NULL);
     rows_visibility(res, ctx, write, false, extra);
     g_autoptr(Row) row = get_one(db, res, ctx, id, extra->str, err);
-    return row && (!write || revision_check(row, ctx, id, err)) ? g_steal_pointer(&row) : NULL;
+    return row && (!write || row_revision_check(row, ctx, id, err)) ? g_steal_pointer(&row) : NULL;
 }
 
 GPtrArray *rows_where(Db *db, const Resource *res, GError **err, ...)

@@ -262,7 +262,7 @@ bool agent_router_remove(Call *c, GError **err)
     g_autofree char *host = router_host(c, err);
     g_auto(Txn) txn = txn_begin(c->db, err);
     g_autoptr(Router) r = host && txn.db ? router_find(c->db, NULL, c->params[1], err) : NULL;
-    if (!r)
+    if (!r || !row_revision_check(&r->row, c->ctx, r->id, err))
         return false;
     if (strcmp(r->host, host) != 0)
         return nv_fail(err, NV_ERR_CONFLICT, "The router %s is not hosted by L3 agent %s.", r->id, c->params[0]);

@@ -214,7 +214,8 @@ static bool settle(Db *db, const Ctx *ctx, Forwarding *w, bool named, GError **e
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Forwarding *w = AS(Forwarding, row);
-    return settle(db, ctx, w, row_knows(row, &w->internal_ip_address), err);
+    g_autoptr(Row) f = row_get(db, &floating_resource, w->floatingip_id, err);
+    return f && row_revision_check(f, ctx, w->floatingip_id, err) && settle(db, ctx, w, row_knows(row, &w->internal_ip_address), err);
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)

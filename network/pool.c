@@ -259,7 +259,7 @@ static void prefixes_compact(Pool *p)
     }
 }
 
-/* A pool for everybody is in a scope for everybody. */
+/* A pool that is made for everybody is in a scope for everybody.  A change of its scope is not asked about, as in Neutron. */
 static bool scope_shared_check(Db *db, const Pool *p, GError **err)
 {
     if (!p->shared || !p->address_scope_id)

@@ -141,7 +141,8 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     if (!ctx->admin)
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_policy_%s is disallowed by policy", row->res->one);
     g_autoptr(Row) policy = row_get_for(db, &qos_policy_resource, ctx, rule_policy(row), false, err);
-    return policy && twin_check(db, row, err) && against_check(db, row, err) && write_kept(db, row, NULL, err) && changed(db, ctx, row, err);
+    return policy && row_revision_check(policy, ctx, rule_policy(row), err) && twin_check(db, row, err)
+        && against_check(db, row, err) && write_kept(db, row, NULL, err) && changed(db, ctx, row, err);
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GError **err)

@@ -416,6 +416,10 @@ class IfMatch(Base):
         self.assertEqual(self.demo.delete(N + "networks/%s/tags" % n["id"], headers=wrong).status, 412)
         self.assertEqual(self.ok(self.demo.get(N + "networks/%s/tags" % n["id"], headers=wrong), 200)["tags"], [])
         self.assertEqual(plug({"If-Match": "revision_number=%d" % r["revision_number"]}), 200)
+        policy = self.ok(self.admin.post(N + "qos/policies", {"policy": {"name": "p"}}), 201)["policy"]
+        rule = lambda headers: self.admin.post(N + "qos/policies/%s/dscp_marking_rules" % policy["id"], {"dscp_marking_rule": {"dscp_mark": 8}}, headers=headers)
+        self.assertEqual(rule(wrong).status, 412)
+        self.assertEqual(rule({"If-Match": "revision_number=%d" % policy["revision_number"]}).status, 201)
         # What a new row refers to is no row of the path.
         self.assertEqual(self.demo.post(N + "ports", {"port": {"network_id": n["id"]}}, headers=wrong).status, 201)
 

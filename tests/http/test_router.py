@@ -419,7 +419,13 @@ class Floating(Base):
         f, port = self.floating(), self.port(self.n)
         path = "floatingips/%s/port_forwardings" % f["id"]
         body = lambda **a: {"port_forwarding": {"protocol": "tcp", "internal_port_id": port["id"], "internal_ip_address": self.ips(port)[0], **a}}
-        w = self.ok(self.demo.post(N + path, body(external_port=2222, internal_port=22, description="ssh")), 201)["port_forwarding"]
+        stale = {"If-Match": "revision_number=%d" % (f["revision_number"] + 7)}
+        self.assertEqual(self.demo.post(N + path, body(external_port=2222, internal_port=22), headers=stale).status, 412)
+        w = self.ok(self.demo.post(N + path, body(external_port=2222, internal_port=22, description="ssh"),
+                                   headers={"If-Match": "revision_number=%d" % f["revision_number"]}), 201)["port_forwarding"]
+        self.assertNotIn("revision_number", w)                       # so none of it can be asked for
+        for n in (1, 2):
+            self.assertIn("not supported for this resource", self.demo.delete(N + path + "/" + w["id"], headers={"If-Match": "revision_number=%d" % n}).message)
         self.assertEqual((w["external_port"], w["internal_port"], w["protocol"], w["description"], w["external_port_range"]), (2222, 22, "tcp", "ssh", "2222:2222"))
         self.assertEqual(self.show("floatingip", f["id"])["router_id"], self.r["id"])
         there = self.becomes(lambda: self.world("routers")[self.r["id"]]["forwardings"], "the forwarding")
@@ -509,6 +515,7 @@ class Agents(Base):
         self.refuse(409, "GET", "agents/%s/l3-routers" % bridge, who=self.admin)
         self.refuse(404, "GET", "agents/%s/l3-routers" % uuid.uuid4(), who=self.admin)
         self.refuse(400, "POST", path, {}, who=self.admin)
+        self.assertEqual(self.admin.delete(N + path + "/" + r["id"], headers={"If-Match": "revision_number=999"}).status, 412)
         self.assertEqual(self.admin.delete(N + path + "/" + r["id"]).status, 204)
         self.becomes(lambda: self.ok(self.admin.get(N + of), 200)["agents"] and r["id"] in self.world("routers"), "it placed again")
         self.unplug(r, subnet_id=s["id"])
