@@ -11,14 +11,13 @@
 #include "api/sock.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include <errno.h>
+#include "core/wake.h"
 #include <fcntl.h>
 #include <malloc.h>
 #include <microhttpd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
@@ -75,9 +74,8 @@ struct HttpServer {
 
 static void wake(Io *io)
 {
-    guint64 one = 1;
-    if (atomic_exchange(&io->sleeping, false) && write(io->wake_fd, &one, sizeof one) < 0)
-        log_warn("http.wake", "why", g_strerror(errno), NULL);
+    if (atomic_exchange(&io->sleeping, false))
+        wake_up(io->wake_fd);
 }
 
 static void req_unref(Req *req)
@@ -644,6 +642,9 @@ static bool io_start(HttpServer *s, Io *io, GError **err)
 {
     struct MHD_OptionItem more[6] = { { MHD_OPTION_END, 0, NULL } };
     int k = 0;
+    io->wake_fd = wake_new(err);
+    if (io->wake_fd < 0)
+        return false;
     /* Suspending needs libmicrohttpd's own wake-up channel only when it polls in threads of its own. */
     unsigned flags = MHD_USE_EPOLL | ((unsigned) MHD_ALLOW_SUSPEND_RESUME & ~(unsigned) MHD_USE_ITC);
     if (s->rules.tls) {
@@ -664,13 +665,12 @@ static bool io_start(HttpServer *s, Io *io, GError **err)
     io->events_tail = &io->events;
     g_mutex_init(&io->lock);
     g_queue_init(&io->added);
-    io->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     io->daemon = MHD_start_daemon(flags, 0, on_accept, io, on_request, io, MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->opt.head_max,
                                   MHD_OPTION_CONNECTION_LIMIT, 2 * (unsigned) s->rules.max + 1024, MHD_OPTION_URI_LOG_CALLBACK, on_target,
                                   io, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, io,
                                   MHD_OPTION_NOTIFY_CONNECTION, on_connection, io, MHD_OPTION_STRICT_FOR_CLIENT, 1,
                                   MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
-    if (!io->daemon || io->wake_fd < 0)
+    if (!io->daemon)
         return nv_fail(err, NV_ERR_INTERNAL, "libmicrohttpd did not start%s", s->rules.tls ? "; are certificate and key a good pair?" : "");
     /* Our wake-up channel joins its epoll set, where events without data are skipped; edge-triggered, it need not be read. */
     struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = NULL };

@@ -1,14 +1,15 @@
 /* api/passed.c -- receives connected sockets with SCM_RIGHTS. */
 #include "api/passed.h"
+#include "core/file.h"
 #include "core/id.h"
 #include "core/log.h"
+#include "core/wake.h"
 #include "core/wire.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -163,12 +164,13 @@ static int listen_at(const char *path, GError **err)
 
 Passed *passed_start(const char *path, PassedFn *fn, void *data, GError **err)
 {
-    int fd = listen_at(path, err);
+    g_auto(Fd) wake_fd = wake_new(err);
+    int fd = wake_fd < 0 ? -1 : listen_at(path, err);
     if (fd < 0)
         return NULL;
     Passed *p = g_new0(Passed, 1);
     p->listen_fd = fd;
-    p->wake_fd = eventfd(0, EFD_CLOEXEC);
+    p->wake_fd = g_steal_fd(&wake_fd);
     p->path = g_strdup(path);
     p->fn = fn;
     p->data = data;
@@ -178,9 +180,7 @@ Passed *passed_start(const char *path, PassedFn *fn, void *data, GError **err)
 
 void passed_stop(Passed *p)
 {
-    guint64 one = 1;
-    if (write(p->wake_fd, &one, sizeof one) < 0)
-        log_warn("http.passed.wake", "why", g_strerror(errno), NULL);
+    wake_up(p->wake_fd);
     g_thread_join(p->thread);
     close(p->listen_fd);
     close(p->wake_fd);

@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/proc.h"
+#include "core/wake.h"
 #include "network/agent/dnsmasq.h"
 #include "network/agent/lease.h"
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -45,13 +45,6 @@ static void daemon_free(gpointer data)
     file_close(d->pidfd);
     g_free(d->dir);
     g_free(d);
-}
-
-static void wake(void)
-{
-    guint64 one = 1;
-    ssize_t n = write(wake_fd, &one, sizeof one);
-    (void) n;
 }
 
 static int pidfd_of(pid_t pid)
@@ -99,7 +92,7 @@ static bool launch(Daemon *d, GError **err)
     d->pidfd = pidfd_of(d->pid);
     if (d->pidfd < 0)
         return nv_fail_errno(err, NV_ERR_AGENT, "dnsmasq ended at once, see %s", errors);
-    wake();
+    wake_up(wake_fd);
     return true;
 }
 
@@ -117,7 +110,7 @@ static void adopt(Daemon *d)
         d->pid = pid;
         d->pidfd = fd;
         d->started = clock_mono_us();
-        wake();
+        wake_up(wake_fd);
         return;
     }
     file_close(fd);
@@ -193,13 +186,11 @@ static gpointer supervise(gpointer data)
     g_autoptr(GArray) fds = g_array_new(FALSE, TRUE, sizeof(struct pollfd));
     (void) data;
     for (;;) {
-        guint64 count;
         g_mutex_lock(&lock);
         int timeout = tend(fds);
         g_mutex_unlock(&lock);
         poll((struct pollfd *) (void *) fds->data, fds->len, timeout);
-        ssize_t n = read(wake_fd, &count, sizeof count);
-        (void) n;
+        wake_clear(wake_fd);
     }
     return NULL;
 }
@@ -207,9 +198,9 @@ static gpointer supervise(gpointer data)
 bool dhcp_start(GError **err)
 {
     daemons = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, daemon_free);
-    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake_fd = wake_new(err);
     if (wake_fd < 0)
-        return nv_fail_errno(err, NV_ERR_INTERNAL, "eventfd");
+        return false;
     g_thread_unref(g_thread_new("dhcp", supervise, NULL));
     return true;
 }

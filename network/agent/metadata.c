@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/verb.h"
+#include "core/wake.h"
 #include "core/wire.h"
 #include "network/agent/netns.h"
 #include "network/agent/relay.h"
@@ -14,7 +15,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -51,13 +51,6 @@ static void listener_free(gpointer data)
     g_free(l);
 }
 
-static void wake(void)
-{
-    guint64 one = 1;
-    ssize_t n = write(wake_fd, &one, sizeof one);
-    (void) n;
-}
-
 /* Inside the namespace: the socket stays there. */
 static bool open_listener(void *data, GError **err)
 {
@@ -88,7 +81,7 @@ bool metadata_ensure(const NetworkSpec *n, bool fresh, GError **err)
     g_mutex_lock(&lock);
     g_hash_table_replace(listeners, l->n, l);
     g_mutex_unlock(&lock);
-    wake();
+    wake_up(wake_fd);
     return true;
 }
 
@@ -100,7 +93,7 @@ void metadata_absent(const char *n)
         relay_forget_network(l->id);
     g_hash_table_remove(listeners, n);
     g_mutex_unlock(&lock);
-    wake();
+    wake_up(wake_fd);
 }
 
 bool metadata_listening(const char *n)
@@ -244,13 +237,12 @@ static void serve_set(const GArray *list)
             timeout = SHORTAGE_MS;
     }
     for (;;) {
-        guint64 count;
         if (poll(fds, list->len, timeout) < 0)
             continue;
         for (guint i = 1; i < list->len; i++)
             if (fds[i].revents)
                 accept_some(fds[i].fd, g_array_index(list, Ready, i).id);
-        if ((fds[0].revents && read(wake_fd, &count, sizeof count) > 0) || timeout >= 0)
+        if ((fds[0].revents && wake_clear(wake_fd)) || timeout >= 0)
             return;
     }
 }
@@ -271,9 +263,9 @@ bool metadata_start(GError **err)
 {
     listeners = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, listener_free);
     buckets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake_fd = wake_new(err);
     if (wake_fd < 0)
-        return nv_fail_errno(err, NV_ERR_INTERNAL, "eventfd");
+        return false;
     if (!relay_start(&relayed, err))
         return false;
     g_thread_unref(g_thread_new("metadata", accept_all, NULL));

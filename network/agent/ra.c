@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "core/wake.h"
 #include "network/agent/announce.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <netinet/icmp6.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -122,13 +122,6 @@ static void link_free(gpointer data)
     g_free(l);
 }
 
-static void wake(void)
-{
-    guint64 one = 1;
-    ssize_t n = write(wake_fd, &one, sizeof one);
-    (void) n;
-}
-
 static int failed(int fd, const char *device, GError **err)
 {
     nv_fail_errno(err, NV_ERR_AGENT, "router advertisements on %s", device);
@@ -229,7 +222,7 @@ static bool link_ensure(const char *netns, const RouterPort *p, guint64 inode, b
     l->goodbye = g_steal_pointer(&goodbye);
     l->sent = 0;
     l->next = 0;
-    wake();
+    wake_up(wake_fd);
     return true;
 }
 
@@ -272,7 +265,7 @@ void ra_reduce(const char *netns, const GPtrArray *ports)
             if (!other->closing && strcmp(other->mac, l->mac) == 0)
                 other->next = 0;
         }
-        wake();
+        wake_up(wake_fd);
     }
 }
 
@@ -329,13 +322,11 @@ static gpointer advertise_all(gpointer data)
     g_autoptr(GArray) fds = g_array_new(FALSE, TRUE, sizeof(struct pollfd));
     (void) data;
     for (;;) {
-        guint64 count;
         g_mutex_lock(&lock);
         int timeout = tend(fds);
         g_mutex_unlock(&lock);
         poll((struct pollfd *) (void *) fds->data, fds->len, timeout);
-        ssize_t n = read(wake_fd, &count, sizeof count);
-        (void) n;
+        wake_clear(wake_fd);
         g_mutex_lock(&lock);
         for (guint i = 1; i < fds->len; i++)
             if (g_array_index(fds, struct pollfd, i).revents)
@@ -348,9 +339,9 @@ static gpointer advertise_all(gpointer data)
 bool ra_start(GError **err)
 {
     links = g_ptr_array_new_with_free_func(link_free);
-    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake_fd = wake_new(err);
     if (wake_fd < 0)
-        return nv_fail_errno(err, NV_ERR_INTERNAL, "eventfd");
+        return false;
     g_thread_unref(g_thread_new("ra", advertise_all, NULL));
     return true;
 }

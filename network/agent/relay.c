@@ -6,11 +6,11 @@
 #include "core/id.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "core/wake.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,13 +42,6 @@ static GMutex lock;
 static GPtrArray *relays;            /* Relay; under lock.  Only the thread takes any out and closes descriptors. */
 static int wake_fd = -1;
 static RelayLimits limits;
-
-static void wake(void)
-{
-    guint64 one = 1;
-    ssize_t n = write(wake_fd, &one, sizeof one);
-    (void) n;
-}
 
 static void relay_free(gpointer data)
 {
@@ -124,7 +117,7 @@ char *relay_keep(int guest, const char *network, const char *address)
     char *token = g_strdup(r->token);
     g_ptr_array_add(relays, r);
     g_mutex_unlock(&lock);
-    wake();
+    wake_up(wake_fd);
     return token;
 }
 
@@ -145,7 +138,7 @@ void relay_forget(const char *token)
     if (r)
         r->gone = true;
     g_mutex_unlock(&lock);
-    wake();
+    wake_up(wake_fd);
 }
 
 void relay_forget_network(const char *network)
@@ -156,7 +149,7 @@ void relay_forget_network(const char *network)
         r->gone = r->gone || g_str_equal(r->network, network);
     }
     g_mutex_unlock(&lock);
-    wake();
+    wake_up(wake_fd);
 }
 
 bool relay_attach(int fd, const json_t *args, GError **err)
@@ -171,7 +164,7 @@ bool relay_attach(int fd, const json_t *args, GError **err)
         r->up->moved = r->down->moved = clock_mono_us();
     }
     g_mutex_unlock(&lock);
-    wake();
+    wake_up(wake_fd);
     return r ? true : nv_fail(err, NV_ERR_NOT_FOUND, "no connection waits with this token");
 }
 
@@ -298,7 +291,6 @@ static gpointer move_bytes(gpointer data)
     (void) data;
     for (;;) {
         gint64 next = G_MAXINT64, now = clock_mono_us();
-        guint64 count;
         g_mutex_lock(&lock);
         drop_those_gone(now);
         const guint n = relays->len;             /* more may come while we wait, behind these */
@@ -312,8 +304,8 @@ static gpointer move_bytes(gpointer data)
         p[2 * n] = (struct pollfd){ .fd = wake_fd, .events = POLLIN };
         if (poll(p, 2 * n + 1, n ? (int) (MAX(next - now, 0) / 1000 + 1) : -1) < 0)
             continue;
-        if (p[2 * n].revents && read(wake_fd, &count, sizeof count) < 0)
-            log_warn("metadata.wake", "error", g_strerror(errno), NULL);
+        if (p[2 * n].revents)
+            wake_clear(wake_fd);
         now = clock_mono_us();
         g_mutex_lock(&lock);
         for (guint i = 0; i < n; i++) {
@@ -331,9 +323,9 @@ bool relay_start(const RelayLimits *want, GError **err)
 {
     limits = *want;
     relays = g_ptr_array_new_with_free_func(relay_free);
-    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake_fd = wake_new(err);
     if (wake_fd < 0)
-        return nv_fail_errno(err, NV_ERR_INTERNAL, "eventfd");
+        return false;
     g_thread_unref(g_thread_new("metadata-relay", move_bytes, NULL));
     return true;
 }

@@ -2,13 +2,13 @@
 #include "network/agent/router_watch.h"
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/wake.h"
 #include "network/agent/nft_events.h"
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -27,13 +27,6 @@ static void watched_free(gpointer data)
     file_close(w->rules.fd);
     file_close(w->route_fd);
     g_free(w);
-}
-
-static void wake(void)
-{
-    guint64 one = 1;
-    ssize_t n = write(wake_fd, &one, sizeof one);
-    (void) n;
 }
 
 static int open_route(GError **err)
@@ -73,7 +66,7 @@ bool router_watch_open(const char *n, guint64 inode, GError **err)
     *w = (Watched){ .inode = inode, .rules = rules, .route_fd = fd };
     g_strlcpy(w->n, n, sizeof w->n);
     g_ptr_array_add(all, w);
-    wake();
+    wake_up(wake_fd);
     return true;
 }
 
@@ -84,7 +77,7 @@ void router_watch_close(const char *n)
     for (guint i = 0; i < all->len; i++)
         if (strcmp(((Watched *) all->pdata[i])->n, n) == 0)
             ((Watched *) all->pdata[i])->closing = true;
-    wake();
+    wake_up(wake_fd);
 }
 
 /* --- the thread --- */
@@ -146,11 +139,9 @@ static gpointer watch(gpointer data)
     gint64 look_at = clock_mono_us() + LOOK_US;
     setpriority(PRIO_PROCESS, 0, -15);
     for (;;) {
-        guint64 count;
         list_fds(fds);
         poll((struct pollfd *) (void *) fds->data, fds->len, (int) (MAX(look_at - clock_mono_us(), 0) / 1000) + 1);
-        ssize_t n = read(wake_fd, &count, sizeof count);
-        (void) n;
+        wake_clear(wake_fd);
         g_autoptr(GArray) seen = collect(fds);
         for (guint i = 0; i < seen->len; i++)
             calls->on_change(g_array_index(seen, Seen, i).n, g_array_index(seen, Seen, i).change);
@@ -166,9 +157,9 @@ bool router_watch_start(RouterOnChange *on_change, void (*look)(void), GError **
 {
     Calls calls = { on_change, look };
     all = g_ptr_array_new_with_free_func(watched_free);
-    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake_fd = wake_new(err);
     if (wake_fd < 0)
-        return nv_fail_errno(err, NV_ERR_INTERNAL, "eventfd");
+        return false;
     g_thread_unref(g_thread_new("router-watch", watch, g_memdup2(&calls, sizeof calls)));
     return true;
 }
