@@ -501,12 +501,13 @@ static void add_passed(Io *io, const Added *a)
 {
     struct sockaddr_storage addr = { 0 };
     socklen_t len = sizeof addr;
-    g_autofree char *source = conn_source(a->address, a->network, a->via);
     if (getpeername(a->fd, (struct sockaddr *) &addr, &len) < 0)
         len = sizeof(struct sockaddr_in);
     io->adding = a;
-    if (MHD_add_connection(io->daemon, a->fd, (struct sockaddr *) &addr, len) != MHD_YES)
+    if (MHD_add_connection(io->daemon, a->fd, (struct sockaddr *) &addr, len) != MHD_YES) {
+        g_autofree char *source = conn_source(a->address, a->network, a->via);
         conn_source_add(&io->server->rules, source, a->via, -1);
+    }
     io->adding = NULL;
 }
 
