@@ -261,7 +261,11 @@ class Service(Case):
         path = "%s/dhcp/%s/pid" % (RUN, net.short)
 
         def pid_now():
-            return int(open(path).read() or 0) if os.path.exists(path) else 0
+            try:
+                with open(path) as f:
+                    return int(f.read() or 0)
+            except FileNotFoundError:
+                return 0
         until("the first start", 5, pid_now)
         for _ in range(2):
             pid = pid_now()
