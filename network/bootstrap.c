@@ -13,7 +13,7 @@ Row *network_row_make(Db *db, const Ctx *ctx, const Resource *res, json_t *body,
     if (!row_parse(row, owned, ctx, CREATE, err))
         return NULL;
     row_set_str(row, FIELD_PTR(row, &res->fields[0], char *), id);
-    row_set_str(row, FIELD_PTR(row, &res->fields[1], char *), ctx->project_id);
+    row_set_str(row, row_project(row), ctx->project_id);
     return res->before_create(db, ctx, row, err) && row_insert(db, row, err) ? g_steal_pointer(&row) : NULL;
 }
 

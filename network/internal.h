@@ -61,7 +61,9 @@ bool network_is_owner(const Ctx *ctx, const Network *n);
 bool network_usable(Db *db, const Ctx *ctx, const Network *n, GError **err);
 /* The host itself is the gateway: the bridge has the gateway's address and traffic to the world is translated. */
 bool network_is_host_gateway(const Network *n);
-/* For COMPUTED("tenant_id"): the older name of project_id, the second field of every table here. */
+/* Where a row that belongs to a project says so: the second field of each such table here. */
+char **row_project(const Row *row);
+/* For COMPUTED("tenant_id"): the older name of project_id. */
 Render render_tenant;
 /* The new row has a project to belong to, and there is such a project: an administrator may name any. */
 bool project_known(Db *db, const char *project_id, GError **err);
@@ -159,6 +161,8 @@ json_t *desired_segment_load(Db *db, const Network *n, const char *host, GError 
 bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err);
 /* Keeps the policy for everybody ('*') in step with the object's own shared or external flag. */
 bool rbac_everybody(Db *db, const char *type, const char *object_id, const char *project_id, const char *action, bool on, GError **err);
+/* What Neutron says where a pool is to be shared with a project that has not its address scope.  Always false. */
+bool rbac_scope_closed(const char *pool_id, GError **err);
 Handler address_group_add, address_group_remove, subnetpool_onboard;
 
 /* --- bootstrap.c --- */

@@ -17,10 +17,15 @@ void row_unref(gpointer row)
     row_free(row);
 }
 
+char **row_project(const Row *row)
+{
+    return FIELD_PTR(row, &row->res->fields[1], char *);
+}
+
 void render_tenant(const Row *row, const Ctx *ctx, JsonW *w)
 {
     (void) ctx;
-    jw_str(w, *FIELD_PTR(row, &row->res->fields[1], char *));
+    jw_str(w, *row_project(row));
 }
 
 static void render_zones(const Row *row, const Ctx *ctx, JsonW *w)

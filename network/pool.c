@@ -265,8 +265,7 @@ static bool scope_shared_check(Db *db, const Pool *p, GError **err)
     if (!p->shared || !p->address_scope_id)
         return true;
     g_autoptr(AddressScope) scope = AS(AddressScope, row_get(db, &address_scope_resource, p->address_scope_id, err));
-    return scope && (scope->shared || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Failed to create RBAC policy on object %s because "
-                                              "target project doesn't have access to associated address scope..", p->id));
+    return scope && (scope->shared || rbac_scope_closed(p->id, err));
 }
 
 static bool pool_create(Db *db, const Ctx *ctx, Row *row, GError **err)

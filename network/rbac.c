@@ -71,7 +71,7 @@ static bool object_check(Db *db, const Ctx *ctx, const Policy *p, GError **err)
     g_autoptr(Row) row = row_get_for(db, s->res, ctx, p->object_id, false, err);
     if (!row)
         return false;
-    if (!ctx->admin && g_strcmp0(*FIELD_PTR(row, &s->res->fields[1], char *), ctx->project_id) != 0)
+    if (!ctx->admin && g_strcmp0(*row_project(row), ctx->project_id) != 0)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Only admins can manipulate policies on objects they do not own.");
     if (strcmp(p->action, "access_as_external") == 0 && strcmp(p->object_type, "network") != 0)
         return nv_fail(err, NV_ERR_INVALID, "Invalid action 'access_as_external' for object type '%s'. Valid actions: access_as_shared",
@@ -79,6 +79,12 @@ static bool object_check(Db *db, const Ctx *ctx, const Policy *p, GError **err)
     if (!ctx->admin && (strcmp(p->target_tenant, "*") == 0 || strcmp(p->action, "access_as_external") == 0))
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_rbac_policy:target_tenant is disallowed by policy");
     return true;
+}
+
+bool rbac_scope_closed(const char *pool_id, GError **err)
+{
+    return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Failed to create RBAC policy on object %s because target project doesn't have "
+                   "access to associated address scope..", pool_id);
 }
 
 /* Who gets a pool has its address scope already. */
@@ -89,8 +95,7 @@ static bool scope_open(Db *db, const Policy *p, GError **err)
         return true;
     if (!db_query_int(db, err, &closed, "rbac_pool_scope_closed", "ss", p->object_id, p->target_tenant))
         return false;
-    return !closed || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Failed to create RBAC policy on object %s because target project "
-                              "doesn't have access to associated address scope..", p->object_id);
+    return !closed || rbac_scope_closed(p->object_id, err);
 }
 
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
@@ -134,7 +139,7 @@ static bool unused(Db *db, const Policy *p, GError **err)
     g_autoptr(Row) object = row_get(db, s->res, p->object_id, err);
     if (!object)
         return false;
-    if (g_strcmp0(*FIELD_PTR(object, &s->res->fields[1], char *), p->target_tenant) == 0)
+    if (g_strcmp0(*row_project(object), p->target_tenant) == 0)
         return true;
     if (!db_query_int(db, err, &users, s->foreign, "sss", p->object_id, p->target_tenant, p->id))
         return false;
