@@ -254,7 +254,7 @@ static Row *create_one(Call *c, const json_t *given, GError **err)
     set_if_unknown(row, "user_id", c->ctx->user_id);
     if ((res->before_create && !res->before_create(c->db, c->ctx, row, err)) || !row_insert(c->db, row, err))
         return NULL;
-    return row_get(c->db, res, key_of(row), err);
+    return row_get_shown(c->db, res, c->ctx, key_of(row), err);
 }
 
 static bool commit(Call *c, Txn *txn, GError **err)
@@ -364,7 +364,7 @@ static bool handle_update(Call *c, GError **err)
     if (!old || !row_parse(row, body, c->ctx, UPDATE, err) || (res->before_update && !res->before_update(c->db, c->ctx, row, old, err))
         || !row_update(c->db, row, err))
         return false;
-    g_autoptr(Row) fresh = row_get(c->db, res, key_of(row), err);
+    g_autoptr(Row) fresh = row_get_shown(c->db, res, c->ctx, key_of(row), err);
     return fresh && commit(c, &txn, err) && reply_row(c, res->dialect->updated, fresh);
 }
 

@@ -35,6 +35,8 @@ bool row_update(Db *db, Row *row, GError **err);
 bool row_delete(Db *db, Row *row, GError **err);
 /* By key, for the system itself: no visibility.  NULL with NV_ERR_NOT_FOUND. Children and after_load included (ctx NULL). */
 Row *row_get(Db *db, const Resource *res, const char *id, GError **err);
+/* The same for a reply to ctx, which may see the row (it has just written it): children and after_load get ctx. */
+Row *row_get_shown(Db *db, const Resource *res, const Ctx *ctx, const char *id, GError **err);
 /* By key, as ctx may see it; a foreign row is NV_ERR_NOT_FOUND.  write: as ctx may change it, and NV_ERR_PRECONDITION where it is not at the
  * revision that ctx->match asks for (so ask before anything of the row is written). */
 Row *row_get_for(Db *db, const Resource *res, const Ctx *ctx, const char *id, bool write, GError **err);

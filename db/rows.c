@@ -368,6 +368,11 @@ Row *row_get(Db *db, const Resource *res, const char *id, GError **err)
     return get_one(db, res, NULL, id, "", err);
 }
 
+Row *row_get_shown(Db *db, const Resource *res, const Ctx *ctx, const char *id, GError **err)
+{
+    return get_one(db, res, ctx, id, "", err);
+}
+
 bool row_revision_check(const Row *row, const Ctx *ctx, const char *id, GError **err)
 {
     bool named = false;

@@ -252,13 +252,15 @@ static bool scopes_load(Db *db, GPtrArray *rows, GError **err)
     return found != NULL;
 }
 
-/* A network is shared for whom a policy names, not only when it is for everybody. */
+/* What only replies show.  A network is shared for whom a policy names, not only when it is for everybody. */
 static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
 {
     g_autoptr(json_t) found = NULL;
+    if (!ctx)
+        return true;
     if (!scopes_load(db, rows, err))
         return false;
-    if (!ctx || !ctx->project_id)
+    if (!ctx->project_id)
         return true;
     if (!(found = db_query(db, err, "networks_by_policy", "s", ctx->project_id)))
         return false;

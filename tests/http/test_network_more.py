@@ -111,6 +111,8 @@ class Pools(Base):
         cut(201, n, p6, 6)
         cut(201, n, b)
         self.assertEqual(shown(n), (four, six))
+        said = self.demo_put(200, "networks/" + n["id"], {"network": {"name": "n"}})["network"]
+        self.assertEqual((said["ipv4_address_scope"], said["ipv6_address_scope"]), (four, six))
         for pool in (c, plain):
             self.assertIn("must all participate in the same address scope", cut(400, n, pool)["NeutronError"]["message"])
         cut(201, m, c)
@@ -246,6 +248,11 @@ class Policies(Base):
         self.policy(409, n)
         self.assertTrue(self.ok(self.other.get(N + "networks/" + n["id"]), 200)["network"]["shared"])
         self.assertFalse(self.ok(self.demo.get(N + "networks/" + n["id"]), 200)["network"]["shared"])
+        self.policy(201, n, target_tenant=self.admin.project_id)
+        said = self.ok(self.admin.put(N + "networks/" + n["id"], {"network": {"description": "x"}}), 200)["network"]
+        self.assertTrue(said["shared"])                    # for who asks, in a reply to a change too
+        said = self.ok(self.demo.put(N + "networks/" + n["id"], {"network": {"description": "y"}}), 200)["network"]
+        self.assertFalse(said["shared"])
         port = self.port(n, self.other)
         self.refuse(409, "DELETE", "rbac-policies/" + p["id"])
         self.assertEqual(self.other.delete(N + "ports/" + port["id"]).status, 204)
