@@ -10,7 +10,7 @@
 #include "network/agent/ovs_state.h"
 #include <string.h>
 
-static bool narrower;                /* under ovs_state.lock: flows were taken away since this was last made false */
+static bool narrower;                /* under ovs_state.lock: flows were taken away, or drop more, since this was last made false */
 
 /* --- to the bridge --- */
 
@@ -40,7 +40,7 @@ static bool settle(OvsKept *net, GError **err)
     g_autoptr(GHashTable) flows = ovs_flows(&net->flow);
     g_autofree char *lines = net->applied ? ovs_flows_difference(net->applied, flows) : NULL;
     bool ok = net->applied ? !lines || ovs_apply_difference(net->flow.bridge.s, lines, err) : settle_all(net, flows, err);
-    narrower = narrower || (lines && strstr(lines, "delete_strict"));
+    narrower = narrower || (lines && (strstr(lines, "delete_strict") || strstr(lines, "actions=drop")));
     g_clear_pointer(&net->applied, g_hash_table_unref);
     if (ok)
         net->applied = g_steal_pointer(&flows);
@@ -156,11 +156,12 @@ static void drop_meters(const OvsKept *net, const GArray *old, const GArray *kep
     }
 }
 
-/* What a trunk's parent without port security may send depends on its subports. */
+/* What a trunk's parent without port security may send depends on its subports: a tag that was dropped before is the network's from now on. */
 static bool settle_trunk(const char *tap, GError **err)
 {
     OvsKept *net = *tap ? ovs_state_net_of_port(tap + 3) : NULL;
-    return !net || ovs_state_port(net, tap + 3)->spec->port_security || settle(net, err);
+    narrower = false;
+    return !net || ovs_state_port(net, tap + 3)->spec->port_security || at_once(settle(net, err));
 }
 
 bool ovs_rules_port_ensure(PortSpec *spec_stolen, GError **err)
