@@ -89,6 +89,7 @@ static void info_parse(struct nlmsghdr *nlh, LinkInfo *info)
     struct nlattr *tb[IFLA_MAX + 1] = { 0 };
     nlmsg_parse(nlh, sizeof *head, tb, IFLA_MAX, NULL);
     *info = (LinkInfo){ .index = head->ifi_index, .up = head->ifi_flags & IFF_UP };
+    info->carrier = tb[IFLA_CARRIER] && nla_get_u8(tb[IFLA_CARRIER]);
     if (tb[IFLA_IFNAME])
         g_strlcpy(info->name, nla_get_string(tb[IFLA_IFNAME]), sizeof info->name);
     info->master = tb[IFLA_MASTER] ? (int) nla_get_u32(tb[IFLA_MASTER]) : 0;
@@ -228,7 +229,8 @@ bool link_tap_ensure(const char *name, gint64 mtu, GError **err)
     if (fd < 0)
         return nv_fail_errno(err, errno == ENOENT ? NV_ERR_HOST_FAULT : NV_ERR_AGENT, "/dev/net/tun");
     g_strlcpy(ifr.ifr_name, name, sizeof ifr.ifr_name);
-    bool ok = ioctl(fd, TUNSETIFF, &ifr) == 0 && ioctl(fd, TUNSETPERSIST, 1) == 0;
+    /* One without an owner is anybody's while no guest has it: every user of the host may open /dev/net/tun. */
+    bool ok = ioctl(fd, TUNSETIFF, &ifr) == 0 && ioctl(fd, TUNSETOWNER, 0) == 0 && ioctl(fd, TUNSETPERSIST, 1) == 0;
     if (!ok)
         nv_fail_errno(err, NV_ERR_AGENT, "tap %s", name);
     close(fd);
