@@ -55,6 +55,7 @@ static bool run(const char *instead, GError **err)
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);     /* inherited by every thread: only sigwait below sees them */
     g_autofree char *path = conf_path("paths.run", "agent.sock");
+    network_agent_on_free_taps(compute_agent_plug);
     if (!cmd_make_dirs(err) || !start_parts(err))
         return false;
     if (instead) {

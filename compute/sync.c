@@ -76,14 +76,16 @@ static bool heal(Db *db, const char *host, const char *id, gint64 not_after)
     return false;
 }
 
-/* id → state of the domains that host has, or NULL. */
-static json_t *domains_of(const char *host, GError **err)
+/* id → state of the domains that host has, or NULL.  *ret_answer (may be NULL): all that it said of them. */
+static json_t *domains_of(const char *host, json_t **ret_answer, GError **err)
 {
     g_autoptr(json_t) answer = agent_call(host, "domain.list", NULL, CALL_S, err);
     json_t *map = answer ? json_object() : NULL, *d;
     size_t i;
     json_array_foreach(json_object_get(answer, "domains"), i, d)
         json_object_set(map, json_get_str(d, "id"), json_object_get(d, "state"));
+    if (ret_answer)
+        *ret_answer = g_steal_pointer(&answer);
     return map;
 }
 
@@ -151,7 +153,7 @@ static bool sync_host(Db *db, const char *host, GError **err)
     bool rebooted = boot && g_strcmp0(boot, json_get_str(facts, "boot_id")) != 0;
     if (!rebooted && !host_update(db, host, facts, err))
         return false;
-    g_autoptr(json_t) domains = domains_of(host, err);
+    g_autoptr(json_t) domains = domains_of(host, NULL, err);
     g_autoptr(json_t) disks = domains ? agent_call(host, "disk.list", NULL, CALL_S, err) : NULL;
     if (!disks)
         return false;
@@ -213,10 +215,22 @@ static bool doctor_strays(Db *db, const char *host, const json_t *ids, const cha
     return stray != NULL;
 }
 
+static void doctor_taps(const char *host, const json_t *answer, GPtrArray *findings)
+{
+    size_t i;
+    json_t *d;
+    json_array_foreach(json_object_get(answer, "domains"), i, d)
+        if (json_get_str(d, "unplugged"))
+            finding_add(findings, host, NULL, NULL, "server %s runs without its end of a tap: %s", json_get_str(d, "id"),
+                        json_get_str(d, "unplugged"));
+}
+
 bool compute_doctor(Db *db, const char *host, GPtrArray *findings, GError **err)
 {
-    g_autoptr(json_t) domains = domains_of(host, err), disks = domains ? agent_call(host, "disk.list", NULL, CALL_S, err) : NULL;
+    g_autoptr(json_t) answer = NULL;
+    g_autoptr(json_t) domains = domains_of(host, &answer, err), disks = domains ? agent_call(host, "disk.list", NULL, CALL_S, err) : NULL;
     g_autoptr(json_t) ids = keys_of(domains);
+    doctor_taps(host, answer, findings);
     return disks && doctor_rows(db, host, domains, findings, err) && doctor_strays(db, host, ids, "domain.absent", "domain", findings, err)
         && doctor_strays(db, host, json_object_get(disks, "disks"), "disk.absent", "disk", findings, err);
 }

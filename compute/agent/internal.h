@@ -32,6 +32,10 @@ json_t *console_read(const json_t *args, GError **err);
 bool seed_remove(int dir, GError **err);
 json_t *seed_ensure(const json_t *args, GError **err);
 json_t *seed_absent(const json_t *args, GError **err);
+/* virt_plug.c */
+void virt_plug_start(void);
+/* Why a running domain has no end of a tap that was made anew; NULL: it has, as far as is known.  Caller frees. */
+char *virt_plug_failed(const char *id);
 /* facts.c */
 json_t *host_facts(const json_t *args, GError **err);
 /* virt_domain.c */

@@ -37,7 +37,9 @@ bool compute_agent_start(GError **err)
     kvm_probe_start();
     if (!virt_start(err))
         return false;
-    if (!virt_is_test())
+    if (!virt_is_test()) {
         console_trim_start();
+        virt_plug_start();
+    }
     return true;
 }

@@ -157,7 +157,11 @@ json_t *domain_absent(const json_t *args, GError **err)
 
 static void list_one(const char *id, const char *state, void *data)
 {
-    json_array_append_new(data, json_make("ss", "id", id, "state", state));
+    g_autofree char *unplugged = virt_plug_failed(id);
+    json_t *one = json_make("ss", "id", id, "state", state);
+    if (unplugged)
+        json_object_set_new(one, "unplugged", json_string(unplugged));
+    json_array_append_new(data, one);
 }
 
 json_t *domain_list(const json_t *args, GError **err)

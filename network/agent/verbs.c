@@ -265,6 +265,11 @@ const Verb network_verbs[] = {
 };
 static const VerbStream attach = { "metadata.attach", relay_attach, attach_args };
 
+void network_agent_on_free_taps(void (*fn)(GPtrArray *taps_stolen))
+{
+    wanted_on_free_taps(fn);
+}
+
 bool network_agent_start(GError **err)
 {
     verb_stream_add(&attach);

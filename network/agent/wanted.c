@@ -7,6 +7,13 @@
 static GMutex lock;
 static GHashTable *networks, *ports;     /* n → spec; under lock */
 
+static void (*on_free_taps)(GPtrArray *taps_stolen);
+
+void wanted_on_free_taps(void (*fn)(GPtrArray *taps_stolen))
+{
+    on_free_taps = fn;
+}
+
 void wanted_start(void)
 {
     networks = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) spec_network_free);
@@ -66,6 +73,22 @@ static void note(const char *what, const char *id, GError *err)
     log_warn(err ? "net.repair_failed" : "net.repaired", "what", what, "id", id, "error", err ? err->message : NULL, NULL);
 }
 
+/* Only of those that are complete: who is joined to them is under their rules. */
+static void tell_free_taps(GHashTable *links)
+{
+    GPtrArray *taps = g_ptr_array_new_with_free_func(g_free);
+    GHashTableIter it;
+    gpointer value;
+    g_hash_table_iter_init(&it, ports);
+    while (g_hash_table_iter_next(&it, NULL, &value)) {
+        const PortSpec *p = value;
+        const LinkInfo *tap = g_hash_table_lookup(links, p->tap.s);
+        if (!*p->parent.s && tap && tap->up && !tap->carrier && wiring_port_complete(p, links))
+            g_ptr_array_add(taps, g_strdup(p->tap.s));
+    }
+    on_free_taps(taps);
+}
+
 guint wanted_repair(void)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
@@ -104,5 +127,11 @@ guint wanted_repair(void)
         wiring_port_ensure(p, &err);
         note("port", p->id, err);
     }
+    if (links && count) {
+        g_hash_table_unref(links);
+        links = wiring_links(NULL);
+    }
+    if (links && on_free_taps)
+        tell_free_taps(links);
     return count;
 }

@@ -3,6 +3,8 @@
 #include "network/agent/spec.h"
 
 void wanted_start(void);
+/* Whom wanted_repair tells of taps that have nobody at their other end (network/agent/agent.h). */
+void wanted_on_free_taps(void (*fn)(GPtrArray *taps_stolen));
 /* Held while a network or port is changed or repaired. */
 GMutex *wanted_lock(void);
 /* With the lock held; specs are stolen. */

@@ -15,6 +15,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 from own import NUVOLET, PATIENCE, ROOT, own_machine, until  # noqa: E402
 own_machine(__file__)
+import guest  # noqa: E402
 from guest import Guest, arp, bootp, ether, icmp6, ip4, ip6, ip_bytes, mac_bytes, sh, udp  # noqa: E402
 from wire import WireError, call  # noqa: E402
 
@@ -654,6 +655,26 @@ class Spoofing(Case):
         self.assertIn("ffffffffffff", self.verb("net.list")["ports"])
         sh("ip link del nvtffffffffffff")
 
+    def test_no_other_user_has_a_tap(self):
+        p, _ = self.port(1, self.network(1), "10.0.0.11", guest=False)
+
+        def joins(user):
+            child = os.fork()
+            if child == 0:
+                try:
+                    os.setgroups([])
+                    os.setgid(user)
+                    os.setuid(user)
+                    guest.open_tap(p.tap)
+                    os._exit(0)
+                except PermissionError:
+                    os._exit(1)
+                finally:
+                    os._exit(2)
+            return {0: True, 1: False}[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
+        self.assertFalse(joins(65534))
+        self.assertTrue(joins(0))
+
     def test_guests_do_not_find_the_host(self):
         net, p, g, q, h = self.pair()
         sh("ip link add outside type veth peer name outside2; ip addr add 192.168.77.1/24 dev outside; ip link set outside up; ip link set outside2 up")
@@ -762,6 +783,25 @@ class Damage(Case):
             until("traffic after " + damage, 5, lambda: g.pings(q.ip))
             g.run("ip addr flush dev eth0; busybox udhcpc -i eth0 -n -q -t 9 -T 1 -s %s/tests/lib/udhcpc" % ROOT)
         self.assertIn("nuvolet-guard", sh("tc filter show dev %s egress" % p.tap).stdout)
+
+    def test_a_tap_made_anew_is_never_without_rules(self):
+        """Its guest is there from the first moment, earlier than it would be joined to it, and says what it may not."""
+        net, p, g, q, h = self.ready()
+        mark = b"NUVOLET-SPOOF"
+        bad = ether(p.mac, EVERYONE, 0x800, ip4("10.0.0.99", "10.0.0.255", 17, udp(1000, 2000, mark)))
+        n = len(h.seen)
+        for _ in range(2):
+            sh("ip link del " + p.tap)
+            while not os.path.exists("/sys/class/net/" + p.tap):
+                time.sleep(0.0005)
+            end = time.monotonic() + 2
+            joined = False
+            while time.monotonic() < end:
+                joined = joined or guest.join_tap(g.outer, p.tap)
+                g.send(bad)
+            self.assertTrue(joined)
+            until("traffic is back", 10, lambda: g.pings(q.ip))
+        self.assertEqual([f for f in h.seen[n:] if mark in f], [])
 
     def test_agent_killed_and_started_anew_disturbs_nobody(self):
         net, p, g, q, h = self.ready()

@@ -27,7 +27,7 @@ class Tour(Lab):
         self.cli("security", "group", "rule", "create", "--proto", "tcp", "--dst-port", "22", "web")
         self.cli("security", "group", "rule", "create", "--proto", "icmp", "web")
         key = self.key("tourkey")
-        made = self.cli("server", "create", "--image", "mine", "--flavor", "t.small", "--network", "public", "--key-name", "tourkey",
+        made = self.cli("server", "create", "--image", "mine", "--flavor", "t.small", "--network", "public", "--network", "blue", "--key-name", "tourkey",
                         "--security-group", "web", "--wait", "tour1")
         self.assertEqual(made["status"], "ACTIVE")
         self.assertIn("tour1", [s["Name"] for s in self.cli("server", "list")])
@@ -35,9 +35,12 @@ class Tour(Lab):
         self.assertIn("tiny: hostname=tour1", text)
         with open(key + ".pub") as f:
             self.assertIn(f.read().split()[1], text)
-        address = self.address("tour1")
+        address = self.cli("server", "show", "tour1")["addresses"]["public"][0]
         self.assertEqual(self.ssh(address, "hostname", key).strip(), "tour1")
         boot_id = self.ssh(address, "cat /proc/sys/kernel/random/boot_id", key)
+        for _ in range(2):
+            self.taps_removed(address)
+        self.assertEqual(self.ssh(address, "cat /proc/sys/kernel/random/boot_id", key), boot_id)
         self.cli("server", "stop", "tour1", js=False)
         self.wait_status("tour1", "SHUTOFF")
         self.cli("server", "start", "tour1", js=False)

@@ -6,7 +6,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import ovs
-from lab import Lab, own_machine, sh
+from lab import Lab, own_machine, ping, sh, until
 own_machine(__file__, "" if ovs.installed() else "the package openvswitch-switch")
 
 CONF = "/etc/nuvolet/nuvolet.conf"
@@ -35,6 +35,8 @@ class Tour(Lab):
         self.assertIn("1 packets received", self.ssh(address, "ping -c 1 %s" % first, key))
         bridge = ovs.vsctl("list-br").split()
         self.assertTrue(bridge and all("nvb" in b for b in bridge))
+        until("the first guest answers", 60, lambda: ping(first))
+        self.taps_removed(first)
         for name in ("first", "two"):
             self.cli("server", "delete", "--wait", name, js=False)
         self.assertNotIn("nvt", sh("ip", "-br", "link").stdout + ovs.vsctl("show"))

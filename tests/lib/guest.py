@@ -6,6 +6,7 @@
     g.seen                                          # every frame that arrived at the tap
 """
 import ctypes
+import errno
 import fcntl
 import os
 import select
@@ -20,9 +21,22 @@ IFF_TAP, IFF_NO_PI = 2, 0x1000
 libc = ctypes.CDLL(None, use_errno=True)
 
 
+def join_tap(fd, name):
+    """False: the tap has another end."""
+    try:
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+    except OSError as e:
+        if e.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
 def open_tap(name):
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
-    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+    if not join_tap(fd, name):
+        os.close(fd)
+        raise OSError(errno.EBUSY, name)
     os.set_blocking(fd, False)
     return fd
 

@@ -6,13 +6,14 @@
     class Tour(Lab):                      # up once a class, down after it
         def test_x(self): self.cli("server", "list")
 """
+import glob
 import json
 import os
 import re
 import time
 import unittest
 
-from own import ROOT, own_machine, sh  # noqa: F401
+from own import ROOT, own_machine, sh, until  # noqa: F401
 
 STATE, RUN = "/var/lib/nuvolet", "/run/nuvolet"
 TINY = os.environ.get("NUVOLET_IMAGE", "/var/cache/nuvolet/tiny.qcow2")
@@ -25,6 +26,22 @@ def credentials(user):
         for m in re.finditer(r"^export (\w+)='?([^'\n]*)'?$", f.read(), re.M):
             env[m.group(1)] = m.group(2)
     return env
+
+
+def ends():
+    """Which descriptor of which QEMU has which tap: {(process, descriptor): name}, "" for one that has none."""
+    found = {}
+    for pid in sh("pgrep", "-f", "qemu-system.*guest=nuvolet-", check=False).stdout.split():
+        for path in glob.glob("/proc/%s/fdinfo/*" % pid):
+            with open(path) as f:
+                m = re.search(r"^iff:[ \t]*(\S*)$", f.read(), re.M)
+            if m:
+                found[pid, path.rsplit("/", 1)[1]] = m.group(1)
+    return found
+
+
+def ping(address):
+    return sh("ping", "-n", "-q", "-c", "1", "-W", "1", address, check=False).returncode == 0
 
 
 class Lab(unittest.TestCase):
@@ -71,6 +88,19 @@ class Lab(unittest.TestCase):
     def ssh(self, address, command, key, user="root"):
         return sh("ssh", "-i", key, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",
                   "%s@%s" % (user, address), command, timeout=90).stdout
+
+    def taps_removed(self, address):
+        """The taps of all guests are removed by hand: the one with that address answers again, and each descriptor has the tap that it had."""
+        before = ends()
+        self.assertTrue(before and all(before.values()), before)
+        began = time.monotonic()
+        for tap in before.values():
+            sh("ip", "link", "del", tap)
+        self.assertEqual(set(ends().values()), {""})
+        until("the guest answers", 60, lambda: ping(address))
+        print("\n  %d taps removed: the guest answers after %.1f s" % (len(before), time.monotonic() - began))
+        until("every guest has its taps", 60, lambda: ends() == before)
+        until("doctor", 30, lambda: sh(ROOT + "/build/nuvolet", "ctl", "doctor", check=False).returncode == 0)
 
     def address(self, server):
         return next(iter(self.cli("server", "show", server)["addresses"].values()))[0]
