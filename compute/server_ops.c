@@ -19,22 +19,10 @@ static bool ask_id(const char *host, const char *verb, const char *id, GError **
     return ask(host, verb, json_make("s", "id", id), 120, err);
 }
 
-/* False for hosts that left the configuration for good: what they had is not ours to undo. */
-static bool host_is_configured(const char *host)
-{
-    g_autoptr(json_t) all = agents_status();
-    size_t i;
-    json_t *h;
-    json_array_foreach(all, i, h)
-        if (g_strcmp0(json_get_str(h, "host"), host) == 0)
-            return true;
-    return false;
-}
-
-/* Takes everything of the server away from the host; the rows stay. */
+/* Takes everything of the server away from the host; the rows stay.  What is on a host that left the configuration is not ours to undo. */
 static bool unmake(Db *db, const char *host, const char *id, GError **err)
 {
-    if (!host || !host_is_configured(host))
+    if (!agent_is_configured(host))
         return true;
     return ask_id(host, "domain.absent", id, err) && ask_id(host, "disk.absent", id, err) && network_ports_unplug(db, host, id, err);
 }

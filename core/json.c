@@ -98,6 +98,17 @@ bool json_get_bool(const json_t *object, const char *key, bool otherwise)
     return json_is_boolean(v) ? json_is_true(v) : otherwise;
 }
 
+bool json_bool_lax(const json_t *v, bool *ret_b)
+{
+    const char *s = json_string_value(v);
+    bool is_int = json_is_integer(v);
+    bool yes = json_is_true(v) || (is_int && json_integer_value(v) == 1) || (s && (g_str_equal(s, "1") || g_ascii_strcasecmp(s, "true") == 0));
+    bool no = json_is_false(v) || (is_int && json_integer_value(v) == 0) || (s && (g_str_equal(s, "0") || g_ascii_strcasecmp(s, "false") == 0));
+    if (yes || no)
+        *ret_b = yes;
+    return yes || no;
+}
+
 json_t *json_make(const char *types, ...)
 {
     json_t *object = json_object();

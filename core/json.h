@@ -20,6 +20,8 @@ size_t json_index_of(const json_t *array, const char *text);
 bool json_has(const json_t *array, const char *text);
 gint64 json_get_int(const json_t *object, const char *key, gint64 otherwise);
 bool json_get_bool(const json_t *object, const char *key, bool otherwise);
+/* A boolean as many of OpenStack's services take it: true, "true" in any case, 1 or "1", and the like.  False: it is none. */
+bool json_bool_lax(const json_t *v, bool *ret_b);
 /* New object from "s"tring (NULL → null), "i" gint64, "b"ool (int), "o" json_t* (stolen; NULL → null) members:
  * json_make("sib", "id", id, "size", (gint64) 1, "on", true). */
 json_t *json_make(const char *types, ...);

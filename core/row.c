@@ -77,18 +77,13 @@ static bool type_matches(const Field *f, const json_t *v)
 static json_t *coerce(const Row *row, const Field *f, const json_t *v)
 {
     const char *s = json_string_value(v);
-    if (f->type == T_BOOL && json_is_integer(v) && row->res->dialect->lax_types && (json_integer_value(v) | 1) == 1)
-        return json_boolean(json_integer_value(v));
-    if (!s || !row->res->dialect->lax_types)
-        return NULL;
-    if (f->type == T_BOOL) {
-        if (g_ascii_strcasecmp(s, "true") == 0 || g_str_equal(s, "1"))
-            return json_true();
-        if (g_ascii_strcasecmp(s, "false") == 0 || g_str_equal(s, "0"))
-            return json_false();
-    }
     char *end;
-    if (f->type == T_INT && *s && strlen(s) < 19) {
+    bool b;
+    if (!row->res->dialect->lax_types)
+        return NULL;
+    if (f->type == T_BOOL && json_bool_lax(v, &b))
+        return json_boolean(b);
+    if (f->type == T_INT && s && *s && strlen(s) < 19) {
         gint64 n = g_ascii_strtoll(s, &end, 10);
         if (!*end && (g_ascii_isdigit(*s) || *s == '-'))
             return json_integer(n);

@@ -50,8 +50,8 @@ static json_t *agent_entry(Db *db, const json_t *host, const Part *part, const j
     bool up = json_is_true(json_object_get(host, "up"));
     clock_format(up ? clock_wall_us() : json_get_int(host, "since", 0), CLOCK_SECONDS_Z, when);
     json_t *entry = json_make("ssssssbbss", "id", id, "agent_type", part->type, "binary", "nuvolet-agent", "host", name, "topic", "N/A",
-                              "description", json_get_str(described, id), "alive", (int) up, "admin_state_up", 1, "heartbeat_timestamp", when,
-                              "availability_zone", "nova");
+                              "description", json_get_str(described, id), "alive", (int) up, "admin_state_up", (int) agent_is_configured(name),
+                              "heartbeat_timestamp", when, "availability_zone", "nova");
     json_object_set_new(entry, "configurations", part->configurations(db, name));
     return entry;
 }
@@ -140,29 +140,27 @@ static bool describe(Call *c, const json_t *v, GError **err)
     return check_name(&f, v, err) && db_exec(c->db, err, "network_agent_describe", "ss", c->params[0], text);
 }
 
-/* Neutron takes a boolean in several shapes. */
-static bool is_up(const char *key, const json_t *v, GError **err)
+static bool up_check(const json_t *v, const char *host, GError **err)
 {
-    static const char *const yes[] = { "true", "1", NULL }, *const no[] = { "false", "0", NULL };
-    g_autofree char *low = json_is_string(v) ? g_ascii_strdown(json_string_value(v), -1)
-        : json_is_integer(v)                 ? g_strdup_printf("%" JSON_INTEGER_FORMAT, json_integer_value(v))
-                                             : NULL;
-    if (json_is_true(v) || (low && g_strv_contains(yes, low)))
+    bool up, configured = agent_is_configured(host);
+    if (!json_bool_lax(v, &up))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for admin_state_up. Reason: it is not a boolean.");
+    if (up == configured)
         return true;
-    if (!json_is_false(v) && !(low && g_strv_contains(no, low)))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it is not a boolean.", key);
-    return nv_fail(err, NV_ERR_CONFLICT, "An agent is up as long as hosts.agents names its host. To place nothing new there, disable the "
-                                         "host's compute service.");
+    return configured ? nv_fail(err, NV_ERR_CONFLICT, "An agent is up as long as hosts.agents names its host. To place nothing new there, disable "
+                                                      "the host's compute service.")
+                      : nv_fail(err, NV_ERR_CONFLICT, "hosts.agents no longer names host %s: its agents are down until it does. To be rid of them, "
+                                                      "delete one.", host);
 }
 
 /* What an agent is follows from the configuration: that may be said again.  Its description is the administrators'. */
 bool net_agent_put(Call *c, GError **err)
 {
-    json_t *body = call_body_object(c, "agent", err), *agent = body ? agent_find(c, err) : NULL, *v;
+    json_t *body = call_body_object(c, "agent", err), *v;
+    g_autoptr(json_t) agent = body ? agent_find(c, err) : NULL;
     const char *key;
     if (!agent)
         return false;
-    json_decref(agent);
     g_auto(Txn) txn = txn_begin(c->db, err);
     if (!txn.db)
         return false;
@@ -170,7 +168,7 @@ bool net_agent_put(Call *c, GError **err)
         bool about = strcmp(key, "description") == 0;
         if (!about && strcmp(key, "admin_state_up") != 0)
             return nv_fail(err, NV_ERR_INVALID, "Attribute '%.64s' of an agent cannot be changed here", key);
-        if (!(about ? describe(c, v, err) : is_up(key, v, err)))
+        if (!(about ? describe(c, v, err) : up_check(v, json_get_str(agent, "host"), err)))
             return false;
     }
     return txn_commit(&txn, err) && net_agent_show(c, err);
@@ -196,7 +194,7 @@ bool net_agent_delete(Call *c, GError **err)
     const char *host = json_get_str(agent, "host");
     if (!agent)
         return false;
-    if (host_is_configured(host))
+    if (agent_is_configured(host))
         return nv_fail(err, NV_ERR_CONFLICT, "Agent %s cannot be deleted: hosts.agents names its host %s. Take the host out of the configuration "
                        "first.", c->params[0], host);
     if (!burden_check(c->db, c->params[0], host, err) || !db_exec(c->db, err, "network_host_forget", "s", host))
@@ -243,7 +241,7 @@ bool agent_router_add(Call *c, GError **err)
     g_autofree char *host = router_host(c, err);
     if (!host || !id)
         return host ? nv_fail(err, NV_ERR_INVALID, "Invalid input: router_id must be given.") : false;
-    if (!host_is_configured(host))
+    if (!agent_is_configured(host))
         return nv_fail(err, NV_ERR_CONFLICT, "Agent %s is not a L3 Agent or has been disabled", c->params[0]);
     g_auto(Txn) txn = txn_begin(c->db, err);
     g_autoptr(Router) r = txn.db ? router_find(c->db, NULL, id, err) : NULL;

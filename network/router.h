@@ -81,8 +81,6 @@ json_t *desired_router(const Router *r, const json_t *addresses, const json_t *f
 json_t *desired_router_load(Db *db, const char *router_id, GError **err);
 
 /* --- router_sync.c --- */
-/* hosts.agents names it. */
-bool host_is_configured(const char *name);
 bool sync_router(Db *db, const Ctx *ctx, const char *router_id, GError **err);
 bool sync_router_gone(Db *db, const Ctx *ctx, const char *router_id, GError **err);
 /* Networks that the router has a port on: other hosts know its ports. */

@@ -15,15 +15,6 @@ static char *hosts_text(bool up)
     return json_text(names);
 }
 
-bool host_is_configured(const char *name)
-{
-    g_autoptr(json_t) status = agents_status();
-    size_t i;
-    json_t *host;
-    json_array_foreach(status, i, host) if (strcmp(json_get_str(host, "host"), name) == 0) return true;
-    return false;
-}
-
 bool sync_networks_of_router(Db *db, const Ctx *ctx, const char *router_id, GError **err)
 {
     g_autoptr(json_t) networks = db_query(db, err, "router_networks", "s", router_id);
@@ -41,7 +32,7 @@ static bool is_placed(Db *db, const char *router_id, const char *host, const cha
     gint64 wrong = 0;
     if (!db_query_int(db, err, &wrong, "router_misplaced", "ss", router_id, hosts))
         return false;
-    *ret_placed = *host && host_is_configured(host) && !wrong;
+    *ret_placed = agent_is_configured(host) && !wrong;
     return true;
 }
 

@@ -59,6 +59,11 @@ bool agent_is_up(const char *name)
     return up;
 }
 
+bool agent_is_configured(const char *name)
+{
+    return host_find(name) != NULL;
+}
+
 /* ---- calls ---- */
 
 static gint64 call_begin(Host *host, Waiter *waiter, int *ret_fd, GError **err)

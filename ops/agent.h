@@ -6,6 +6,8 @@
  * (asserted).  args is stolen (NULL: {}).  Returns a new object. */
 json_t *agent_call(const char *host, const char *verb, json_t *args, int timeout_s, GError **err);
 bool agent_is_up(const char *host);
+/* hosts.agents names it. */
+bool agent_is_configured(const char *host);
 /* One more connection to host's agent, of which the verb makes a stream of bytes (VerbStream).  Never waits.  args is stolen.  Returns a non-blocking
  * fd, or -1 with err; refused by the agent, the stream ends. */
 int agent_stream(const char *host, const char *verb, json_t *args, GError **err);

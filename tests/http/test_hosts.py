@@ -136,6 +136,11 @@ class Hosts(unittest.TestCase):
         self.assertEqual([a["host"] for a in self.admin.get(self.N + "agents?alive=true").json["agents"]], ["h1", "h1"])
         self.assertEqual(self.admin.get(self.N + "agents?alive=perhaps").status, 400)
         self.assertGreater(one["heartbeat_timestamp"], "2")
+        self.assertEqual([(a["host"], a["admin_state_up"]) for a in self.network_agents()], [("h1", True)] * 2 + [("h2", False)] * 2)
+        put = lambda up: self.admin.put(self.N + "agents/" + one["id"], {"agent": {"admin_state_up": up}})
+        r = put(True)                                      # it is dead until the host is back, whatever anybody wants
+        self.assertEqual((r.status, "no longer names host h2" in r.message, "delete" in r.message), (409, True, True), r)
+        self.assertFalse(put(False).json["agent"]["admin_state_up"])
         r = delete(one)
         self.assertEqual(r.status, 409, r)
         for s in here:

@@ -125,6 +125,21 @@ static void texts_are_found_among_others(void **state)
     assert_true(json_index_of(NULL, "a") == G_MAXSIZE);
 }
 
+static void booleans_in_many_shapes(void **state)
+{
+    static const struct { const char *text; int is; } shapes[] = {          /* is -1: none */
+        { "true", 1 }, { "false", 0 }, { "1", 1 }, { "0", 0 }, { "\"TRUE\"", 1 }, { "\"False\"", 0 }, { "\"1\"", 1 }, { "\"0\"", 0 },
+        { "null", -1 }, { "2", -1 }, { "-1", -1 }, { "1.0", -1 }, { "\"\"", -1 }, { "\"yes\"", -1 }, { "\"true \"", -1 }, { "[true]", -1 },
+    };
+    (void) state;
+    for (size_t i = 0; i < G_N_ELEMENTS(shapes); i++) {
+        g_autoptr(json_t) v = json_parse_trusted(shapes[i].text);
+        bool b = shapes[i].is == 0;                                         /* and is written only when it is one */
+        assert_int_equal(json_bool_lax(v, &b), shapes[i].is >= 0);
+        assert_int_equal(b, shapes[i].is == 1);
+    }
+}
+
 static void writer_puts_commas_and_escapes(void **state)
 {
     (void) state;
@@ -284,7 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_have_names_and_permanence), cmocka_unit_test(a_value_cannot_forge_a_line), cmocka_unit_test(times_round_trip),
         cmocka_unit_test(names_derive_from_ids), cmocka_unit_test(hostile_json_is_refused), cmocka_unit_test(texts_are_found_among_others),
-        cmocka_unit_test(writer_puts_commas_and_escapes),
+        cmocka_unit_test(booleans_in_many_shapes), cmocka_unit_test(writer_puts_commas_and_escapes),
         cmocka_unit_test(configuration_names_what_is_wrong), cmocka_unit_test(shipped_file_is_the_table), cmocka_unit_test(validators), cmocka_unit_test(physical_networks_are_parsed),
         cmocka_unit_test(accepting_waits_for_descriptors),
     };
