@@ -145,17 +145,19 @@ static const Route *pick(const Node *n, const Call *c, int mv)
     return exact;
 }
 
-static bool parse_version(const char *text, const Dialect *d, int *ret_mv, GError **err)
+/* text is "2.93", n bytes long. */
+static bool parse_version(const char *text, gsize n, const Dialect *d, int *ret_mv, GError **err)
 {
-    int major, minor;
-    char extra;
-    if (g_ascii_strcasecmp(text, "latest") == 0)
+    gsize whole = strspn(text, "0123456789"), part = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
+    if (n == strlen("latest") && g_ascii_strncasecmp(text, "latest", n) == 0)
         return *ret_mv = d->mv_max, true;
-    if (sscanf(text, "%d.%d%c", &major, &minor, &extra) != 2 || strlen(text) > 8 || strpbrk(text, "+- "))
-        return nv_fail(err, NV_ERR_INVALID, "API Version String %.32s is of invalid format. Must be of format MajorNum.MinorNum.", text);
+    if (!whole || !part || whole + 1 + part != n || n > 8)
+        return nv_fail(err, NV_ERR_INVALID, "API Version String %.*s is of invalid format. Must be of format MajorNum.MinorNum.",
+                       (int) MIN(n, 32), text);
+    int major = (int) g_ascii_strtoll(text, NULL, 10), minor = (int) g_ascii_strtoll(text + whole + 1, NULL, 10);
     if (major != d->mv_major || minor < d->mv_min || minor > d->mv_max)
-        return nv_fail(err, NV_ERR_NOT_ACCEPTABLE, "Version %s is not supported by the API. Minimum is %d.%d and maximum is %d.%d.", text,
-                       d->mv_major, d->mv_min, d->mv_major, d->mv_max);
+        return nv_fail(err, NV_ERR_NOT_ACCEPTABLE, "Version %.*s is not supported by the API. Minimum is %d.%d and maximum is %d.%d.", (int) n,
+                       text, d->mv_major, d->mv_min, d->mv_major, d->mv_max);
     *ret_mv = minor;
     return true;
 }
@@ -167,14 +169,18 @@ static bool read_version(const Call *c, const Dialect *d, int *ret_mv, GError **
     if (!d->mv_service)
         return true;
     const char *header = c->header(c, "OpenStack-API-Version"), *legacy = d->mv_legacy ? c->header(c, d->mv_legacy) : NULL;
-    g_auto(GStrv) each = g_strsplit(header ? header : "", ",", 8);
-    for (char **one = each; *one; one++) {
-        g_auto(GStrv) words = g_strsplit_set(g_strstrip(*one), " \t", 3);
-        if (words[0] && words[1] && g_ascii_strcasecmp(words[0], d->mv_service) == 0)
-            return parse_version(words[1], d, ret_mv, err);
+    for (const char *one = header; one && *one; one += *one == ',') {
+        one += strspn(one, " \t");
+        gsize name = strcspn(one, " \t,");
+        const char *number = one + name + strspn(one + name, " \t");
+        gsize n = strcspn(number, " \t,");
+        if (n && name == strlen(d->mv_service) && g_ascii_strncasecmp(one, d->mv_service, name) == 0)
+            return parse_version(number, n, d, ret_mv, err);
+        one += strcspn(one, ",");
     }
-    g_autofree char *bare = legacy ? g_strstrip(g_strdup(legacy)) : NULL;
-    return !bare || parse_version(bare, d, ret_mv, err);
+    if (legacy)
+        legacy += strspn(legacy, " \t");
+    return !legacy || parse_version(legacy, strlen(legacy), d, ret_mv, err);
 }
 
 static void reply_version(Call *c, const Dialect *d, int mv)
@@ -278,7 +284,7 @@ static bool run(HttpRequest *req, Scene *scene, const Node *n, const Dialect *d,
     return ok;
 }
 
-static void handle_in(HttpRequest *req, Node *root, const Dialect *d)
+static void handle_in(HttpRequest *req, Node *root)
 {
     static const char *const no_roles[] = { NULL };
     Call *c = &req->call;
@@ -297,9 +303,8 @@ static void handle_in(HttpRequest *req, Node *root, const Dialect *d)
     c->via = req->via;
     c->ctx = &scene.ctx;
     c->fd = -1;
-    Node *n = match(root, segments, c->params, 0);
-    if (n)
-        d = n->service->dialect;
+    const Node *n = match(root, segments, c->params, 0);
+    const Dialect *d = (n ? n->service : root == tree ? service_of(c->path) : &metadata_service)->dialect;
     call_header(c, "x-openstack-request-id", scene.request_id);
     if (d == &dialect_nova)
         call_header(c, "x-compute-request-id", scene.request_id);
@@ -318,13 +323,13 @@ static void handle_in(HttpRequest *req, Node *root, const Dialect *d)
 void router_handle(HttpRequest *req, void *data)
 {
     (void) data;
-    handle_in(req, tree, service_of(req->call.path)->dialect);
+    handle_in(req, tree);
 }
 
 void router_handle_metadata(HttpRequest *req, void *data)
 {
     (void) data;
-    handle_in(req, metadata_tree, metadata_service.dialect);
+    handle_in(req, metadata_tree);
 }
 
 static bool has_flag(const char *method, const char *path, unsigned flag)

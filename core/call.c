@@ -80,7 +80,7 @@ void call_header(Call *c, const char *name, const char *value)
         if ((guchar) *p < 0x20 || *p == 0x7f)
             g_error("reply header %s would carry a control character", name);
     if (!c->headers)
-        c->headers = g_ptr_array_new_with_free_func(g_free);
+        c->headers = g_ptr_array_new_full(16, g_free);
     g_ptr_array_add(c->headers, g_strdup(name));
     g_ptr_array_add(c->headers, g_strdup(value));
 }

@@ -9,8 +9,15 @@ char *id_new(void)
     randombytes_buf(b, sizeof b);
     b[6] = (guint8) ((b[6] & 0x0f) | 0x40);
     b[8] = (guint8) ((b[8] & 0x3f) | 0x80);
-    return g_strdup_printf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5], b[6],
-                           b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    char text[37], *p = text;
+    for (int i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *p++ = '-';
+        *p++ = "0123456789abcdef"[b[i] >> 4];
+        *p++ = "0123456789abcdef"[b[i] & 15];
+    }
+    *p = '\0';
+    return g_strdup(text);
 }
 
 char *id_new_hex(void)

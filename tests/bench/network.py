@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import time
 
-from cloud import NUVOLET, Cloud
+from cloud import NUVOLET
 from wire import call
 
 N = "/network/v2.0/"
@@ -102,7 +102,7 @@ def figures(run):
     report = run.report
 
     def post_network():
-        cloud = Cloud(agent=False, options={"quota.networks": "-1", "quota.subnets": "-1", "quota.ports": "-1"})
+        cloud = run.installed(agent=False, options={"quota.networks": "-1", "quota.subnets": "-1", "quota.ports": "-1"})
         demo, nets, subs = cloud.login("demo"), [], []
         for i in range(100):
             begin = time.monotonic()
@@ -117,7 +117,7 @@ def figures(run):
         cloud.stop()
 
     def port_page():
-        cloud = Cloud(agent=False, options={"quota.networks": "-1", "quota.subnets": "-1", "quota.ports": "-1"})
+        cloud = run.installed(agent=False, options={"quota.networks": "-1", "quota.subnets": "-1", "quota.ports": "-1"})
         demo = cloud.login("demo")
         for k in range(10):
             n = demo.post(N + "networks", {"network": {"name": "b"}}).json["network"]["id"]
