@@ -85,7 +85,7 @@ $(B)/fake-agent: $(B)/tests/fake/agent.o $(filter $(B)/core/% $(B)/embed.o,$(OBJ
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 # The HTTP server alone, with a handler that shows what reached it.
-HTTP_OBJ := $(addprefix $(B)/api/,$(addsuffix .o,http req conn gate uri pool ring passed sock))
+HTTP_OBJ := $(addprefix $(B)/api/,$(addsuffix .o,http accept req conn gate uri pool ring passed sock))
 $(B)/http_echo: $(B)/tests/http/http_echo.o $(HTTP_OBJ) $(filter $(B)/core/% $(B)/embed.o,$(OBJ))
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)

@@ -1,9 +1,10 @@
 /* api/http.c -- HTTP over libmicrohttpd: the pool's threads drive it and run the handlers; the gate refuses what it lets pass.
  *
- * Each Io is a daemon in external-epoll mode with the connections it accepted, driven by one thread at a time: what touches a connection
+ * Each Io is a daemon in external-epoll mode with its share of the connections, driven by one thread at a time: what touches a connection
  * needs no locks.  While a handler has a request its connection is suspended, which costs nothing; finished requests come back through the
  * Io's list of events. */
 #include "api/http.h"
+#include "api/accept.h"
 #include "api/conn.h"
 #include "api/gate.h"
 #include "api/passed.h"
@@ -31,10 +32,10 @@ enum {
     PER_VIA = 512,                           /* twice what an agent keeps: those it ended may not be closed here yet */
 };
 
-/* A connection that somebody else accepted. */
+/* A connection on its way to its Io. */
 typedef struct Added {
     int fd;
-    char network[40], address[INET6_ADDRSTRLEN], *via;
+    char address[INET6_ADDRSTRLEN], *network, *via;
 } Added;
 
 struct Io {
@@ -47,11 +48,11 @@ struct Io {
     int wake_fd;
     atomic_bool sleeping;
     atomic_uint shed_wanted;                 /* idle connections to end, as others are over the limit */
-    const Added *adding;                     /* the passed connection being added */
+    const Added *adding;                     /* the connection being added */
     GMutex lock;
     Req *events, **events_tail;
     GQueue added;                            /* Added* */
-    bool quiesced;
+    bool winding_down;
 };
 
 struct HttpServer {
@@ -60,11 +61,11 @@ struct HttpServer {
     int listen_fd, port;
     char *tls_cert, *tls_key;
     Pool *pool;
+    Acceptor *acceptor;
     Passed *passed;
     Io *ios;
     PoolDriver **drivers;
     guint n_ios;
-    atomic_uint next_io;
     atomic_bool stopping;
     gint64 stop_at;
     atomic_llong quick_off_until;
@@ -436,20 +437,24 @@ static void make_room(HttpServer *s)
     wake(most);
 }
 
-static enum MHD_Result on_accept(void *data, const struct sockaddr *addr, socklen_t len)
+/* The I/O that has fewest connections, those that wait to be added to it included; *ret_total: those of all. */
+static Io *choose_io(HttpServer *s, guint *ret_total)
 {
-    Io *io = data;
-    ConnRules *rules = &io->server->rules;
-    char text[INET6_ADDRSTRLEN];
-    (void) len;
-    if (atomic_load(&rules->n_conns) >= (guint) (rules->max + MAX(64, rules->max / 8)))
-        return MHD_NO;
-    if (atomic_load(&rules->n_conns) >= (guint) rules->max)
-        make_room(io->server);
-    if (io->adding)
-        return MHD_YES;
-    conn_address_text(addr, text);
-    return conn_source_add(rules, text, NULL, 1) ? MHD_YES : MHD_NO;
+    Io *best = NULL;
+    guint fewest = 0, total = 0;
+    for (guint i = 0; i < s->n_ios; i++) {
+        Io *io = &s->ios[i];
+        g_mutex_lock(&io->lock);
+        guint n = atomic_load(&io->conns.n) + io->added.length;
+        g_mutex_unlock(&io->lock);
+        if (!best || n < fewest) {
+            best = io;
+            fewest = n;
+        }
+        total += n;
+    }
+    *ret_total = total;
+    return best;
 }
 
 static void on_connection(void *data, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
@@ -462,12 +467,8 @@ static void on_connection(void *data, struct MHD_Connection *mhd, void **context
         conn_free(gone);
         return;
     }
-    char text[INET6_ADDRSTRLEN];
-    int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    if (!io->adding)
-        conn_address_text(MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr, text);
     const Added *a = io->adding;
-    Conn *c = conn_new(&io->conns, fd, a ? a->address : text, a ? a->network : NULL, a ? a->via : NULL);
+    Conn *c = conn_new(&io->conns, a->fd, a->address, a->network, a->via);
     c->mhd = mhd;
     *context = c;
 }
@@ -475,16 +476,20 @@ static void on_connection(void *data, struct MHD_Connection *mhd, void **context
 /* Connections must be added on the thread that owns the daemon.  Counted here: none wait there beyond what is allowed. */
 void http_adopt(HttpServer *s, int fd, const char *network, const char *address, const char *via)
 {
+    ConnRules *rules = &s->rules;
     g_autofree char *source = conn_source(address, network, via);
-    if (!conn_source_add(&s->rules, source, via, 1)) {
+    guint total;
+    Io *io = choose_io(s, &total);
+    if (total >= (guint) (rules->max + MAX(64, rules->max / 8)) || !conn_source_add(rules, source, via, 1)) {
         close(fd);
         return;
     }
-    Io *io = &s->ios[atomic_fetch_add(&s->next_io, 1) % s->n_ios];
+    if (total >= (guint) rules->max)
+        make_room(s);
     Added *a = g_new0(Added, 1);
     a->fd = fd;
+    a->network = g_strdup(network);
     a->via = g_strdup(via);
-    g_strlcpy(a->network, network, sizeof a->network);
     g_strlcpy(a->address, address, sizeof a->address);
     g_mutex_lock(&io->lock);
     g_queue_push_tail(&io->added, a);
@@ -497,7 +502,12 @@ static void on_passed(int fd, const char *network, const char *address, void *da
     http_adopt(data, fd, network, address, NULL);
 }
 
-static void add_passed(Io *io, const Added *a)
+static void on_accepted(int fd, const char *address, void *data)
+{
+    http_adopt(data, fd, NULL, address, NULL);
+}
+
+static void add(Io *io, const Added *a)
 {
     struct sockaddr_storage addr = { 0 };
     socklen_t len = sizeof addr;
@@ -519,7 +529,8 @@ static void take_added(Io *io)
         g_mutex_unlock(&io->lock);
         if (!a)
             return;
-        add_passed(io, a);
+        add(io, a);
+        g_free(a->network);
         g_free(a->via);
     }
 }
@@ -564,7 +575,7 @@ static void take_events(Io *io)
 /* Milliseconds until something is to be done without an event; -1: never. */
 static int poll_timeout(const Io *io)
 {
-    if (io->quiesced)
+    if (io->winding_down)
         return 20;
     if (io->conns.n_lingering)
         return 50;
@@ -581,7 +592,7 @@ static void io_round(Io *io)
     int ms = poll_timeout(io);
     atomic_store(&io->sleeping, true);
     g_mutex_lock(&io->lock);
-    if (io->events || io->added.length || atomic_load(&io->shed_wanted) || (atomic_load(&io->server->stopping) && !io->quiesced))
+    if (io->events || io->added.length || atomic_load(&io->shed_wanted) || (atomic_load(&io->server->stopping) && !io->winding_down))
         ms = 0;
     g_mutex_unlock(&io->lock);
     guint calls = io->n_calls;
@@ -594,16 +605,11 @@ static void io_round(Io *io)
         g_usleep(1000);
 }
 
-/* Stopping: no new connections, idle ones are closed, the others may end.  False: it is over. */
+/* Stopping: idle connections are closed, the others may end.  False: it is over. */
 static bool wind_down(Io *io)
 {
     gint64 now = io->conns.now, stop_at = io->server->stop_at;
-    if (!io->quiesced) {
-        int fd = MHD_quiesce_daemon(io->daemon);
-        if (fd >= 0)
-            close(fd);
-        io->quiesced = true;
-    }
+    io->winding_down = true;
     for (Conn *c = io->conns.first; c; c = c->next) {
         if (now > stop_at && c->ring)
             ring_fail(c->ring, NV_ERR_UNAVAILABLE, "the server is shutting down");
@@ -641,13 +647,13 @@ static bool io_drive(PoolDriver *driver)
 
 static bool io_start(HttpServer *s, Io *io, GError **err)
 {
-    struct MHD_OptionItem more[6] = { { MHD_OPTION_END, 0, NULL } };
+    struct MHD_OptionItem more[4] = { { MHD_OPTION_END, 0, NULL } };
     int k = 0;
     io->wake_fd = wake_new(err);
     if (io->wake_fd < 0)
         return false;
     /* Suspending needs libmicrohttpd's own wake-up channel only when it polls in threads of its own. */
-    unsigned flags = MHD_USE_EPOLL | ((unsigned) MHD_ALLOW_SUSPEND_RESUME & ~(unsigned) MHD_USE_ITC);
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | ((unsigned) MHD_ALLOW_SUSPEND_RESUME & ~(unsigned) MHD_USE_ITC);
     if (s->rules.tls) {
         flags |= MHD_USE_TLS;
         more[k++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0, s->tls_cert };
@@ -655,10 +661,6 @@ static bool io_start(HttpServer *s, Io *io, GError **err)
         more[k++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-CIPHER-ALL:"
                                              "+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305:-KX-ALL:+ECDHE-RSA:+ECDHE-ECDSA:%SAFE_RENEGOTIATION" };
     }
-    if (s->listen_fd < 0)
-        flags |= MHD_USE_NO_LISTEN_SOCKET;
-    else
-        more[k++] = (struct MHD_OptionItem){ MHD_OPTION_LISTEN_SOCKET, fcntl(s->listen_fd, F_DUPFD_CLOEXEC, 3), NULL };
     more[k] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
     io->server = s;
     io->conns.rules = &s->rules;
@@ -666,7 +668,7 @@ static bool io_start(HttpServer *s, Io *io, GError **err)
     io->events_tail = &io->events;
     g_mutex_init(&io->lock);
     g_queue_init(&io->added);
-    io->daemon = MHD_start_daemon(flags, 0, on_accept, io, on_request, io, MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->opt.head_max,
+    io->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, io, MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->opt.head_max,
                                   MHD_OPTION_CONNECTION_LIMIT, 2 * (unsigned) s->rules.max + 1024, MHD_OPTION_URI_LOG_CALLBACK, on_target,
                                   io, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, io,
                                   MHD_OPTION_NOTIFY_CONNECTION, on_connection, io, MHD_OPTION_STRICT_FOR_CLIENT, 1,
@@ -735,6 +737,8 @@ HttpServer *http_start(const HttpOptions *opt, GError **err)
     }
     if (ok && opt->passed_socket)
         ok = (s->passed = passed_start(opt->passed_socket, on_passed, s, err)) != NULL;
+    else if (ok)
+        ok = (s->acceptor = acceptor_start(s->listen_fd, on_accepted, s, err)) != NULL;
     if (ok) {
         signal(SIGPIPE, SIG_IGN);            /* sendfile raises it */
         mallopt(M_MMAP_THRESHOLD, 1 << 20);  /* large replies go back to the kernel at once */
@@ -757,6 +761,11 @@ void http_stop(HttpServer *s)
 {
     if (s->passed)
         passed_stop(s->passed);
+    if (s->acceptor) {
+        acceptor_stop(s->acceptor);
+        close(s->listen_fd);
+        s->listen_fd = -1;
+    }
     s->stop_at = clock_mono_us() + STOP_US;
     atomic_store(&s->stopping, true);
     for (guint i = 0; i < s->n_ios; i++)

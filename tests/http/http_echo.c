@@ -159,7 +159,9 @@ static void handle(HttpRequest *req, void *data)
         return;
     else
         show(req);
+    g_autofree char *thread = g_strdup_printf("%d", (int) gettid());
     call_header(c, "X-Echo", "yes");
+    call_header(c, "X-Thread", thread);
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 """The HTTP server alone (tests/http/http_echo.c), attacked through raw sockets: hardening rows HTTP-01 … HTTP-17 and MD-06."""
 import array
+import collections
 import concurrent.futures
 import hashlib
 import json
@@ -648,6 +649,30 @@ class Shedding(Base):
         self.assertLess(self.echo.metric("nuvolet_http_connections"), 130)
         for s in conns:
             s.close()
+
+
+class Sharing(Base):
+    def threads(self, n):
+        """n connections at once: how many of them each thread has."""
+        conns = [self.echo.connect() for _ in range(n)]
+        for s in conns:
+            s.sendall(b"GET /quick/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        counts = collections.Counter(read_reply(s)[1]["x-thread"] for s in conns)
+        for s in conns:
+            s.close()
+        return sorted(counts.values())
+
+    def test_connections_are_shared_out(self):
+        """However fast they come, each I/O thread gets as many as the others.  (Quick requests that seem slow, on a busy machine, are the workers'
+        for a second: then they are asked anew.)"""
+        n = min(max(len(os.sched_getaffinity(0)), 2), 8)
+        for _ in range(5):
+            self.settled()
+            counts = self.threads(4 * n)
+            if len(counts) == n and counts[-1] - counts[0] <= 2:
+                return
+            time.sleep(1.1)
+        self.fail("connections of each thread: %s" % counts)
 
 
 class Idle(Base):
