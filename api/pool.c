@@ -95,6 +95,13 @@ static void sleep_idle(Pool *p)
     p->idle--;
 }
 
+/* When this thread is busy, somebody must notice what turns out slow or is left: one at the clock, or one who is just about to look around. */
+static void keep_watch(Pool *p)
+{
+    if (p->idle && !p->standby && p->idle + p->driving + p->active == p->n_threads && unsettled(p))
+        g_cond_signal(&p->work);
+}
+
 static void drive(Pool *p, PoolDriver *d)
 {
     d->owned = true;
@@ -104,6 +111,8 @@ static void drive(Pool *p, PoolDriver *d)
         queue_push(&p->queues[POOL_SOON], queue_pop(&d->lazy));
     if (p->queues[POOL_SOON].head && p->idle)
         g_cond_signal(&p->work);             /* somebody else must do those */
+    else
+        keep_watch(p);
     g_mutex_unlock(&p->lock);
     bool more = d->drive(d);
     g_mutex_lock(&p->lock);
@@ -120,9 +129,7 @@ static void run_job(Pool *p, PoolJob *job, PoolKind kind)
 {
     p->active++;
     p->running[kind]++;
-    /* Should this handler turn out slow, somebody must notice: one at the clock, or one who is just about to look around. */
-    if (p->idle && !p->standby && p->idle + p->driving + p->active == p->n_threads)
-        g_cond_signal(&p->work);
+    keep_watch(p);
     g_mutex_unlock(&p->lock);
     p->run(job);
     g_mutex_lock(&p->lock);

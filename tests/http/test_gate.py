@@ -18,6 +18,7 @@ import unittest
 
 BUILD = os.environ.get("NUVOLET_BUILD", os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "build"))
 SANITIZED = "asan" in BUILD or "tsan" in BUILD
+IO_THREADS = min(max(len(os.sched_getaffinity(0)), 2), 8)
 
 
 class Echo:
@@ -214,6 +215,27 @@ class Plain(Base):
             self.assertFalse(any(j.done() for j in jobs))
             self.assertEqual([j.result() for j in jobs], [200] * 3)
         self.assertLess(worst, 0.5)
+
+    def test_slow_handlers_stall_no_kept_connection(self):
+        """More slow requests than I/O threads: who is connected already is served as well."""
+        for _ in range(5):
+            self.settled()
+            conns = [self.echo.connect() for _ in range(4 * IO_THREADS)]
+            for s in conns:
+                s.sendall(b"GET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+            for s in conns:
+                read_reply(s)
+            slow, others = conns[:3], conns[3:]
+            for s in slow:
+                s.sendall(b"GET /sleep/1000 HTTP/1.1\r\nHost: a\r\n\r\n")
+            time.sleep(0.2)
+            for s in others:
+                begin = time.monotonic()
+                s.sendall(b"GET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+                self.assertEqual(read_reply(s)[0], 200)
+                self.assertLess(time.monotonic() - begin, 0.5)
+            for s in conns:
+                s.close()
 
     def test_quick_that_is_slow_loses_its_place(self):
         before = self.echo.metric("nuvolet_http_inline_total")
@@ -665,11 +687,10 @@ class Sharing(Base):
     def test_connections_are_shared_out(self):
         """However fast they come, each I/O thread gets as many as the others.  (Quick requests that seem slow, on a busy machine, are the workers'
         for a second: then they are asked anew.)"""
-        n = min(max(len(os.sched_getaffinity(0)), 2), 8)
         for _ in range(5):
             self.settled()
-            counts = self.threads(4 * n)
-            if len(counts) == n and counts[-1] - counts[0] <= 2:
+            counts = self.threads(4 * IO_THREADS)
+            if len(counts) == IO_THREADS and counts[-1] - counts[0] <= 2:
                 return
             time.sleep(1.1)
         self.fail("connections of each thread: %s" % counts)
