@@ -101,19 +101,32 @@ static int open_process(virDomainPtr domain, char **ret_networks, GError **err)
     return fd;
 }
 
+static bool plug_one(const Job *job, int process, const char *networks, const PlugEnd *end, GError **err)
+{
+    int fd = plug_fd(networks, end->alias);
+    bool joined = false;
+    if (fd < 0)
+        return nv_fail(err, NV_ERR_HOST_FAULT, "QEMU does not tell its end of tap %s", end->tap);
+    if (!plug_join(process, fd, end, header_of(job->domain, end), &joined, err))
+        return false;
+    if (joined)
+        log_warn("domain.plugged", "id", job->id, "tap", end->tap, NULL);
+    return true;
+}
+
+/* One that fails keeps no other waiting; err is the last one's. */
 static bool plug(const Job *job, GError **err)
 {
     char *networks = NULL;
     g_auto(Fd) process = open_process(job->domain, &networks, err);
     bool ok = process >= 0;
-    for (guint i = 0; ok && i < job->ends->len; i++) {
-        const PlugEnd *end = &g_array_index(job->ends, PlugEnd, i);
-        int fd = plug_fd(networks, end->alias);
-        bool joined = false;
-        ok = (fd >= 0 || nv_fail(err, NV_ERR_HOST_FAULT, "QEMU does not tell its end of tap %s", end->tap))
-            && plug_join(process, fd, end, header_of(job->domain, end), &joined, err);
-        if (joined)
-            log_warn("domain.plugged", "id", job->id, "tap", end->tap, NULL);
+    for (guint i = 0; process >= 0 && i < job->ends->len; i++) {
+        g_autoptr(GError) why = NULL;
+        if (plug_one(job, process, networks, &g_array_index(job->ends, PlugEnd, i), &why))
+            continue;
+        g_clear_error(err);
+        g_propagate_error(err, g_steal_pointer(&why));
+        ok = false;
     }
     free(networks);
     return ok;

@@ -10,6 +10,7 @@ import glob
 import json
 import os
 import re
+import socket
 import time
 import unittest
 
@@ -33,8 +34,11 @@ def ends():
     found = {}
     for pid in sh("pgrep", "-f", "qemu-system.*guest=nuvolet-", check=False).stdout.split():
         for path in glob.glob("/proc/%s/fdinfo/*" % pid):
-            with open(path) as f:
-                m = re.search(r"^iff:[ \t]*(\S*)$", f.read(), re.M)
+            try:
+                with open(path) as f:
+                    m = re.search(r"^iff:[ \t]*(\S*)$", f.read(), re.M)
+            except OSError:                          # closed meanwhile, or its process has ended
+                continue
             if m:
                 found[pid, path.rsplit("/", 1)[1]] = m.group(1)
     return found
@@ -93,13 +97,14 @@ class Lab(unittest.TestCase):
         """The taps of all guests are removed by hand: the one with that address answers again, and each descriptor has the tap that it had."""
         before = ends()
         self.assertTrue(before and all(before.values()), before)
+        numbers = {tap: socket.if_nametoindex(tap) for tap in before.values()}
         began = time.monotonic()
-        for tap in before.values():
-            sh("ip", "link", "del", tap)
-        self.assertEqual(set(ends().values()), {""})
+        sh("ip", "-batch", "-", input="".join("link del %s\n" % tap for tap in numbers))
         until("the guest answers", 60, lambda: ping(address))
         print("\n  %d taps removed: the guest answers after %.1f s" % (len(before), time.monotonic() - began))
         until("every guest has its taps", 60, lambda: ends() == before)
+        for tap, number in numbers.items():
+            self.assertNotEqual(socket.if_nametoindex(tap), number)
         until("doctor", 30, lambda: sh(ROOT + "/build/nuvolet", "ctl", "doctor", check=False).returncode == 0)
 
     def address(self, server):
