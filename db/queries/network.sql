@@ -136,7 +136,7 @@ SELECT id FROM network n WHERE (n.shared = 1
 -- On some host, so that a change of it matters there: with a guest, or with a router.
 -- :name network_is_live
 SELECT EXISTS (SELECT 1 FROM port_here WHERE network_id = ?1)
-    OR EXISTS (SELECT 1 FROM network WHERE id = ?1 AND external = 1 AND network_type = 'flat' AND physical_network = 'public');
+    OR EXISTS (SELECT 1 FROM network_host_gateway WHERE id = ?1);
 
 -- :name network_hosts
 SELECT DISTINCT host FROM port_here WHERE network_id = ?1 ORDER BY host;
@@ -436,21 +436,22 @@ SELECT p.id, p.mac_address, p.dns_name, p.device_owner, p.extra_dhcp_opts,
         WHERE a.port_id = p.id AND s.enable_dhcp = 1 ORDER BY s.ip_version, a.key)) AS addresses
 FROM port p WHERE p.network_id = ?1 AND p.device_owner <> 'network:floatingip' ORDER BY p.id;
 
--- What should be on a host.
+-- What should be on a host.  port_host is an index of the ports that are on one: host <> '' says so.
 -- :name host_networks
 SELECT DISTINCT network_id AS id FROM port_here WHERE host = ?1
-UNION SELECT id FROM network WHERE external = 1 AND network_type = 'flat' AND physical_network = 'public' ORDER BY 1;
+UNION SELECT id FROM network_host_gateway ORDER BY 1;
 
 -- :name host_groups
+WITH own (id) AS (SELECT DISTINCT g.security_group_id FROM port p JOIN port_security_group g ON g.port_id = p.id
+    WHERE p.host = ?1 AND p.host <> '' AND p.plugged = 1)
 SELECT id FROM (
-    SELECT r.remote_group_id AS id, 0 AS turn FROM port p JOIN port_security_group g ON g.port_id = p.id
-        JOIN security_group_rule r ON r.security_group_id = g.security_group_id
-    WHERE p.host = ?1 AND p.plugged = 1 AND r.remote_group_id IS NOT NULL
-    UNION SELECT g.security_group_id, 1 FROM port p JOIN port_security_group g ON g.port_id = p.id WHERE p.host = ?1 AND p.plugged = 1
+    SELECT r.remote_group_id AS id, 0 AS turn FROM own JOIN security_group_rule r ON r.security_group_id = own.id WHERE r.remote_group_id IS NOT NULL
+    UNION SELECT id, 1 FROM own
 ) GROUP BY id ORDER BY max(turn), id;
 
 -- :name host_ports
-SELECT p.id FROM port p LEFT JOIN trunk_subport s ON s.port_id = p.id WHERE p.host = ?1 AND p.plugged = 1 ORDER BY s.port_id IS NOT NULL, p.id;
+SELECT p.id FROM port p LEFT JOIN trunk_subport s ON s.port_id = p.id WHERE p.host = ?1 AND p.host <> '' AND p.plugged = 1
+ORDER BY s.port_id IS NOT NULL, p.id;
 
 -- Rows behind names found on host ?2; ?1 has the 12 digits that the names carry, as the beginning of an id.
 -- :name network_by_prefix
@@ -462,14 +463,15 @@ SELECT id FROM security_group WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2
 -- What a live operation of its server is about, or may be about, counts as known.
 -- As above, of what is used on host ?2: a server's ports are bound to it before they are plugged.  The rest is idle and may go.
 -- :name network_used_by_prefix
-SELECT n.id FROM network n WHERE substr(n.id, 1, 13) = substr(?1, 1, 13) AND ((n.external = 1 AND n.network_type = 'flat' AND n.physical_network = 'public')
+SELECT n.id FROM network n WHERE substr(n.id, 1, 13) = substr(?1, 1, 13) AND (EXISTS (SELECT 1 FROM network_host_gateway g WHERE g.id = n.id)
     OR EXISTS (SELECT 1 FROM port p WHERE p.network_id = n.id AND p.host = ?2 AND (p.server_id IS NOT NULL OR p.plugged = 1))
     OR EXISTS (SELECT 1 FROM port_here h WHERE h.network_id = n.id AND h.host = ?2))
 UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
 
 -- :name group_used_by_prefix
 SELECT s.id FROM security_group s WHERE substr(s.id, 1, 13) = substr(?1, 1, 13)
-    AND EXISTS (SELECT 1 FROM port p JOIN port_security_group g ON g.port_id = p.id WHERE p.host = ?2 AND (p.server_id IS NOT NULL OR p.plugged = 1) AND (g.security_group_id = s.id
+    AND EXISTS (SELECT 1 FROM port p JOIN port_security_group g ON g.port_id = p.id
+        WHERE p.host = ?2 AND p.host <> '' AND (p.server_id IS NOT NULL OR p.plugged = 1) AND (g.security_group_id = s.id
         OR EXISTS (SELECT 1 FROM security_group_rule r WHERE r.security_group_id = g.security_group_id AND r.remote_group_id = s.id)))
 UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
 

@@ -106,7 +106,7 @@ UPDATE router SET host = ?2, updated_at = now_us() WHERE id = ?1;
 SELECT h.value FROM json_each(?2) h WHERE EXISTS (SELECT 1 FROM router_port rp WHERE rp.router_id = ?1)
 ORDER BY (SELECT count(*) FROM router_lack l WHERE l.router_id = ?1 AND l.host = h.value), (SELECT count(*) FROM port p WHERE p.host = h.value AND p.plugged = 1
         AND p.network_id IN (SELECT q.network_id FROM router_port rp JOIN port q ON q.id = rp.port_id WHERE rp.router_id = ?1)) DESC,
-    (SELECT count(*) FROM router r WHERE r.host = h.value), h.value LIMIT 1;
+    (SELECT count(*) FROM router r WHERE r.host = h.value AND r.host <> ''), h.value LIMIT 1;
 
 -- Its host lacks more of its physical networks than another of ?2 (JSON array).
 -- :name router_misplaced
@@ -142,16 +142,16 @@ SELECT rp.port_id FROM router_port rp JOIN ip_allocation a ON a.port_id = rp.por
 
 -- Routers on a host, as ids and as what is behind a name found there.
 -- :name host_routers
-SELECT id FROM router WHERE host = ?1 ORDER BY id;
+SELECT id FROM router WHERE host = ?1 AND host <> '' ORDER BY id;
 
 -- :name host_router_count
-SELECT count(*) FROM router WHERE host = ?1;
+SELECT count(*) FROM router WHERE host = ?1 AND host <> '';
 
 -- :name router_by_prefix
-SELECT id FROM router WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND host = ?2 LIMIT 1;
+SELECT id FROM router WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND host = ?2 AND host <> '' LIMIT 1;
 
 -- :name router_used_by_prefix
-SELECT id FROM router WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND host = ?2
+SELECT id FROM router WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND host = ?2 AND host <> ''
 UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
 
 -- Each address of each port of the router, or the port alone.
