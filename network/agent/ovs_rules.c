@@ -10,7 +10,7 @@
 #include "network/agent/ovs_state.h"
 #include <string.h>
 
-static bool narrower;                /* under ovs_state.lock: flows were taken away, or drop more, since this was last made false */
+static bool urgent;                  /* under ovs_state.lock: what was changed since this was last set has to hold when the verb is answered */
 
 /* --- to the bridge --- */
 
@@ -40,17 +40,18 @@ static bool settle(OvsKept *net, GError **err)
     g_autoptr(GHashTable) flows = ovs_flows(&net->flow);
     g_autofree char *lines = net->applied ? ovs_flows_difference(net->applied, flows) : NULL;
     bool ok = net->applied ? !lines || ovs_apply_difference(net->flow.bridge.s, lines, err) : settle_all(net, flows, err);
-    narrower = narrower || (lines && (strstr(lines, "delete_strict") || strstr(lines, "actions=drop")));
+    urgent = urgent || (lines && (strstr(lines, "delete_strict") || strstr(lines, "actions=drop")));
     g_clear_pointer(&net->applied, g_hash_table_unref);
     if (ok)
         net->applied = g_steal_pointer(&flows);
     return ok;
 }
 
-/* The datapath goes on for a moment by what it knows: a change that takes away what guests have would come too late. */
+/* The datapath goes on for a moment by what it knows, after a busy moment for longer: a change that takes away what guests have would come too
+ * late, and so would one that somebody asked for (a rule, a limit, a mark).  What others' coming and going changes is never urgent. */
 static bool at_once(bool ok)
 {
-    if (narrower)
+    if (urgent)
         ovs_apply_at_once();
     return ok;
 }
@@ -160,7 +161,7 @@ static void drop_meters(const OvsKept *net, const GArray *old, const GArray *kep
 static bool settle_trunk(const char *tap, GError **err)
 {
     OvsKept *net = *tap ? ovs_state_net_of_port(tap + 3) : NULL;
-    narrower = false;
+    urgent = false;
     return !net || ovs_state_port(net, tap + 3)->spec->port_security || at_once(settle(net, err));
 }
 
@@ -182,7 +183,7 @@ bool ovs_rules_port_ensure(PortSpec *spec_stolen, GError **err)
             return false;
         known = NULL;
     }
-    narrower = false;
+    urgent = known != NULL;
     g_autoptr(GArray) before = known ? ovs_meters(known) : NULL;
     ovs_state_port_put(net, g_steal_pointer(&spec));
     OvsPort *p = ovs_state_port(net, n);
@@ -286,8 +287,9 @@ bool ovs_rules_group_ensure(GroupSpec *spec_stolen, GError **err)
     if (!ovs_group_check(spec, err))
         return false;
     ovs_note_put("group", n, spec->args);
+    const GroupSpec *old = g_hash_table_lookup(ovs_state.groups, n);
+    urgent = old && !json_equal(json_object_get(old->args, "rules"), json_object_get(spec->args, "rules"));
     g_hash_table_replace(ovs_state.groups, g_strdup(n), g_steal_pointer(&spec));
-    narrower = false;
     return at_once(settle_concerned(n, err));
 }
 

@@ -104,7 +104,7 @@ class Damage(Switched, linux.Damage):
                        ["add-flow", net.bridge, "table=0,priority=65535,actions=NORMAL"]):
             subprocess.run(["ovs-ofctl", "--names", *damage], check=True, timeout=60)
             until("the flows are back after %s" % damage[0], 10, lambda: ovs.flows(net.bridge) == before)
-            self.assertTrue(g.pings(q.ip))
+            until("traffic is back", 3, lambda: g.pings(q.ip))
             self.assertEqual(self.spoofs(p, g, h), 0)
 
     def test_links_namespaces_and_bridges_come_back(self):
