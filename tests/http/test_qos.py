@@ -272,6 +272,31 @@ class Promises(Help, World, ComputeBase):
         self.ok(self.admin.put(N + "ports/" + wanting["id"], {"port": {"qos_policy_id": p["id"]}}), 200)
         self.gone(first, second, third, other)
 
+    def test_a_subports_promise_counts_as_its_servers(self):
+        p = self.policy(shared=True)
+        self.rule(p, "minimum_bandwidth", min_kbps=6000)
+        n, free = self.flat(qos_policy_id=p["id"]), self.flat()
+        port = lambda net: self.ok(self.demo.post(N + "ports", {"port": {"network_id": net["id"]}}), 201)["port"]["id"]
+        sub = lambda: {"port_id": port(n), "segmentation_type": "vlan", "segmentation_id": 7}
+
+        def boot_trunk(status, *subs):
+            parent = port(free)
+            trunk = self.ok(self.demo.post(N + "trunks", {"trunk": {"port_id": parent, "sub_ports": list(subs)}}), 201)["trunk"]
+            sid = self.create(networks=[{"port": parent}])
+            return trunk["id"], sid, self.settled(sid, status)
+        promised, wanting = sub(), sub()
+        _, first, _ = boot_trunk("ACTIVE", promised)
+        self.becomes(lambda: self.qos({"id": promised["port_id"]}) == {"egress_min_kbps": 6000, "physical": "lab"}, "the promise on the host")
+        second, _ = self.boot_on(n, "ERROR")                                         # what the subport has is gone
+        _, third, shown = boot_trunk("ERROR", sub())                                 # what a subport wants must be there
+        for fault in (shown["fault"], self.show(second)["fault"]):
+            self.assertIn("has not the bandwidth or packet rate left", fault["message"])
+        trunk, fourth, _ = boot_trunk("ACTIVE")
+        self.assertIn("and 12000", self.refuse(409, "PUT", "trunks/%s/add_subports" % trunk, {"sub_ports": [wanting]}, self.demo))
+        self.gone(first)
+        self.ok(self.demo.put(N + "trunks/%s/add_subports" % trunk, {"sub_ports": [wanting]}), 200)
+        self.gone(second, third, fourth)
+
     def test_packet_rates(self):
         p = self.policy(shared=True)
         path = "qos/policies/%s/minimum_packet_rate_rules" % p["id"]

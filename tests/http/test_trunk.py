@@ -164,6 +164,25 @@ class OnTheHost(World, ComputeBase):
         self.demo.delete("/compute/v2.1/servers/" + sid)
         self.becomes(lambda: self.demo.get("/compute/v2.1/servers/" + sid).status == 404, "the server gone")
 
+    def test_the_port_of_a_server_without_a_host_is_no_subport(self):
+        """The port says nothing of the server any more, and there is no host yet that it could say."""
+        one = self.make_network(self.demo, "10.84.0.0/24")
+        mine = self.port(one)
+        t = self.ok(self.demo.post(TRUNKS, {"trunk": {"port_id": self.port(one)["id"]}}), 201)["trunk"]
+        self.cloud.kill_agent()
+        try:
+            self.cloud.wait(lambda: not any(a["alive"] for a in self.admin.get(N + "agents").json["agents"]), what="the agent's end")
+            sid = self.create(networks=[{"port": mine["id"]}])
+            bare = self.ok(self.demo.put(N + "ports/" + mine["id"], {"port": {"device_id": "", "device_owner": ""}}), 200)["port"]
+            host = self.ok(self.admin.get(N + "ports/" + mine["id"]), 200)["port"]["binding:host_id"]
+            refused = self.demo.put("%s/%s/add_subports" % (TRUNKS, t["id"]), {"sub_ports": [sub(mine, 20)]})
+        finally:
+            self.cloud.start_agent()
+        self.assertEqual((bare["device_id"], host), ("", ""))
+        self.assertEqual((refused.status, "attached device " + sid in refused.message), (409, True), refused)
+        self.settled(sid)
+        self.remove(sid)
+
     def test_a_server_that_goes_leaves_the_port_it_made_to_the_trunk(self):
         sid, port = self.boot()
         t = self.ok(self.demo.post(TRUNKS, {"trunk": {"port_id": port["id"]}}), 201)["trunk"]
