@@ -81,9 +81,10 @@ int plug_fd(const char *networks, const char *alias)
     g_autofree char *start = g_strdup_printf("host%s: index=0,type=tap,fd=", alias);
     g_auto(GStrv) lines = g_strsplit(networks, "\n", -1);
     for (char **line = lines; *line; line++) {
-        const char *text = *line + strspn(*line, " \\"), *digits = text + strlen(start);
+        const char *text = *line + strspn(*line, " \\");
         if (!g_str_has_prefix(text, start))
             continue;
+        const char *digits = text + strlen(start);
         gsize n = strspn(digits, "0123456789");
         return n > 0 && n < 7 ? (int) g_ascii_strtoll(digits, NULL, 10) : -1;
     }
