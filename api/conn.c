@@ -57,7 +57,8 @@ static bool count_add(ConnRules *r, const char *who, int n, int max)
     return true;
 }
 
-bool conn_source_add(ConnRules *r, const char *source, const char *via, int n)
+/* Counts (n 1) or uncounts (n -1) a connection of source, and of via unless it is NULL; false: one of them has as many as it may. */
+static bool source_add(ConnRules *r, const char *source, const char *via, int n)
 {
     g_autofree char *host = via ? g_strdup_printf("via %s", via) : NULL;
     g_mutex_lock(&r->lock);
@@ -86,27 +87,36 @@ static void link_first(Conn *c)
     c->conns->first = c;
 }
 
-char *conn_source(const char *client, const char *network, const char *via)
+/* What is counted for it: a host that says so wrongly takes no place of another's guests. */
+static char *source_of(const char *client, const char *network, const char *via)
 {
     return network ? g_strjoin(" ", network, client, via, NULL) : g_strdup(client);
 }
 
 Conn *conn_new(Conns *conns, int fd, const char *client, const char *network, const char *via)
 {
+    g_autofree char *source = source_of(client, network, via);
+    if (!source_add(conns->rules, source, via, 1))
+        return NULL;
     Conn *c = g_new0(Conn, 1);
     c->conns = conns;
     c->fd = fd;
     g_strlcpy(c->client, client, sizeof c->client);
     c->network = g_strdup(network);
     c->via = g_strdup(via);
-    c->source = conn_source(client, network, via);
-    c->since = clock_mono_us();
-    c->check_at = c->since + SAMPLE_US;
-    c->sampled = true;                       /* nothing was received yet: mark is right */
-    link_first(c);
+    c->source = g_steal_pointer(&source);
     atomic_fetch_add(&conns->n, 1);
     atomic_fetch_add(&conns->rules->n_conns, 1);
     return c;
+}
+
+void conn_join(Conn *c)
+{
+    c->since = clock_mono_us();
+    c->check_at = c->since + SAMPLE_US;
+    c->sampled = true;                       /* nothing was received yet: mark is right */
+    c->joined = true;
+    link_first(c);
 }
 
 /* A client that is still sending would be reset by a plain close and lose the reply. */
@@ -125,10 +135,11 @@ void conn_free(Conn *c)
 {
     if (c->linger)
         start_lingering(c);
-    unlink_conn(c);
+    if (c->joined)
+        unlink_conn(c);
     atomic_fetch_sub(&c->conns->n, 1);
     atomic_fetch_sub(&c->conns->rules->n_conns, 1);
-    conn_source_add(c->conns->rules, c->source, c->via, -1);
+    source_add(c->conns->rules, c->source, c->via, -1);
     g_free(c->source);
     g_free(c->network);
     g_free(c->via);

@@ -25,14 +25,14 @@ typedef struct Conn Conn;
 typedef struct Conns {
     ConnRules *rules;
     Conn *first, *last;                      /* most recently opened or used first */
-    atomic_uint n;
+    atomic_uint n;                           /* with those that have not joined yet */
     gint64 now, swept;                       /* now: kept by the owner */
     struct { int fd; gint64 until; gsize bytes; } lingering[LINGERING_MAX];
     guint n_lingering;
 } Conns;
 
 struct Conn {
-    Conn *prev, *next;
+    Conn *prev, *next;                       /* in conns; before conn_join, next is its holder's */
     Conns *conns;
     void *mhd, *req;                         /* http.c's */
     char *source, *network, *via;            /* what per_source counts; passed connections' network, and the host that says so */
@@ -40,6 +40,7 @@ struct Conn {
     int fd;
     ConnState state;
     bool suspended, sampled, linger, doomed; /* linger: a client may still be sending when we close; doomed: shut down by conn_end */
+    bool joined;                             /* conn_join was there */
     bool ended;                              /* the last look at the body found the client's end */
     gint64 since, check_at;                  /* since: of the state, or of the current rate period */
     gint64 head_since;                       /* when the unfinished head began; 0: nothing of it seen */
@@ -52,14 +53,12 @@ struct Conn {
 void conn_rules_init(ConnRules *rules);
 void conn_rules_done(ConnRules *rules);
 void conn_address_text(const struct sockaddr *addr, char out[INET6_ADDRSTRLEN]);
-/* Counts (n 1) or uncounts (n -1) a connection of source, and of via unless it is NULL; false: one of them has as many as it may.  Any thread. */
-bool conn_source_add(ConnRules *rules, const char *source, const char *via, int n);
-
-/* A connection of the source counted before; conn_free uncounts it.  The texts are copied; network and via may be NULL. */
+/* A connection for conns, which it is counted with from here on, but not one of before conn_join.  NULL: its source, or the host that says
+ * who asks, has as many as it may; fd stays the caller's in any case.  The texts are copied; network and via may be NULL.  Any thread. */
 Conn *conn_new(Conns *conns, int fd, const char *client, const char *network, const char *via);
+/* The rest is for the thread of its conns alone. */
+void conn_join(Conn *conn);
 void conn_free(Conn *conn);
-/* What is counted for it: a host that says so wrongly takes no place of another's guests.  Caller frees. */
-char *conn_source(const char *client, const char *network, const char *via);
 void conn_enter(Conn *conn, ConnState state);
 /* Makes room by ending the connection that was idle longest; false: none is idle. */
 bool conns_shed_idle(Conns *conns);

@@ -32,12 +32,6 @@ enum {
     PER_VIA = 512,                           /* twice what an agent keeps: those it ended may not be closed here yet */
 };
 
-/* A connection on its way to its Io. */
-typedef struct Added {
-    int fd;
-    char address[INET6_ADDRSTRLEN], *network, *via;
-} Added;
-
 struct Io {
     PoolDriver driver;                       /* first */
     HttpServer *server;
@@ -48,10 +42,9 @@ struct Io {
     int wake_fd;
     atomic_bool sleeping;
     atomic_uint shed_wanted;                 /* idle connections to end, as others are over the limit */
-    const Added *adding;                     /* the connection being added */
+    Conn *added, *adding;                    /* those on their way here, under lock; the one that is being given to the daemon */
     GMutex lock;
     Req *events, **events_tail;
-    GQueue added;                            /* Added* */
     bool winding_down;
 };
 
@@ -437,24 +430,13 @@ static void make_room(HttpServer *s)
     wake(most);
 }
 
-/* The I/O that has fewest connections, those that wait to be added to it included; *ret_total: those of all. */
-static Io *choose_io(HttpServer *s, guint *ret_total)
+static Io *least_loaded(HttpServer *s)
 {
-    Io *best = NULL;
-    guint fewest = 0, total = 0;
-    for (guint i = 0; i < s->n_ios; i++) {
-        Io *io = &s->ios[i];
-        g_mutex_lock(&io->lock);
-        guint n = atomic_load(&io->conns.n) + io->added.length;
-        g_mutex_unlock(&io->lock);
-        if (!best || n < fewest) {
-            best = io;
-            fewest = n;
-        }
-        total += n;
-    }
-    *ret_total = total;
-    return best;
+    Io *least = &s->ios[0];
+    for (guint i = 1; i < s->n_ios; i++)
+        if (atomic_load(&s->ios[i].conns.n) < atomic_load(&least->conns.n))
+            least = &s->ios[i];
+    return least;
 }
 
 static void on_connection(void *data, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
@@ -467,8 +449,8 @@ static void on_connection(void *data, struct MHD_Connection *mhd, void **context
         conn_free(gone);
         return;
     }
-    const Added *a = io->adding;
-    Conn *c = conn_new(&io->conns, a->fd, a->address, a->network, a->via);
+    Conn *c = g_steal_pointer(&io->adding);
+    conn_join(c);
     c->mhd = mhd;
     *context = c;
 }
@@ -476,23 +458,18 @@ static void on_connection(void *data, struct MHD_Connection *mhd, void **context
 /* Connections must be added on the thread that owns the daemon.  Counted here: none wait there beyond what is allowed. */
 void http_adopt(HttpServer *s, int fd, const char *network, const char *address, const char *via)
 {
-    ConnRules *rules = &s->rules;
-    g_autofree char *source = conn_source(address, network, via);
-    guint total;
-    Io *io = choose_io(s, &total);
-    if (total >= (guint) (rules->max + MAX(64, rules->max / 8)) || !conn_source_add(rules, source, via, 1)) {
+    const guint n = atomic_load(&s->rules.n_conns), max = (guint) s->rules.max;
+    Io *io = least_loaded(s);
+    Conn *c = n < max + MAX(64, max / 8) ? conn_new(&io->conns, fd, address, network, via) : NULL;
+    if (!c) {
         close(fd);
         return;
     }
-    if (total >= (guint) rules->max)
+    if (n >= max)
         make_room(s);
-    Added *a = g_new0(Added, 1);
-    a->fd = fd;
-    a->network = g_strdup(network);
-    a->via = g_strdup(via);
-    g_strlcpy(a->address, address, sizeof a->address);
     g_mutex_lock(&io->lock);
-    g_queue_push_tail(&io->added, a);
+    c->next = io->added;
+    io->added = c;
     g_mutex_unlock(&io->lock);
     wake(io);
 }
@@ -507,31 +484,26 @@ static void on_accepted(int fd, const char *address, void *data)
     http_adopt(data, fd, NULL, address, NULL);
 }
 
-static void add(Io *io, const Added *a)
+static void add(Io *io, Conn *c)
 {
     struct sockaddr_storage addr = { 0 };
     socklen_t len = sizeof addr;
-    if (getpeername(a->fd, (struct sockaddr *) &addr, &len) < 0)
+    if (getpeername(c->fd, (struct sockaddr *) &addr, &len) < 0)
         len = sizeof(struct sockaddr_in);
-    io->adding = a;
-    if (MHD_add_connection(io->daemon, a->fd, (struct sockaddr *) &addr, len) != MHD_YES) {
-        g_autofree char *source = conn_source(a->address, a->network, a->via);
-        conn_source_add(&io->server->rules, source, a->via, -1);
-    }
-    io->adding = NULL;
+    io->adding = c;
+    MHD_add_connection(io->daemon, c->fd, (struct sockaddr *) &addr, len);
+    g_clear_pointer(&io->adding, conn_free);         /* refused before on_connection had it; the descriptor is closed */
 }
 
 static void take_added(Io *io)
 {
-    for (;;) {
-        g_mutex_lock(&io->lock);
-        g_autofree Added *a = g_queue_pop_head(&io->added);
-        g_mutex_unlock(&io->lock);
-        if (!a)
-            return;
-        add(io, a);
-        g_free(a->network);
-        g_free(a->via);
+    g_mutex_lock(&io->lock);
+    Conn *list = g_steal_pointer(&io->added);
+    g_mutex_unlock(&io->lock);
+    while (list) {
+        Conn *c = list;
+        list = c->next;
+        add(io, c);
     }
 }
 
@@ -592,7 +564,7 @@ static void io_round(Io *io)
     int ms = poll_timeout(io);
     atomic_store(&io->sleeping, true);
     g_mutex_lock(&io->lock);
-    if (io->events || io->added.length || atomic_load(&io->shed_wanted) || (atomic_load(&io->server->stopping) && !io->winding_down))
+    if (io->events || io->added || atomic_load(&io->shed_wanted) || (atomic_load(&io->server->stopping) && !io->winding_down))
         ms = 0;
     g_mutex_unlock(&io->lock);
     guint calls = io->n_calls;
@@ -667,7 +639,6 @@ static bool io_start(HttpServer *s, Io *io, GError **err)
     io->conns.now = io->conns.swept = clock_mono_us();
     io->events_tail = &io->events;
     g_mutex_init(&io->lock);
-    g_queue_init(&io->added);
     io->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, io, MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->opt.head_max,
                                   MHD_OPTION_CONNECTION_LIMIT, 2 * (unsigned) s->rules.max + 1024, MHD_OPTION_URI_LOG_CALLBACK, on_target,
                                   io, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, io,
