@@ -918,12 +918,7 @@ class Metadata(Base):
             ours.settimeout(10)
             length = "Content-Length: %d\r\n" % len(body) if body else ""
             ours.sendall(("%s %s HTTP/1.1\r\nHost: 169.254.169.254\r\nConnection: close\r\n%s%s\r\n" % (method, path, length, headers)).encode() + body)
-            data = b""
-            while True:
-                part = ours.recv(65536)
-                if not part:
-                    break
-                data += part
+            data = wire.rest(ours)
         ours.close()
         head, _, rest = data.partition(b"\r\n\r\n")
         return int(head.split()[1]), head.decode().lower(), rest

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """tests/integration/test_metadata_forwarded.py -- metadata by HTTP for guests of a host whose agent's socket is forwarded: no descriptors pass."""
+import contextlib
 import json
 import os
 import socket
@@ -116,18 +117,13 @@ class Forwarded(TwoHosts):
         c.sendall(request * 29)
         time.sleep(1)                                  # what nobody reads waits in serve, not in the agent
         c.sendall(request.replace(b"Host: m\r\n", b"Host: m\r\nConnection: close\r\n"))
-        rest = b""
-        while True:
-            part = c.recv(65536)
-            if not part:
-                break
-            rest += part
+        rest = wire.rest(c)
         got = rest.count(b"echo a long line of the script\n") * 31 + rest.count(b"#!/bin/sh\n") * 10
         self.assertEqual((rest.count(b"HTTP/1.1 200"), got), (30, want))
         c = self.connect(self.b)
         c.sendall(b"GET /openstack HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n")
         c.shutdown(socket.SHUT_WR)
-        self.assertIn(b"latest", b"".join(iter(lambda: c.recv(65536), b"")))
+        self.assertIn(b"latest", wire.rest(c))
         r = self.b.run("head -c 1000000 /dev/zero | curl -sS -o /dev/null -w %%{http_code} --max-time 10 -H Expect: --data-binary @- %s" % (BASE + "password"))
         self.assertEqual(r.stdout, "413")
 
@@ -189,8 +185,7 @@ class Forwarded(TwoHosts):
         with socket.socket(socket.AF_UNIX) as s:
             s.connect(self.h2.socket)
             s.settimeout(5)
-            text = json.dumps({"id": 1, "verb": "metadata.attach", "args": {"token": self.b.id}}).encode()
-            s.sendall(len(text).to_bytes(4, "big") + text)
+            wire.send(s, {"id": 1, "verb": "metadata.attach", "args": {"token": self.b.id}})
             self.assertEqual(s.recv(100), b"")
             with self.assertRaisesRegex(wire.WireError, "no verb"):
                 wire.call(self.h2.socket, "nothing")
@@ -209,31 +204,20 @@ class Forwarded(TwoHosts):
             listener.listen(8)
             listener.settimeout(10)
 
-            def frame(c):
-                n = int.from_bytes(c.recv(4, socket.MSG_WAITALL), "big")
-                return json.loads(c.recv(n, socket.MSG_WAITALL)) if n else {}
-
-            def say(c, message):
-                text = json.dumps(message).encode()
-                c.sendall(len(text).to_bytes(4, "big") + text)
-
             def answer(c):
-                with c:
+                with c, contextlib.suppress(OSError):        # its end
                     speak(c)
 
             def speak(c):
-                try:
-                    first = frame(c)
-                    if first.get("verb") == "metadata.attach":
-                        c.sendall(b"GET /openstack/latest/meta_data.json HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n")
-                        status[first["args"]["token"]] = c.recv(65536).split()[1]
-                        return
-                    for s in servers:
-                        say(c, {"event": "metadata.waiting", "data": {"token": s.id, "network": self.n["id"], "address": s.ip}})
-                    while frame(c):
-                        pass
-                except OSError:
-                    pass
+                first = wire.receive(c)
+                if first.get("verb") == "metadata.attach":
+                    c.sendall(b"GET /openstack/latest/meta_data.json HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n")
+                    status[first["args"]["token"]] = c.recv(65536).split()[1]
+                    return
+                for s in servers:
+                    wire.send(c, {"event": "metadata.waiting", "data": {"token": s.id, "network": self.n["id"], "address": s.ip}})
+                while True:
+                    wire.receive(c)
             end = time.monotonic() + 15
             while len(status) < len(servers) and time.monotonic() < end:
                 try:

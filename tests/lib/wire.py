@@ -11,15 +11,30 @@ class WireError(Exception):
     pass
 
 
+def send(s, message):
+    """One frame."""
+    text = json.dumps(message).encode()
+    s.sendall(struct.pack(">I", len(text)) + text)
+
+
+def receive(s):
+    """The next frame; ConnectionResetError where there is none."""
+    return json.loads(_read(s, struct.unpack(">I", _read(s, 4))[0]))
+
+
+def rest(s):
+    """All bytes until the other side ends."""
+    return b"".join(iter(lambda: s.recv(65536), b""))
+
+
 def call(path, verb, timeout=60, **args):
     """Asks once and returns the answer's "ok"; raises WireError with the message of an error answer."""
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(timeout * PATIENCE)
         s.connect(path)
-        text = json.dumps({"id": 1, "verb": verb, "args": args}).encode()
-        s.sendall(struct.pack(">I", len(text)) + text)
+        send(s, {"id": 1, "verb": verb, "args": args})
         while True:
-            frame = json.loads(_read(s, struct.unpack(">I", _read(s, 4))[0]))
+            frame = receive(s)
             if "event" in frame:
                 continue
             if "ok" in frame:
@@ -43,15 +58,15 @@ class Events:
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
-        self.socket.sendall(struct.pack(">I", 43) + b'{"id": 1, "verb": "listening", "args": {} }')
-        _read(self.socket, struct.unpack(">I", _read(self.socket, 4))[0])
+        send(self.socket, {"id": 1, "verb": "listening", "args": {}})
+        receive(self.socket)
         self.seen = []
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self):
         try:
             while True:
-                frame = json.loads(_read(self.socket, struct.unpack(">I", _read(self.socket, 4))[0]))
+                frame = receive(self.socket)
                 if "event" in frame:
                     self.seen.append((time.monotonic(), frame["event"], frame["data"]))
         except (OSError, ValueError):

@@ -84,6 +84,12 @@ static Pair joined(void)
     return p;
 }
 
+static void serve_ends(Pair *p)
+{
+    close(p->serve);
+    p->serve = -1;
+}
+
 static void done(Pair *p)
 {
     close(p->guest);
@@ -156,8 +162,7 @@ static void carries_words_and_ends(void **state)
     assert_next(p.serve, "");
     say(p.serve, "answer to the last");
     assert_next(p.guest, "answer to the last");
-    close(p.serve);
-    p.serve = -1;
+    serve_ends(&p);
     assert_next(p.guest, "");
     done(&p);
 }
@@ -173,8 +178,7 @@ static void a_token_works_once(void **state)
     relay_forget(p.token);                       /* only what still waits */
     say(p.guest, "x");
     assert_next(p.serve, "x");
-    close(p.serve);
-    p.serve = -1;
+    serve_ends(&p);
     assert_next(p.guest, "");
     assert_false(attach(&again));                /* while it lingers */
     g_free(again.token);
@@ -307,8 +311,7 @@ static void an_early_answer_arrives(void **state)
     while (send(p.guest, block, sizeof block, MSG_NOSIGNAL) > 0)
         ;
     say(p.serve, "413");
-    close(p.serve);
-    p.serve = -1;
+    serve_ends(&p);
     gint64 begin = clock_mono_us();
     assert_next(p.guest, "413");
     assert_next(p.guest, "");
