@@ -284,7 +284,6 @@ class Policies(Base):
         self.assertEqual(p["security_groups"], [g["id"]])
         self.refuse(403, "DELETE", "security-groups/" + g["id"], who=self.other)
 
-
     def made(self, path, one, who=None, **attrs):
         return self.ok((who or self.demo).post(N + path, {one: attrs}), 201)[one]
 

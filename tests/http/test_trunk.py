@@ -157,7 +157,7 @@ class OnTheHost(World, ComputeBase):
             db.execute("UPDATE port SET device_id = '', device_owner = '' WHERE id = ?", (a["id"],))
         self.assertEqual(refused(a).status, 409)
         sid, _ = self.boot(networks=[{"port": b["id"]}])
-        self.demo.put(N + "ports/" + b["id"], {"port": {"device_id": "", "device_owner": ""}})
+        self.ok(self.demo.put(N + "ports/" + b["id"], {"port": {"device_id": "", "device_owner": ""}}), 200)
         self.assertEqual(self.demo.put("%s/%s/add_subports" % (TRUNKS, t["id"]), {"sub_ports": [sub(b, 20)]}).status, 409)
         self.assertEqual(self.demo.delete(TRUNKS + "/" + t["id"]).status, 204)
         self.assertEqual(self.cloud.doctor(), "")

@@ -170,10 +170,10 @@ class Limits(Case):
     def test_marks(self):
         p, g, q, h = self.two()
         self.limit(p, dscp=46)
-        text = ether(p.mac, q.mac, 0x800, ip4(p.ip, q.ip, 17, udp(9, 9, b"marked4")))
+        datagram = ether(p.mac, q.mac, 0x800, ip4(p.ip, q.ip, 17, udp(9, 9, b"marked4")))
         echo = ether(p.mac, q.mac, 0x86dd, ip6("2001:db8::11", "2001:db8::12", 58, icmp6("2001:db8::11", "2001:db8::12", 128, b"\0\1\0\1marked6")))
         came = lambda frame, word: g.send(frame) or [f for f in h.seen if word in f]
-        until("the first arrives", 3, lambda: came(text, b"marked4"))
+        until("the first arrives", 3, lambda: came(datagram, b"marked4"))
         until("the second arrives", 3, lambda: came(echo, b"marked6"))
         four = [f for f in h.seen if b"marked4" in f][0]
         six = [f for f in h.seen if b"marked6" in f][0]
@@ -182,7 +182,7 @@ class Limits(Case):
         time.sleep(0.1)                              # what is still on its way
         self.limit(p, dscp=8)
         h.seen.clear()
-        until("it arrives", 3, lambda: came(text, b"marked4"))
+        until("it arrives", 3, lambda: came(datagram, b"marked4"))
         self.assertEqual([f for f in h.seen if b"marked4" in f][0][15] >> 2, 8)
 
     def test_healed_within_ten_seconds(self):

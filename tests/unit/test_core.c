@@ -134,9 +134,9 @@ static void booleans_in_many_shapes(void **state)
     (void) state;
     for (size_t i = 0; i < G_N_ELEMENTS(shapes); i++) {
         g_autoptr(json_t) v = json_parse_trusted(shapes[i].text);
-        bool b = shapes[i].is == 0;                                         /* and is written only when it is one */
+        bool b = shapes[i].is != 1;                                         /* stays so where there is none */
         assert_int_equal(json_bool_lax(v, &b), shapes[i].is >= 0);
-        assert_int_equal(b, shapes[i].is == 1);
+        assert_int_equal(b, shapes[i].is != 0);
     }
 }
 
