@@ -7,6 +7,7 @@ root=${here%/tests/conformance}
 cd "$root" || exit 1
 command -v tempest >/dev/null || apt-get install -y -qq --no-install-recommends tempest neutron-tempest-plugin keystone-tempest-plugin python3-requests >/dev/null 2>&1
 [ $# -gt 0 ] || set -- smoke
+make -s test-bins || exit 1
 out=$(mktemp -d "${TMPDIR:-/tmp}/nuvolet-conformance.XXXXXX")
 PYTHONPATH=$root/tests/lib python3 -B - "$out" <<'PY' &
 import os, signal, sys, threading
