@@ -785,7 +785,7 @@ class Damage(Case):
             # The agent looks every three seconds: one of these looks may come before ours.
             self.assertTrue(any(sh(damage) and not whole() for _ in range(3)), damage)
             until("repaired after " + damage, 10, whole)
-            until("traffic after " + damage, 5, lambda: g.pings(q.ip))
+            until("traffic after " + damage, 10, lambda: g.pings(q.ip))
             g.run("ip addr flush dev eth0; busybox udhcpc -i eth0 -n -q -t 9 -T 1 -s %s/tests/lib/udhcpc" % ROOT)
         self.assertIn("nuvolet-guard", sh("tc filter show dev %s egress" % p.tap).stdout)
 

@@ -112,7 +112,7 @@ class Damage(Switched, linux.Damage):
         for damage in (["del-br", net.bridge], ["del-port", p.tap], ["del-port", "nvd" + net.short], ["set", "bridge", net.bridge, "fail_mode=standalone"]):
             ovs.vsctl(*damage)
             until("repaired after " + damage[0], 10, lambda: self.whole(net, p, q))
-            until("traffic after " + damage[0], 5, lambda: g.pings(q.ip))
+            until("traffic after " + damage[0], 10, lambda: g.pings(q.ip))
             self.assertEqual(self.spoofs(p, g, h), 0)
         sh("ip link set %s xdp off" % p.tap)
         until("the filter is back", 10, lambda: "xdp" in sh("ip link show " + p.tap).stdout)
