@@ -52,8 +52,8 @@ HttpServer *http_start(const HttpOptions *opt, GError **err);
 int http_port(const HttpServer *server);
 /* Stops accepting, lets running handlers end (≤ 5 s), closes. */
 void http_stop(HttpServer *server);
-/* One more connection for a server with passed_socket: fd (a connected, non-blocking stream socket, the server's from here on) carries what a
- * guest of the host via says, from that address on that network.  Any thread. */
+/* One more connection: fd is a connected, non-blocking stream socket, the server's from here on, and address its client's.  With network (NULL:
+ * none) the client is a guest there, as the host via says (NULL: passed_socket's sender does).  Any thread. */
 void http_adopt(HttpServer *server, int fd, const char *network, const char *address, const char *via);
 /* Counters for /metrics: requests by status class, connections, queue length; appended as Prometheus text. */
 void http_metrics(const HttpServer *server, GString *out);

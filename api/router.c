@@ -178,9 +178,8 @@ static bool read_version(const Call *c, const Dialect *d, int *ret_mv, GError **
             return parse_version(number, n, d, ret_mv, err);
         one += strcspn(one, ",");
     }
-    if (legacy)
-        legacy += strspn(legacy, " \t");
-    return !legacy || parse_version(legacy, strlen(legacy), d, ret_mv, err);
+    g_autofree char *bare = legacy ? g_strstrip(g_strdup(legacy)) : NULL;
+    return !bare || parse_version(bare, strlen(bare), d, ret_mv, err);
 }
 
 static void reply_version(Call *c, const Dialect *d, int mv)

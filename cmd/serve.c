@@ -138,16 +138,16 @@ static bool serve(GError **err)
     g_autofree char *path = conf_path("paths.state", "nuvolet.db");
     identity_on_project_gone(network_project_gone);
     Db *db = drop_privileges(err) ? db_open(path, err) : NULL;
-    if (!db || !bootstrap(db, err) || !router_start(db, err))
+    if (!db || !agents_load(db, agent_events, agent_syncs, err) || !bootstrap(db, err) || !router_start(db, err))
         return false;
     HttpServer *api = start_api(err), *metadata = api ? start_metadata(err) : NULL;
     if (!metadata)
         return false;
     router_set_server(api);
     metadata_set_server(metadata);
-    if (!control_start(db, err) || !write_port(api, err) || !ops_start(db, op_kinds, (int) conf_int("serve.op_threads"), err)
-        || !agents_start(db, agent_events, agent_syncs, err))
+    if (!control_start(db, err) || !write_port(api, err) || !ops_start(db, op_kinds, (int) conf_int("serve.op_threads"), err))
         return false;
+    agents_start();
     log_info("serve.ready", "address", conf_str("api.address"), "port", LOG_INT(http_port(api)),
              "ms", LOG_INT((clock_mono_us() - begin) / 1000), NULL);
     sigwait(&ends, &sig);

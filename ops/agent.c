@@ -38,7 +38,7 @@ typedef struct Host {
     GAsyncQueue *arrived;            /* event frames; a frame without "event" ends the thread */
 } Host;
 
-static GPtrArray *hosts;             /* set by agents_start, read-only afterwards */
+static GPtrArray *hosts;             /* set by agents_load, read-only afterwards */
 
 static Host *host_find(const char *name)
 {
@@ -61,6 +61,7 @@ bool agent_is_up(const char *name)
 
 bool agent_is_configured(const char *name)
 {
+    g_assert(hosts);
     return host_find(name) != NULL;
 }
 
@@ -375,18 +376,20 @@ static GPtrArray *hosts_parse(const char *text, Db *db, const AgentEvent *const 
     return g_steal_pointer(&list);
 }
 
-bool agents_start(Db *db, const AgentEvent *const *events, AgentSync *const *syncs, GError **err)
+bool agents_load(Db *db, const AgentEvent *const *events, AgentSync *const *syncs, GError **err)
 {
     hosts = hosts_parse(conf_str("hosts.agents"), db, events, syncs, err);
-    if (!hosts)
-        return false;
+    return hosts;
+}
+
+void agents_start(void)
+{
     for (guint i = 0; i < hosts->len; i++) {
         Host *host = hosts->pdata[i];
         host->event_runner = g_thread_new("agent-events", run_events, host);
         host->syncer = g_thread_new("agent-sync", run_syncs, host);
         host->reader = g_thread_new("agent-reader", keep_connected, host);
     }
-    return true;
 }
 
 static void host_stop(Host *host)

@@ -6,7 +6,7 @@
  * (asserted).  args is stolen (NULL: {}).  Returns a new object. */
 json_t *agent_call(const char *host, const char *verb, json_t *args, int timeout_s, GError **err);
 bool agent_is_up(const char *host);
-/* hosts.agents names it. */
+/* hosts.agents names it.  After agents_load. */
 bool agent_is_configured(const char *host);
 /* One more connection to host's agent, of which the verb makes a stream of bytes (VerbStream).  Never waits.  args is stolen.  Returns a non-blocking
  * fd, or -1 with err; refused by the agent, the stream ends. */
@@ -34,8 +34,11 @@ void finding_add(GPtrArray *findings, const char *host, const char *verb, json_t
  * operation (op_live) are left alone.  Exported by a domain as X_doctor.  False: the agent could not be asked. */
 typedef bool DoctorFn(Db *db, const char *host, GPtrArray *findings, GError **err);
 
-/* Starts a keeper thread a configured host ("hosts.agents": NAME=unix:PATH;…).  events ended by event NULL, syncs by NULL. */
-bool agents_start(Db *db, const AgentEvent *const *events, AgentSync *const *syncs, GError **err);
+/* Reads which hosts are configured ("hosts.agents": NAME=unix:PATH;…): all are away.  Before anybody can ask for one, as a host that is not
+ * configured has left for good.  events ended by event NULL, syncs by NULL. */
+bool agents_load(Db *db, const AgentEvent *const *events, AgentSync *const *syncs, GError **err);
+/* Starts the keeper threads of the hosts loaded: they connect. */
+void agents_start(void);
 /* Ends the connections; calls under way fail with NV_ERR_AGENT. */
 void agents_stop(void);
 /* Runs the syncs of host (NULL: of all hosts) soon, on their own threads. */

@@ -315,6 +315,21 @@ class Lifecycle(Base):
         self.assertIn((sid, "DELETED"), [(s["id"], s["status"]) for s in gone])
         self.assertEqual(self.demo.get("/network/v2.0/ports?device_id=" + sid).json["ports"], [])
 
+    def test_versions_as_they_are_written(self):
+        """Both headers; of several services ours; blanks do not count, anything else does."""
+        new, old = "OpenStack-API-Version", "X-OpenStack-Nova-API-Version"
+        for name, value, status, got in (
+                (new, "compute 2.55", 200, "2.55"), (new, "volume 3.1, compute  2.55 ", 200, "2.55"), (new, "COMPUTE latest", 200, "2.93"),
+                (new, "volume 3.1", 200, "2.1"), (new, "computer 2.55", 200, "2.1"), (new, "", 200, "2.1"), (new, ",,compute", 200, "2.1"),
+                (new, "compute 2.94", 406, None), (new, "compute 3.1", 406, None), (new, "compute 2", 400, None), (new, "compute 2.", 400, None),
+                (new, "compute .1", 400, None), (new, "compute 2.5x", 400, None), (new, "compute +2.5", 400, None), (new, "compute 2.5.1", 400, None),
+                (new, "compute 2.00000055", 400, None), (new, "compute " + "9" * 400, 400, None), (new, "compute late", 400, None),
+                (old, "2.55", 200, "2.55"), (old, " 2.55 ", 200, "2.55"), (old, "latest", 200, "2.93"), (old, "2.55 x", 400, None)):
+            r = self.demo.get(V + "/flavors", headers={new: None, old: None, name: value})
+            self.assertEqual(r.status, status, (name, value[:40], r))
+            if got:
+                self.assertEqual(r.headers["openstack-api-version"], "compute " + got, (name, value))
+
     def test_shapes(self):
         sid = self.active()
         at = lambda n, c=None: self.show(sid, c, headers=mv(n))

@@ -216,27 +216,6 @@ class Plain(Base):
             self.assertEqual([j.result() for j in jobs], [200] * 3)
         self.assertLess(worst, 0.5)
 
-    def test_slow_handlers_stall_no_kept_connection(self):
-        """More slow requests than I/O threads: who is connected already is served as well."""
-        for _ in range(5):
-            self.settled()
-            conns = [self.echo.connect() for _ in range(4 * IO_THREADS)]
-            for s in conns:
-                s.sendall(b"GET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\n")
-            for s in conns:
-                read_reply(s)
-            slow, others = conns[:3], conns[3:]
-            for s in slow:
-                s.sendall(b"GET /sleep/1000 HTTP/1.1\r\nHost: a\r\n\r\n")
-            time.sleep(0.2)
-            for s in others:
-                begin = time.monotonic()
-                s.sendall(b"GET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\n")
-                self.assertEqual(read_reply(s)[0], 200)
-                self.assertLess(time.monotonic() - begin, 0.5)
-            for s in conns:
-                s.close()
-
     def test_quick_that_is_slow_loses_its_place(self):
         before = self.echo.metric("nuvolet_http_inline_total")
         self.assertEqual(get(self.echo, "/quicksleep/40")[0], 200)
@@ -674,6 +653,8 @@ class Shedding(Base):
 
 
 class Sharing(Base):
+    args = ("-w", str(IO_THREADS + 2))
+
     def threads(self, n):
         """n connections at once: how many of them each thread has."""
         conns = [self.echo.connect() for _ in range(n)]
@@ -694,6 +675,27 @@ class Sharing(Base):
                 return
             time.sleep(1.1)
         self.fail("connections of each thread: %s" % counts)
+
+    def test_slow_handlers_stall_no_kept_connection(self):
+        """More slow requests than I/O threads: who is connected already is served as well."""
+        for _ in range(5):
+            self.settled()
+            conns = [self.echo.connect() for _ in range(4 * IO_THREADS)]
+            for s in conns:
+                s.sendall(b"GET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+            for s in conns:
+                read_reply(s)
+            slow, others = conns[:IO_THREADS + 1], conns[IO_THREADS + 1:]
+            for s in slow:
+                s.sendall(b"GET /sleep/1000 HTTP/1.1\r\nHost: a\r\n\r\n")
+            time.sleep(0.2)
+            for s in others:
+                begin = time.monotonic()
+                s.sendall(b"GET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+                self.assertEqual(read_reply(s)[0], 200)
+                self.assertLess(time.monotonic() - begin, 0.5)
+            for s in conns:
+                s.close()
 
 
 class Idle(Base):

@@ -147,7 +147,8 @@ static int set_up(void **state)
     agent_begin();
     g_autofree char *agents = g_strdup_printf("h1=unix:%s; h2=unix:%s/none", path, dir);
     g_assert_true(conf_load(NULL, NULL) && conf_override("hosts.agents", agents, NULL));
-    g_assert_true(agents_start(NULL, event_tables, sync_list, NULL));
+    g_assert_true(agents_load(NULL, event_tables, sync_list, NULL));
+    agents_start();
     wait_up(true);
     return 0;
 }

@@ -62,7 +62,6 @@ static void every_route_has_a_rule(void **state)
         fail_msg("%s", err->message);
 }
 
-/* Where a route is served by the engine, its resource is in the registry: documents and schema know it. */
 /* SQLite's plan, a line a step. */
 static GString *plan_of(const char *name)
 {
@@ -95,6 +94,7 @@ static void what_is_on_a_host_is_found_by_index(void **state)
     }
 }
 
+/* Where a route is served by the engine, its resource is in the registry: documents and schema know it. */
 static void check_route(const Service *service, const Route *route, void *data)
 {
     (void) service;
