@@ -10,7 +10,9 @@
 #include "network/agent/ovs_state.h"
 #include <string.h>
 
-static bool urgent;                  /* under ovs_state.lock: what was changed since this was last set has to hold when the verb is answered */
+/* Under ovs_state.lock, from begin on. */
+static bool asked;                   /* somebody asked for what changes: each flow of it is urgent */
+static bool urgent;                  /* what was changed has to hold when the verb is answered */
 
 /* --- to the bridge --- */
 
@@ -31,7 +33,14 @@ static bool settle_all(OvsKept *net, GHashTable *flows, GError **err)
     return ovs_apply_all(net->flow.bridge.s, text, meters, err);
 }
 
-/* Brings the bridge's flows to what they should be; where that fails, all are compared next time. */
+static void begin(bool by_somebody)
+{
+    asked = by_somebody;
+    urgent = false;
+}
+
+/* Brings the bridge's flows to what they should be; where that fails, all are compared next time, and what they come to then holds at once:
+ * nobody knows any more what of it was urgent. */
 static bool settle(OvsKept *net, GError **err)
 {
     if (!net->there)
@@ -40,10 +49,13 @@ static bool settle(OvsKept *net, GError **err)
     g_autoptr(GHashTable) flows = ovs_flows(&net->flow);
     g_autofree char *lines = net->applied ? ovs_flows_difference(net->applied, flows) : NULL;
     bool ok = net->applied ? !lines || ovs_apply_difference(net->flow.bridge.s, lines, err) : settle_all(net, flows, err);
-    urgent = urgent || (lines && (strstr(lines, "delete_strict") || strstr(lines, "actions=drop")));
+    urgent = urgent || (lines && (asked || strstr(lines, "delete_strict") || strstr(lines, "actions=drop")));
     g_clear_pointer(&net->applied, g_hash_table_unref);
     if (ok)
         net->applied = g_steal_pointer(&flows);
+    if (ok && net->failed)
+        ovs_apply_at_once();
+    net->failed = !ok;
     return ok;
 }
 
@@ -161,7 +173,7 @@ static void drop_meters(const OvsKept *net, const GArray *old, const GArray *kep
 static bool settle_trunk(const char *tap, GError **err)
 {
     OvsKept *net = *tap ? ovs_state_net_of_port(tap + 3) : NULL;
-    urgent = false;
+    begin(false);
     return !net || ovs_state_port(net, tap + 3)->spec->port_security || at_once(settle(net, err));
 }
 
@@ -176,21 +188,23 @@ bool ovs_rules_port_ensure(PortSpec *spec_stolen, GError **err)
     if (!net || !net->there)
         return nv_fail(err, NV_ERR_AGENT, "network %s is not on this host yet", spec->network.s);
     if (known && old == net && net->applied && json_equal(known->spec->args, spec->args))
-        return true;
+        return settle_trunk(spec->parent.s, err);    /* it may have failed before */
     if (known && old != net) {
         g_ptr_array_remove(old->flow.ports, known);
         if (!settle(old, err))
             return false;
         known = NULL;
     }
-    urgent = known != NULL;
+    begin(known != NULL);
     g_autoptr(GArray) before = known ? ovs_meters(known) : NULL;
     ovs_state_port_put(net, g_steal_pointer(&spec));
     OvsPort *p = ovs_state_port(net, n);
     g_autoptr(GArray) meters = ovs_meters(p);
     bool same = before && before->len == meters->len && (!meters->len || memcmp(before->data, meters->data, meters->len * sizeof(OvsMeter)) == 0);
+    urgent = before && !same;
     if (net->applied && !same && !ovs_apply_meters(net->flow.bridge.s, meters, err)) {
         g_clear_pointer(&net->applied, g_hash_table_unref);
+        net->failed = true;
         return false;
     }
     if (!at_once(settle(net, err)))
@@ -288,7 +302,7 @@ bool ovs_rules_group_ensure(GroupSpec *spec_stolen, GError **err)
         return false;
     ovs_note_put("group", n, spec->args);
     const GroupSpec *old = g_hash_table_lookup(ovs_state.groups, n);
-    urgent = old && !json_equal(json_object_get(old->args, "rules"), json_object_get(spec->args, "rules"));
+    begin(old && !json_equal(json_object_get(old->args, "rules"), json_object_get(spec->args, "rules")));
     g_hash_table_replace(ovs_state.groups, g_strdup(n), g_steal_pointer(&spec));
     return at_once(settle_concerned(n, err));
 }

@@ -7,6 +7,7 @@ typedef struct OvsKept {
     OvsNet flow;
     NetworkSpec *spec;               /* of what is beyond this host */
     GHashTable *applied;             /* flows that are in force as far as is known; NULL: all of them have to be compared */
+    bool failed;                     /* the last change did: the datapath may go on by what was in force before it */
     bool there;                      /* the bridge is */
 } OvsKept;
 

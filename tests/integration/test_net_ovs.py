@@ -51,6 +51,65 @@ class Service(Switched, linux.Service):
         self.assertEqual(before, look())
 
 
+class Memory(Switched, linux.Case):
+    """When the datapath has to forget what it remembers of flows."""
+    LOG = "/var/log/openvswitch/ovs-vswitchd.log"
+
+    def purges(self):
+        # The log is written later, in order: what was before this request is there when the request is.
+        self.looks += 1
+        ovs.run("ovs-appctl", "version")
+        with open(self.LOG) as f:
+            seen = []
+            until("the log is written", 5, lambda: seen.append(f.read()) or "".join(seen).count("received request version") >= self.looks)
+        return "".join(seen).count("received request revalidator/purge")
+
+    def purged(self, change):
+        before = self.purges()
+        change()
+        return self.purges() - before
+
+    def setUp(self):
+        super().setUp()
+        with open(self.LOG) as f:
+            self.looks = f.read().count("received request version")
+        ovs.run("ovs-appctl", "vlog/set", "unixctl:file:dbg")
+        ovs.run("ovs-appctl", "vlog/disable-rate-limit", "unixctl")
+        self.net = self.network(1)
+        self.p, _ = self.port(1, self.net, "10.0.0.11", [self.group(50, OUT)], guest=False)
+
+    def ensure(self):
+        self.verb("port.ensure", **self.p.args())
+
+    def limit(self, **limits):
+        self.p.qos = limits
+        self.ensure()
+
+    def test_only_where_flows_or_meters_change(self):
+        names = dict(self.p.args(), mtu=1400)
+        self.assertEqual(self.purged(lambda: self.verb("port.ensure", **names)), 0)
+        self.assertEqual(self.purged(lambda: self.limit(egress_pps=1000)), 1)
+        self.assertEqual(self.purged(lambda: self.limit(egress_pps=2000)), 1)
+        self.assertEqual(self.purged(self.ensure), 0)
+        self.assertEqual(self.purged(lambda: self.group(50, OUT + [rule()])), 1)
+        self.assertEqual(self.purged(lambda: self.group(50, OUT + [rule()], ["10.0.0.11"])), 0)
+
+    def test_a_change_that_failed_first(self):
+        socket = "%s/%s.mgmt" % (ovs.RUN, self.net.bridge)
+        changes = (("group.ensure", dict(id=uid(50), stateful=True, rules=OUT + [rule()], members4=[], members6=[])),
+                   ("port.ensure", dict(self.p.args(), qos=dict(dscp=8))))
+        for name, args in changes:
+            os.rename(socket, socket + ".away")
+            try:
+                with self.assertRaises(WireError):
+                    linux.call(RUN + "/agent.sock", name, **args)
+            finally:
+                before = self.purges()
+                os.rename(socket + ".away", socket)
+            self.verb(name, **args)                  # or the agent has healed it before
+            self.assertEqual(self.purges() - before, 1)
+
+
 class Groups(Switched, linux.Groups):
     pass
 
