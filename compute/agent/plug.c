@@ -153,15 +153,20 @@ static bool attach(int file, const PlugEnd *end, GError **err)
 }
 
 /* Before QEMU's end is there, so that no frame has a header of the wrong size.  The size is the tap's, and outlives this descriptor.  Offloads stay
- * off: then the kernel makes whole frames, which every guest takes.  (The send buffer is the descriptor's, and as QEMU set it.)  Were the tap removed
- * again meanwhile, this would make it: it stays, as nobody's but root's, without a bridge until the network part puts it right. */
+ * off: then the kernel makes whole frames, which every guest takes.  (The send buffer is the descriptor's, and as QEMU set it.)  A tap that is away
+ * may be a deleted port's, and attaching would make it: then it is another than before, and goes with this descriptor. */
 static bool prepare(const PlugEnd *end, int header, GError **err)
 {
+    unsigned index = if_nametoindex(end->tap);
+    if (!index)
+        return nv_fail(err, NV_ERR_AGENT, "tap %s is away", end->tap);
     g_auto(Fd) file = open(TUN, O_RDWR | O_CLOEXEC);
     if (file < 0)
         return nv_fail_errno(err, NV_ERR_AGENT, TUN);
     if (!attach(file, end, err))
         return false;
+    if (if_nametoindex(end->tap) != index)
+        return nv_fail(err, NV_ERR_AGENT, "tap %s was removed meanwhile", end->tap);
     return (ioctl(file, TUNSETOWNER, 0) == 0 && ioctl(file, TUNSETPERSIST, 1) == 0 && (!end->header || ioctl(file, TUNSETVNETHDRSZ, &header) == 0))
         || nv_fail_errno(err, NV_ERR_AGENT, "preparing tap %s", end->tap);
 }

@@ -5,6 +5,7 @@
 #include "compute/agent/plug.h"
 #include "compute/agent/virt.h"
 #include "core/clock.h"
+#include "core/conf.h"
 #include "core/error.h"
 #include "core/log.h"
 #include <fcntl.h>
@@ -13,13 +14,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LOOK_ANYWAY_S = 60 };                  /* in case an event of libvirt's got lost */
+enum {
+    LOOK_ANYWAY_S = 60,                       /* in case an event of libvirt's got lost */
+    AT_ONCE = 3,                              /* each may hold one of libvirtd's workers (20) for as long as its QEMU likes */
+};
 
 static GMutex lock;                           /* guards what follows */
 static GCond news;
 static GPtrArray *told;                       /* taps that the network part told of last and that were not looked at yet; NULL: nothing */
-static GHashTable *busy;                      /* ids of domains that a thread is at */
+static GHashTable *busy;                      /* ids of domains that are in the pool */
 static GHashTable *failed;                    /* id → why it could not be joined, the last time */
+
+static GThreadPool *pool;                     /* set once; of Job */
 
 void compute_agent_plug(GPtrArray *taps_stolen)
 {
@@ -40,11 +46,10 @@ char *virt_plug_failed(const char *id)
 
 /* ---- one domain ---- */
 
-typedef struct Job { char id[VIR_UUID_STRING_BUFLEN]; virDomainPtr domain; GArray *ends; } Job;
+typedef struct Job { char id[VIR_UUID_STRING_BUFLEN]; GArray *ends; } Job;
 
 static void job_free(Job *job)
 {
-    virDomainFree(job->domain);
     g_array_unref(job->ends);
     g_free(job);
 }
@@ -101,28 +106,51 @@ static int open_process(virDomainPtr domain, char **ret_networks, GError **err)
     return fd;
 }
 
-static bool plug_one(const Job *job, int process, const char *networks, const PlugEnd *end, GError **err)
+static GArray *ends_of(virDomainPtr domain)
+{
+    char *xml = virDomainGetXMLDesc(domain, 0);
+    GArray *ends = xml ? plug_ends(xml) : NULL;
+    free(xml);
+    return ends;
+}
+
+static bool has_end(virDomainPtr domain, const PlugEnd *end)
+{
+    g_autoptr(GArray) ends = ends_of(domain);
+    for (guint i = 0; ends && i < ends->len; i++) {
+        const PlugEnd *e = &g_array_index(ends, PlugEnd, i);
+        if (strcmp(e->tap, end->tap) == 0 && strcmp(e->alias, end->alias) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* How long QEMU's answers take is QEMU's choice: libvirt is asked after the last of them whether the guest still has that interface. */
+static bool plug_one(virDomainPtr domain, const char *id, int process, const char *networks, const PlugEnd *end, GError **err)
 {
     int fd = plug_fd(networks, end->alias);
     bool joined = false;
     if (fd < 0)
         return nv_fail(err, NV_ERR_HOST_FAULT, "QEMU does not tell its end of tap %s", end->tap);
-    if (!plug_join(process, fd, end, header_of(job->domain, end), &joined, err))
+    int header = header_of(domain, end);
+    if (!has_end(domain, end))
+        return nv_fail(err, NV_ERR_AGENT, "tap %s was taken from the guest meanwhile", end->tap);
+    if (!plug_join(process, fd, end, header, &joined, err))
         return false;
     if (joined)
-        log_warn("domain.plugged", "id", job->id, "tap", end->tap, NULL);
+        log_warn("domain.plugged", "id", id, "tap", end->tap, NULL);
     return true;
 }
 
 /* One that fails keeps no other waiting; err is the last one's. */
-static bool plug(const Job *job, GError **err)
+static bool plug(virDomainPtr domain, const Job *job, GError **err)
 {
     char *networks = NULL;
-    g_auto(Fd) process = open_process(job->domain, &networks, err);
+    g_auto(Fd) process = open_process(domain, &networks, err);
     bool ok = process >= 0;
     for (guint i = 0; process >= 0 && i < job->ends->len; i++) {
         g_autoptr(GError) why = NULL;
-        if (plug_one(job, process, networks, &g_array_index(job->ends, PlugEnd, i), &why))
+        if (plug_one(domain, job->id, process, networks, &g_array_index(job->ends, PlugEnd, i), &why))
             continue;
         g_clear_error(err);
         g_propagate_error(err, g_steal_pointer(&why));
@@ -132,12 +160,31 @@ static bool plug(const Job *job, GError **err)
     return ok;
 }
 
-/* A thread of its own: a QEMU that does not answer its monitor keeps only itself waiting. */
-static gpointer run(gpointer data)
+/* A connection of its own: libvirtd serves only a few questions of one connection at once (max_client_requests), and one about a QEMU that does not
+ * answer its monitor stays open until that QEMU ends. */
+static bool plug_alone(const Job *job, bool *ret_alive, GError **err)
+{
+    g_autoptr(virConnect) conn = virConnectOpen(conf_str("compute.libvirt_uri"));
+    g_autoptr(virDomain) domain = NULL;
+    *ret_alive = false;
+    if (!conn)
+        return virt_fail(err, "connecting to libvirt");
+    if (!virt_find(conn, job->id, &domain, err))
+        return false;
+    if (!domain)
+        return nv_fail(err, NV_ERR_AGENT, "the guest is gone");
+    bool ok = plug(domain, job, err);
+    *ret_alive = ok || virDomainIsActive(domain) == 1;
+    return ok;
+}
+
+/* A QEMU that does not answer its monitor keeps its thread: AT_ONCE of them keep those waiting that lost their taps too, and nobody else. */
+static void run(gpointer data, gpointer unused)
 {
     g_autoptr(Job) job = data;
     g_autoptr(GError) why = NULL;
-    bool ok = plug(job, &why), alive = ok || virDomainIsActive(job->domain) == 1;
+    bool alive, ok = plug_alone(job, &alive, &why);
+    (void) unused;
     g_mutex_lock(&lock);
     const char *before = g_hash_table_lookup(failed, job->id);
     bool again = !alive || (!ok && g_strcmp0(before, why->message) == 0);
@@ -149,7 +196,6 @@ static gpointer run(gpointer data)
     g_mutex_unlock(&lock);
     if (!ok && !again)
         log_warn("domain.plug_failed", "id", job->id, "error", why->message, NULL);
-    return NULL;
 }
 
 /* ---- all domains ---- */
@@ -164,9 +210,7 @@ static bool is_starting(virDomainPtr domain)
 /* The domain's interfaces whose taps are among these; NULL: none. */
 static GArray *ends_among(virDomainPtr domain, GHashTable *taps)
 {
-    char *xml = virDomainGetXMLDesc(domain, 0);
-    g_autoptr(GArray) ends = xml ? plug_ends(xml) : NULL;
-    free(xml);
+    g_autoptr(GArray) ends = ends_of(domain);
     for (guint i = ends ? ends->len : 0; i-- > 0;)
         if (!g_hash_table_contains(taps, g_array_index(ends, PlugEnd, i).tap))
             g_array_remove_index(ends, i);
@@ -188,9 +232,7 @@ static bool look_at(virDomainPtr domain, GHashTable *taps, GHashTable *seen)
     g_mutex_unlock(&lock);
     if (!go)
         return g_array_unref(job->ends), true;
-    virDomainRef(domain);
-    job->domain = domain;
-    g_thread_unref(g_thread_new("plug", run, g_steal_pointer(&job)));
+    g_thread_pool_push(pool, g_steal_pointer(&job), NULL);
     return true;
 }
 
@@ -261,5 +303,6 @@ void virt_plug_start(void)
 {
     busy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     failed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    pool = g_thread_pool_new(run, NULL, AT_ONCE, FALSE, NULL);
     g_thread_unref(g_thread_new("plug-watch", watch, NULL));
 }

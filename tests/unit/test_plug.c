@@ -2,6 +2,7 @@
 #include "compute/agent/plug.h"
 #include "core/error.h"
 #include <fcntl.h>
+#include <net/if.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,11 +110,29 @@ static void what_is_no_tap(void **state)
     close(self), close(null), close(pipes[0]), close(pipes[1]);
 }
 
+/* A descriptor that belongs to no interface is as loose as one whose tap was removed. */
+static void a_tap_that_is_away(void **state)
+{
+    (void) state;
+    const PlugEnd end = { .tap = "nvtffffffffff01", .alias = "net0", .header = true };
+    int self = (int) syscall(SYS_pidfd_open, getpid(), 0), tun = open("/dev/net/tun", O_RDWR);
+    bool joined = false;
+    g_autoptr(GError) err = NULL;
+    if (tun < 0)
+        skip();
+    assert_false(plug_join(self, tun, &end, PLUG_HEADER, &joined, &err));
+    assert_int_equal(nv_error_code(err), NV_ERR_AGENT);
+    assert_non_null(strstr(err->message, "is away"));
+    assert_false(joined);
+    assert_int_equal(if_nametoindex(end.tap), 0);
+    close(self), close(tun);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(interfaces), cmocka_unit_test(descriptors), cmocka_unit_test(headers), cmocka_unit_test(loose_ones),
-        cmocka_unit_test(what_is_no_tap),
+        cmocka_unit_test(what_is_no_tap), cmocka_unit_test(a_tap_that_is_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
