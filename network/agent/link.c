@@ -64,11 +64,13 @@ static Msg *link_msg(int type, int flags, int family, int index)
 
 static void kind_parse(struct nlattr *attr, LinkInfo *info)
 {
-    struct nlattr *tb[IFLA_INFO_MAX + 1] = { 0 }, *data[MAX(IFLA_VXLAN_MAX, IFLA_VLAN_MAX) + 1] = { 0 };
+    struct nlattr *tb[IFLA_INFO_MAX + 1] = { 0 }, *data[MAX(IFLA_VXLAN_MAX, IFLA_VLAN_MAX) + 1] = { 0 }, *tun[IFLA_TUN_MAX + 1] = { 0 };
     if (nla_parse_nested(tb, IFLA_INFO_MAX, attr, NULL) < 0 || !tb[IFLA_INFO_KIND] || !tb[IFLA_INFO_DATA])
         return;
     const char *kind = nla_get_string(tb[IFLA_INFO_KIND]);
     bool vxlan = strcmp(kind, "vxlan") == 0, vlan = strcmp(kind, "vlan") == 0;
+    if (strcmp(kind, "tun") == 0 && nla_parse_nested(tun, IFLA_TUN_MAX, tb[IFLA_INFO_DATA], NULL) >= 0)
+        info->unowned = !tun[IFLA_TUN_OWNER] || nla_get_u32(tun[IFLA_TUN_OWNER]) != 0;
     if ((!vxlan && !vlan) || nla_parse_nested(data, vxlan ? IFLA_VXLAN_MAX : IFLA_VLAN_MAX, tb[IFLA_INFO_DATA], NULL) < 0)
         return;
     if (vlan) {
@@ -223,7 +225,8 @@ bool link_tap_ensure(const char *name, gint64 mtu, GError **err)
 {
     struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
     LinkInfo info = { 0 };
-    if (link_get(name, &info, NULL))
+    bool exists = link_get(name, &info, NULL);
+    if (exists && (!info.unowned || info.carrier))
         return info.mtu == mtu || link_mtu(name, mtu, err);
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (fd < 0)
@@ -231,6 +234,8 @@ bool link_tap_ensure(const char *name, gint64 mtu, GError **err)
     g_strlcpy(ifr.ifr_name, name, sizeof ifr.ifr_name);
     /* One without an owner is anybody's while no guest has it: every user of the host may open /dev/net/tun. */
     bool ok = ioctl(fd, TUNSETIFF, &ifr) == 0 && ioctl(fd, TUNSETOWNER, 0) == 0 && ioctl(fd, TUNSETPERSIST, 1) == 0;
+    /* A guest was faster. */
+    ok = ok || (exists && errno == EBUSY);
     if (!ok)
         nv_fail_errno(err, NV_ERR_AGENT, "tap %s", name);
     close(fd);

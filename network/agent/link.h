@@ -11,6 +11,7 @@ typedef struct LinkInfo {
     int index, master, mtu;
     bool up, filtered;               /* filtered: as link_filter does */
     bool carrier;                    /* of a tap: somebody has its other end */
+    bool unowned;                    /* of a tap: it is not root's */
     char name[16];
     guint8 mac[6];
     int below, vlan;                 /* of a VLAN interface: the one below it, and its id */
@@ -27,7 +28,8 @@ bool link_get(const char *name, LinkInfo *ret_info, GError **err);
 GArray *link_list(const char *prefix, GError **err);
 /* A bridge with that MAC, down when new: no STP, no multicast snooping, its IP packets go through the inet tables of nftables. */
 bool link_bridge_ensure(const char *name, const char *mac, gint64 mtu, GError **err);
-/* A persistent tap that only root can have the other end of. */
+/* A persistent tap of root's: no other user can attach to it.  One that is there and is not root's becomes so, but not while somebody has its other
+ * end: who has it may give it to another, and that holds until it is free and asked for again (the agent's next look, or before its guest starts). */
 bool link_tap_ensure(const char *name, gint64 mtu, GError **err);
 /* Makes the pair name (here) and peer (in the namespace that netns_fd is), whatever was there under name goes first. */
 bool link_veth_make(const char *name, const char *peer, const char *peer_mac, gint64 mtu, int netns_fd, GError **err);

@@ -224,7 +224,7 @@ static bool subport_complete(const PortSpec *p, GHashTable *links)
 bool wiring_port_complete(const PortSpec *p, GHashTable *links)
 {
     const LinkInfo *tap = g_hash_table_lookup(links, p->tap.s), *bridge = g_hash_table_lookup(links, p->bridge.s);
-    return tap && bridge && tap->master == bridge->index && tap->up == p->up && shape_complete(p, links) &&
+    return tap && bridge && tap->master == bridge->index && tap->up == p->up && (!tap->unowned || tap->carrier) && shape_complete(p, links) &&
            promise_complete(p, links) && subport_complete(p, links);
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """tests/integration/test_net_agent.py -- the agent's network verbs on a machine of its own: real bridges, rules and dnsmasq, pretended guests."""
 import array
+import fcntl
 import json
 import os
 import resource
@@ -26,6 +27,7 @@ s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n"); print(s.makefile().read().split("\\n")
 """
 FETCH = sys.executable + ' -c "import urllib.request as r; print(r.urlopen(\\"http://169.254.169.254/latest/\\", timeout=%g).read().decode(), end=str())"' % (5 * PATIENCE)
 CONNECT = sys.executable + ' -c "import socket; socket.create_connection((\\"%s\\", %d), 1)"'
+TUNSETOWNER = 0x400454cc
 EVERYONE = "ff:ff:ff:ff:ff:ff"
 
 
@@ -797,8 +799,7 @@ class Damage(Case):
         n = len(h.seen)
         for _ in range(2):
             sh("ip link del " + p.tap)
-            while not os.path.exists("/sys/class/net/" + p.tap):
-                time.sleep(0.0005)
+            until("the tap is back", 10, lambda: os.path.exists("/sys/class/net/" + p.tap), pause=0.0005)
             end = time.monotonic() + 2
             joined = False
             while time.monotonic() < end:
@@ -807,6 +808,30 @@ class Damage(Case):
             self.assertTrue(joined)
             until("traffic is back", 10, lambda: g.pings(q.ip))
         self.assertEqual([f for f in h.seen[n:] if mark in f], [])
+
+    def test_a_tap_is_root_s_again(self):
+        """After somebody who had it gave it away, and one that was never anybody's."""
+        p = Port(1, self.network(1).id, "10.0.0.11")
+        self.verb("port.ensure", **p.args())
+        self.made.append(("port.absent", p.id))
+
+        def owner():
+            with open("/sys/class/net/%s/owner" % p.tap) as f:
+                return int(f.read())
+        self.assertEqual(owner(), 0)
+        fd = guest.open_tap(p.tap)
+        fcntl.ioctl(fd, TUNSETOWNER, 1000)
+        self.verb("port.ensure", **p.args())
+        self.assertEqual(owner(), 1000)              # not while it is in use
+        os.close(fd)
+        until("the tap is root's", 10, lambda: owner() == 0)
+        os.kill(self.agent.pid, signal.SIGSTOP)
+        try:
+            sh("ip link del %s; ip tuntap add %s mode tap" % (p.tap, p.tap))
+            self.assertEqual(owner(), -1)
+        finally:
+            os.kill(self.agent.pid, signal.SIGCONT)
+        until("the tap is root's", 10, lambda: owner() == 0)
 
     def test_agent_killed_and_started_anew_disturbs_nobody(self):
         net, p, g, q, h = self.ready()
