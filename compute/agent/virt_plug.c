@@ -101,9 +101,7 @@ static int open_process(virDomainPtr domain, char **ret_networks, GError **err)
         return -1;
     }
     *ret_networks = networks;
-    int fd = process;
-    process = -1;
-    return fd;
+    return g_steal_fd(&process);
 }
 
 static GArray *ends_of(virDomainPtr domain)
