@@ -6,18 +6,12 @@
 char *id_new(void)
 {
     guint8 b[16];
+    char hex[33];
     randombytes_buf(b, sizeof b);
     b[6] = (guint8) ((b[6] & 0x0f) | 0x40);
     b[8] = (guint8) ((b[8] & 0x3f) | 0x80);
-    char text[37], *p = text;
-    for (int i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *p++ = '-';
-        *p++ = "0123456789abcdef"[b[i] >> 4];
-        *p++ = "0123456789abcdef"[b[i] & 15];
-    }
-    *p = '\0';
-    return g_strdup(text);
+    sodium_bin2hex(hex, sizeof hex, b, sizeof b);
+    return g_strdup_printf("%.8s-%.4s-%.4s-%.4s-%s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
 char *id_new_hex(void)
