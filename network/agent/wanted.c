@@ -73,8 +73,8 @@ static void note(const char *what, const char *id, GError *err)
     log_warn(err ? "net.repair_failed" : "net.repaired", "what", what, "id", id, "error", err ? err->message : NULL, NULL);
 }
 
-/* Only of those that are complete: who is joined to them is under their rules. */
-static void tell_free_taps(GHashTable *links)
+/* Only of those that are complete: who is joined to them is under their rules.  whole: all were found to be. */
+static void tell_free_taps(GHashTable *links, bool whole)
 {
     GPtrArray *taps = g_ptr_array_new_with_free_func(g_free);
     GHashTableIter it;
@@ -83,7 +83,7 @@ static void tell_free_taps(GHashTable *links)
     while (g_hash_table_iter_next(&it, NULL, &value)) {
         const PortSpec *p = value;
         const LinkInfo *tap = g_hash_table_lookup(links, p->tap.s);
-        if (!*p->parent.s && tap && tap->up && !tap->carrier && wiring_port_complete(p, links))
+        if (!*p->parent.s && tap && tap->up && !tap->carrier && (whole || wiring_port_complete(p, links)))
             g_ptr_array_add(taps, g_strdup(p->tap.s));
     }
     on_free_taps(taps);
@@ -132,6 +132,6 @@ guint wanted_repair(void)
         links = wiring_links(NULL);
     }
     if (links && on_free_taps)
-        tell_free_taps(links);
+        tell_free_taps(links, !count);
     return count;
 }
