@@ -13,7 +13,6 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/wake.h"
-#include <fcntl.h>
 #include <malloc.h>
 #include <microhttpd.h>
 #include <signal.h>
