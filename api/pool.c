@@ -1,6 +1,7 @@
 /* api/pool.c -- the server's threads. */
 #include "api/pool.h"
 #include "core/clock.h"
+#include <sched.h>
 
 enum { STANDBY_US = 1000, STALE_US = 500 };
 
@@ -114,6 +115,9 @@ static void drive(Pool *p, PoolDriver *d)
     else
         keep_watch(p);
     g_mutex_unlock(&p->lock);
+    /* Eager clients never let this thread sleep, and another driver's that waits for the same processor would wait for a whole time slice (4 ms):
+       no other processor takes it over while each has something to compute, be it the least important. */
+    sched_yield();
     bool more = d->drive(d);
     g_mutex_lock(&p->lock);
     d->owned = false;

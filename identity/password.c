@@ -1,13 +1,13 @@
 /* identity/password.c -- passwords: Argon2id on two threads of their own, so that logins cost everybody else little. */
 #include "identity/internal.h"
+#include <sched.h>
 #include <sodium.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 /* OWASP's minimum: 19 MiB, two passes.  Two slots bound memory and processor; more than QUEUE waiting are turned away.  A hash is 11 ms of pure
-   computing: unless it is the last in line, requests that need microseconds wait for its time slices. */
-enum { MEMORY = 19 * 1024 * 1024, PASSES = 2, SLOTS = 2, QUEUE = 32, NICE = 19 };
+   computing, so it is done with what the others leave: SCHED_IDLE, and not only the lowest priority, since a processor that does just that
+   counts as idle for who wakes up.  sched(7) */
+enum { MEMORY = 19 * 1024 * 1024, PASSES = 2, SLOTS = 2, QUEUE = 32 };
 
 typedef struct Job {
     const char *password;
@@ -27,12 +27,12 @@ static GThreadPool *pool;
 
 static void run_job(gpointer data, gpointer unused)
 {
-    static __thread bool polite;                 /* the thread gave up its priority already */
+    static __thread bool last_in_line;           /* this thread gave up its place already */
     Job *job = data;
     (void) unused;
-    if (!polite)
-        setpriority(PRIO_PROCESS, (id_t) gettid(), NICE);
-    polite = true;
+    if (!last_in_line)
+        sched_setscheduler(0, SCHED_IDLE, &(struct sched_param) { 0 });
+    last_in_line = true;
     size_t n = strlen(job->password);
     bool ok = job->stored ? crypto_pwhash_str_verify(job->stored, job->password, n) == 0
                           : crypto_pwhash_str_alg(job->hash, job->password, n, PASSES, MEMORY, crypto_pwhash_ALG_ARGON2ID13) == 0;
