@@ -39,7 +39,7 @@ bool cache_get(Call *c, guint64 *ret_stamp)
 {
     *ret_stamp = 0;
     /* What only administrators see may come from elsewhere than rows: whether an agent is up. */
-    if (!(c->route->flags & QUICK) || !c->ctx->token_hash || c->ctx->admin || !db_stable(c->db, ret_stamp))
+    if (!(c->route->flags & KEPT) || !c->ctx->token_hash || c->ctx->admin || !db_stable(c->db, ret_stamp))
         return false;
     g_autoptr(GString) key = g_string_sized_new(256);
     key_of(c, key);

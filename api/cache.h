@@ -1,4 +1,4 @@
-/* api/cache.h -- answers to quick reads, kept a thread until anything is committed: a client that polls costs a look-up. */
+/* api/cache.h -- answers of KEPT routes, kept by each thread until anything is committed: a client that polls costs a look-up. */
 #pragma once
 #include "core/call.h"
 

@@ -110,7 +110,7 @@ const Route compute_routes[] = {
     ROUTE("GET",    "/servers",            PROJECT_READER, server_list),
     ROUTE("POST",   "/servers",            PROJECT_MEMBER, server_create),
     ROUTE("GET",    "/servers/detail",     PROJECT_READER, server_list_detail),
-    ROUTE("GET",    "/servers/{id}",       PROJECT_READER, server_show, .flags = QUICK),
+    ROUTE("GET",    "/servers/{id}",       PROJECT_READER, server_show, .flags = QUICK | KEPT),
     ROUTE("PUT",    "/servers/{id}",       PROJECT_MEMBER, server_update),
     ROUTE("DELETE", "/servers/{id}",       PROJECT_MEMBER, server_delete),
     ROUTE("POST",   "/servers/{id}/action", PROJECT_MEMBER, server_action),

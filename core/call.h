@@ -61,6 +61,7 @@ typedef enum {
     NO_BODY_PARSE = 1 << 1,/* a body is ignored */
     SLOW = 1 << 3,         /* takes its turn behind others of its kind (password hashing): at most half of the workers do such */
     QUICK = 1 << 4,        /* reads a row or two: run where it arrived, a hand-over to a worker would cost more than the work */
+    KEPT = 1 << 5,         /* depends on rows, address and token alone, on no other header: answered from memory until something is committed */
     BRIEF_LIST = 1 << 2,   /* generic list renders BRIEF fields (Nova's GET /servers beside /servers/detail) */
 } RouteFlags;
 
@@ -77,7 +78,7 @@ struct Route {
 /* The rows of one generic resource: list, show, create, update, delete.  update is "PUT" (Neutron), "PATCH" (Keystone) … */
 #define CRUD(path_, res_, read_, write_, update_) \
     { .method = "GET",    .path = path_,          .rule = read_,  .res = res_ }, \
-    { .method = "GET",    .path = path_ "/{id}",  .rule = read_,  .res = res_, .flags = QUICK }, \
+    { .method = "GET",    .path = path_ "/{id}",  .rule = read_,  .res = res_, .flags = QUICK | KEPT }, \
     { .method = "POST",   .path = path_,          .rule = write_, .res = res_ }, \
     { .method = update_,  .path = path_ "/{id}",  .rule = write_, .res = res_ }, \
     { .method = "DELETE", .path = path_ "/{id}",  .rule = write_, .res = res_ }

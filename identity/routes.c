@@ -18,7 +18,7 @@
 /* clang-format off */
 const Route identity_routes[] = {
     ROUTE("POST",   "/v3/auth/tokens",   ANYONE,        auth_token_create, .flags = SLOW),
-    ROUTE("GET",    "/v3/auth/tokens",   AUTHENTICATED, auth_token_show),
+    ROUTE("GET",    "/v3/auth/tokens",   AUTHENTICATED, auth_token_show, .flags = QUICK),
     ROUTE("DELETE", "/v3/auth/tokens",   AUTHENTICATED, auth_token_revoke),
     ROUTE("GET",    "/v3/auth/catalog",  AUTHENTICATED, auth_catalog),
     ROUTE("GET",    "/v3/auth/projects", AUTHENTICATED, auth_projects),

@@ -76,6 +76,10 @@ class Tokens(unittest.TestCase):
         self.assertNotIn("catalog", admin.get(V3 + "/auth/tokens?nocatalog", headers={"X-Subject-Token": demo.token}).json["token"])
         self.assertEqual(admin.call("HEAD", V3 + "/auth/tokens", headers={"X-Subject-Token": demo.token}).status, 200)
 
+    def test_whose_token_is_asked_about_counts(self):
+        for subject, status in ((demo.token, 200), (admin.token, 403), (demo.token, 200), ("no-such-token", 404)):
+            self.assertEqual(demo.get(V3 + "/auth/tokens", headers={"X-Subject-Token": subject}).status, status)
+
     def test_a_revoked_token_is_dead_everywhere_and_after_a_restart(self):
         c = cloud.login("demo")
         self.assertEqual(c.delete(V3 + "/auth/tokens", headers={"X-Subject-Token": c.token}).status, 204)
