@@ -30,7 +30,7 @@ extern const AgentEvent metadata_events[];
 void metadata_set_server(HttpServer *server);
 /* Calls fn for each route: documents and tests. */
 void router_each(void (*fn)(const Service *service, const Route *route, void *data), void *data);
-/* HttpOptions.quick: reads of one row, which answer faster than a hand-over to a worker takes. */
+/* HttpOptions.quick: reads of a few rows, which answer faster than a hand-over to a worker takes. */
 bool router_quick(const char *method, const char *path);
 /* Sets the server whose counters /metrics shows. */
 void router_set_server(const HttpServer *server);

@@ -595,6 +595,7 @@ static bool io_drive(PoolDriver *driver)
     Io *io = (Io *) driver;
     io->n_pushed = 0;
     do {
+        pool_give_way(io->server->pool);
         io_round(io);
         if (io->conns.n_lingering)
             conns_drain(&io->conns);

@@ -11,7 +11,8 @@ struct Pool {
     GCond work, ended;
     PoolQueue queues[POOL_KINDS];            /* POOL_LAZY's is the drivers' */
     guint queue_max, workers, n_threads, n_drivers;
-    guint idle, driving, active, running[POOL_KINDS];        /* threads; active: running jobs of all kinds */
+    guint idle, driving, active;             /* threads; active: running jobs of all kinds */
+    atomic_uint running[POOL_KINDS];         /* changed under the lock */
     bool standby;                            /* an idle thread looks at the clock */
     bool stopping;
     PoolDriver *const *drivers;
@@ -115,9 +116,6 @@ static void drive(Pool *p, PoolDriver *d)
     else
         keep_watch(p);
     g_mutex_unlock(&p->lock);
-    /* Eager clients never let this thread sleep, and another driver's that waits for the same processor would wait for a whole time slice (4 ms):
-       no other processor takes it over while each has something to compute, be it the least important. */
-    sched_yield();
     bool more = d->drive(d);
     g_mutex_lock(&p->lock);
     d->owned = false;
@@ -211,6 +209,14 @@ bool pool_push(Pool *p, PoolDriver *driver, PoolJob *job, PoolKind kind)
     }
     g_mutex_unlock(&p->lock);
     return room;
+}
+
+/* Eager clients never let a driving thread sleep.  Another one that waits for the same processor would wait for a whole time slice: the kernel
+   moves it to no other while each has something to compute, be it the least important. */
+void pool_give_way(Pool *p)
+{
+    if (p->n_drivers > 1 && p->running[POOL_HEAVY])
+        sched_yield();
 }
 
 guint pool_queued(Pool *p)

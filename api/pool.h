@@ -39,6 +39,8 @@ Pool *pool_new(guint workers, guint queue_max, void (*run)(PoolJob *job));
 void pool_start(Pool *pool, PoolDriver *const *drivers, guint n_drivers);
 /* False: the queue is full; the job was not taken.  Called by the thread that drives. */
 bool pool_push(Pool *pool, PoolDriver *driver, PoolJob *job, PoolKind kind);
+/* Called by a driver between two rounds: while there are heavy jobs, another driver's thread that waits for this processor goes first. */
+void pool_give_way(Pool *pool);
 guint pool_queued(Pool *pool);
 /* Waits until all drivers are over, which they must have been told. */
 void pool_wind_down(Pool *pool);

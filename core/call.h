@@ -60,8 +60,8 @@ typedef enum {
     STREAM_IN = 1 << 0,    /* body is not JSON: read it with call_read */
     NO_BODY_PARSE = 1 << 1,/* a body is ignored */
     SLOW = 1 << 3,         /* takes its turn behind others of its kind (password hashing): at most half of the workers do such */
-    QUICK = 1 << 4,        /* reads a row or two: run where it arrived, a hand-over to a worker would cost more than the work */
-    KEPT = 1 << 5,         /* depends on rows, address and token alone, on no other header: answered from memory until something is committed */
+    QUICK = 1 << 4,        /* reads a few rows and never waits: run where it arrived, a hand-over to a worker would cost more than the work */
+    KEPT = 1 << 5,         /* depends on rows and api/cache.c's key alone and sets no header: answered from memory until a commit */
     BRIEF_LIST = 1 << 2,   /* generic list renders BRIEF fields (Nova's GET /servers beside /servers/detail) */
 } RouteFlags;
 

@@ -1,12 +1,14 @@
 /* identity/password.c -- passwords: Argon2id on two threads of their own, so that logins cost everybody else little. */
+#include "core/log.h"
 #include "identity/internal.h"
+#include <errno.h>
 #include <sched.h>
 #include <sodium.h>
 #include <string.h>
 
 /* OWASP's minimum: 19 MiB, two passes.  Two slots bound memory and processor; more than QUEUE waiting are turned away.  A hash is 11 ms of pure
-   computing, so it is done with what the others leave: SCHED_IDLE, and not only the lowest priority, since a processor that does just that
-   counts as idle for who wakes up.  sched(7) */
+   computing, so it is done with what the others leave: SCHED_IDLE, and not only the lowest priority, since the kernel counts a processor that
+   does just that as idle when it looks for one to wake a thread on (select_idle_sibling). */
 enum { MEMORY = 19 * 1024 * 1024, PASSES = 2, SLOTS = 2, QUEUE = 32 };
 
 typedef struct Job {
@@ -30,8 +32,8 @@ static void run_job(gpointer data, gpointer unused)
     static __thread bool last_in_line;           /* this thread gave up its place already */
     Job *job = data;
     (void) unused;
-    if (!last_in_line)
-        sched_setscheduler(0, SCHED_IDLE, &(struct sched_param) { 0 });
+    if (!last_in_line && sched_setscheduler(0, SCHED_IDLE, &(struct sched_param) { 0 }) != 0)
+        log_warn("identity.hash_priority", "why", g_strerror(errno), NULL);
     last_in_line = true;
     size_t n = strlen(job->password);
     bool ok = job->stored ? crypto_pwhash_str_verify(job->stored, job->password, n) == 0
