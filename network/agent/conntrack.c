@@ -1,4 +1,4 @@
-/* network/agent/conntrack.c -- dumps the kernel's connections and deletes those that have one of the given addresses. */
+/* network/agent/conntrack.c -- reads the connections that the kernel tracks, and deletes those that are to be forgotten. */
 #include "network/agent/conntrack.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 enum { BUFFER = 64 << 10 };
+enum { ZONES = 4 };      /* of more, one reading of everything is cheaper */
 
 typedef struct Attr { guint16 type; guint16 len; const guint8 *data; } Attr;
 
@@ -82,13 +83,16 @@ static void put_attr(GByteArray *msg, guint16 type, const void *data, guint16 le
     g_byte_array_append(msg, zeros, (guint) (NLA_ALIGN(len) - len));
 }
 
-static GByteArray *message(int type, int flags, guint8 family)
+static GByteArray *message(int type, int flags, guint8 family, int zone)
 {
     GByteArray *msg = g_byte_array_new();
+    guint16 net_zone = htons((guint16) zone);
     struct nlmsghdr head = { .nlmsg_type = (guint16) (NFNL_SUBSYS_CTNETLINK << 8 | type), .nlmsg_flags = (guint16) (NLM_F_REQUEST | flags) };
     struct nfgenmsg gen = { .nfgen_family = family };
     g_byte_array_append(msg, (const guint8 *) &head, sizeof head);
     g_byte_array_append(msg, (const guint8 *) &gen, sizeof gen);
+    if (zone != CONNTRACK_ALL)
+        put_attr(msg, CTA_ZONE, &net_zone, sizeof net_zone);
     return msg;
 }
 
@@ -118,10 +122,8 @@ static void consider(const struct nlmsghdr *nlh, const Choice *choice)
     tuple_parse(p, left, CTA_TUPLE_REPLY, &t.back);
     if (!choice->is_gone(&t, choice->data) || !find_attr(p, left, CTA_TUPLE_ORIG, &tuple))
         return;
-    GByteArray *msg = message(IPCTNL_MSG_CT_DELETE, 0, gen->nfgen_family);
-    guint16 net_zone = htons((guint16) t.zone);
+    GByteArray *msg = message(IPCTNL_MSG_CT_DELETE, 0, gen->nfgen_family, t.zone);
     put_attr(msg, CTA_TUPLE_ORIG | NLA_F_NESTED, tuple.data, tuple.len);
-    put_attr(msg, CTA_ZONE, &net_zone, sizeof net_zone);
     g_ptr_array_add(choice->list, msg);
 }
 
@@ -146,14 +148,14 @@ static bool read_dump(int fd, const Choice *choice, GError **err)
     }
 }
 
-bool conntrack_purge(ConntrackGone *is_gone, const void *data, GError **err)
+bool conntrack_purge(int zone, ConntrackGone *is_gone, const void *data, GError **err)
 {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
     if (fd < 0)
         return nv_fail_errno(err, NV_ERR_AGENT, "connection tracking");
     g_autoptr(GPtrArray) list = g_ptr_array_new();
     Choice choice = { is_gone, data, list };
-    bool ok = send_message(fd, message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC)) && read_dump(fd, &choice, err);
+    bool ok = send_message(fd, message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC, zone)) && read_dump(fd, &choice, err);
     for (guint i = 0; i < list->len; i++)
         send_message(fd, list->pdata[i]);
     close(fd);
@@ -175,7 +177,31 @@ static bool is_flow(const Tracked *t, const void *data)
     return false;
 }
 
+/* The zones that the flows are in; 0 of them if they are too many. */
+static gsize zones_of(const GArray *flows, int ret_zones[ZONES])
+{
+    gsize n = 0;
+    for (guint i = 0; i < flows->len; i++) {
+        int zone = g_array_index(flows, Flow, i).zone;
+        gsize k = 0;
+        while (k < n && ret_zones[k] != zone)
+            k++;
+        if (k == ZONES)
+            return 0;
+        ret_zones[k] = zone;
+        n = MAX(n, k + 1);
+    }
+    return n;
+}
+
 bool conntrack_flush(const GArray *flows, GError **err)
 {
-    return !flows->len || conntrack_purge(is_flow, flows, err);
+    int zones[ZONES];
+    if (!flows->len)
+        return true;
+    gsize n = zones_of(flows, zones);
+    bool ok = n || conntrack_purge(CONNTRACK_ALL, is_flow, flows, err);
+    for (gsize i = 0; ok && i < n; i++)
+        ok = conntrack_purge(zones[i], is_flow, flows, err);
+    return ok;
 }

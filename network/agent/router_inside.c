@@ -82,7 +82,7 @@ static bool is_gone(const Tracked *t, const void *data)
 
 bool router_inside_forget(const RouterSpec *r, GError **err)
 {
-    return conntrack_purge(is_gone, r, err);
+    return conntrack_purge(CONNTRACK_ALL, is_gone, r, err);
 }
 
 static bool has_forwarding(const RouterSpec *r, const RouterForwarding *f)
