@@ -124,6 +124,15 @@ bool file_publish(int dir_fd, int fd, const char *part, const char *name, GError
     return !fsync(dir_fd) || nv_fail_errno(err, code_of_errno(errno), "cannot make the name %s durable", name);
 }
 
+bool file_replace(int dir_fd, const char *name, const char *text, mode_t mode, GError **err)
+{
+    g_autofree char *part = g_strdup_printf(".%s.part", name);
+    g_auto(Fd) fd = file_open_part(dir_fd, part, mode, err);
+    if (fd < 0 || !file_write_at(fd, text, strlen(text), 0, err))
+        return false;
+    return !renameat(dir_fd, part, dir_fd, name) || nv_fail_errno(err, code_of_errno(errno), "cannot rename %s to %s", part, name);
+}
+
 bool file_absent(int dir_fd, const char *name, GError **err)
 {
     if (unlinkat(dir_fd, name, 0))

@@ -23,6 +23,9 @@ int file_open_part(int dir_fd, const char *part, mode_t mode, GError **err);
 bool file_write_at(int fd, const void *buf, gsize n, goffset offset, GError **err);
 /* Makes part durable, renames it to name, makes the directory entry durable. */
 bool file_publish(int dir_fd, int fd, const char *part, const char *name, GError **err);
+/* Gives name this text in one step: who reads it, also after this process was killed, finds the old text or the new one.  Nothing is made durable,
+ * which takes a write to the disk or two: for files that are compared and written again after the host's start.  One writer at a time. */
+bool file_replace(int dir_fd, const char *name, const char *text, mode_t mode, GError **err);
 /* Removes name and makes that durable; its absence is success. */
 bool file_absent(int dir_fd, const char *name, GError **err);
 /* Names in the directory, "." and ".." left out, sorted; NULL with err.  Free with g_ptr_array_unref. */

@@ -1,4 +1,4 @@
-/* core/proc.c -- running other programs: everything is prepared before fork, the child only makes system calls. */
+/* core/proc.c -- running other programs: everything is prepared before the child begins, and that only makes system calls. */
 #include "core/proc.h"
 #include "core/clock.h"
 #include "core/error.h"
@@ -10,36 +10,42 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OUTPUT_MAX = 4 << 20, STDERR_MAX = 4096, TIMEOUT_S = 60, GROUPS_MAX = 64 };
+enum { OUTPUT_MAX = 4 << 20, STDERR_MAX = 4096, TIMEOUT_S = 60, GROUPS_MAX = 64, STACK = 64 << 10 };
 static const char path_env[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 
-/* All that the child needs.  The program is threaded: between fork and exec another thread's locks may be held for ever, so the
- * child must not allocate, look up users or log. */
+/* What the child tells: in memory that it shares with us. */
+typedef struct Outcome {
+    const char *failed;          /* what did not work, a literal of this program; NULL: the program runs */
+    int error;
+    pid_t daemon;
+} Outcome;
+
+/* What one child needs of memory, two for a daemon. */
+typedef struct Arena { char stacks[2][STACK]; Outcome outcome; } Arena;
+
+/* All that the child needs.  It shares our memory, and the thread that began it waits until it has become the program or ended: to copy the
+ * page tables of a large process, as fork does, takes milliseconds.  (A child that changes its user gets a copy: no process of that user may
+ * ever have ours in reach.)  The program is threaded, and another thread may hold any lock: the child must not allocate, look up users or log. */
 typedef struct Plan {
     char *program;
     const char *const *argv;
     const ProcOptions *opt;
     int in, out, err;            /* become 0, 1, 2 */
-    int report;                  /* the child writes a Report here; closed by a successful exec */
     int netns;                   /* -1: stay */
     bool drop;
     uid_t uid;
     gid_t gid, groups[GROUPS_MAX];
     int n_groups;
-    bool daemon;
+    pid_t parent;
+    Arena *arena;
 } Plan;
-
-typedef struct Report {
-    pid_t pid;                   /* of a daemon, when failed is NULL */
-    int error;
-    const char *failed;          /* what did not work: a literal of this program, the same address in parent and child */
-} Report;
 
 static void fd_close(int *fd)
 {
@@ -53,9 +59,10 @@ static void plan_done(Plan *plan)
     fd_close(&plan->in);
     fd_close(&plan->out);
     fd_close(&plan->err);
-    fd_close(&plan->report);
     fd_close(&plan->netns);
     g_free(plan->program);
+    if (plan->arena)
+        munmap(plan->arena, sizeof *plan->arena);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Plan, plan_done)
 
@@ -99,7 +106,7 @@ static bool find_netns(Plan *plan, const char *name, GError **err)
 static bool plan_init(Plan *plan, const char *const *argv, const ProcOptions *opt, GError **err)
 {
     static const ProcOptions none;
-    *plan = (Plan) { .argv = argv, .opt = opt ? opt : &none, .in = -1, .out = -1, .err = -1, .report = -1, .netns = -1 };
+    *plan = (Plan) { .argv = argv, .opt = opt ? opt : &none, .in = -1, .out = -1, .err = -1, .netns = -1 };
     plan->program = find_program(argv[0]);
     if (!plan->program)
         return nv_fail(err, NV_ERR_HOST_FAULT, "the program %s is not installed on this host", argv[0]);
@@ -145,10 +152,7 @@ static const char *child_prepare(const Plan *plan)
         return "standard streams";
     if (plan->netns >= 0 && setns(plan->netns, CLONE_NEWNET) < 0)
         return "entering the network namespace";
-    /* Descriptor 3 is the report, gone at exec; whatever else is open is gone now. */
-    if (plan->report != 3 && dup3(plan->report, 3, O_CLOEXEC) < 0)
-        return "report pipe";
-    if (syscall(SYS_close_range, 4U, ~0U, 0U) < 0)
+    if (syscall(SYS_close_range, 3U, ~0U, 0U) < 0)
         return "closing descriptors";
     if (!limit(RLIMIT_AS, o->max_memory) || !limit(RLIMIT_CPU, o->max_cpu_s) || !limit(RLIMIT_FSIZE, o->max_file) ||
         !limit(RLIMIT_NOFILE, o->max_fds))
@@ -160,63 +164,54 @@ static const char *child_prepare(const Plan *plan)
     return NULL;
 }
 
-G_GNUC_NORETURN static void child_exec(const Plan *plan, pid_t parent)
+static int child_exec(Plan *plan, bool helper)
 {
     const char *const env[] = { "LC_ALL=C", path_env, NULL };
-    Report report = { .failed = child_prepare(plan) };
-    if (!report.failed) {
-        /* A helper that is waited for must not survive us and go on writing; asked for last, as changing the user forgets it. */
-        if (!plan->daemon && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
-            _exit(127);
+    const char *failed = child_prepare(plan);
+    /* A helper that is waited for must not survive us and go on writing; asked for last, as changing the user forgets it. */
+    if (!failed && helper && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != plan->parent))
+        failed = "being ended with its parent";
+    if (!failed) {
         reset_signals();
         execve(plan->program, (char *const *) plan->argv, (char *const *) env);
-        report.failed = "exec";
+        failed = "exec";
     }
-    report.error = errno;
-    /* 3 may not be the report pipe yet when an early step failed; both are the same pipe otherwise. */
-    if (write(plan->report, &report, sizeof report) < 0 && write(3, &report, sizeof report) < 0)
-        _exit(126);
-    _exit(127);
+    plan->arena->outcome.failed = failed;
+    plan->arena->outcome.error = errno;
+    return 127;
+}
+
+static int child_helper(void *data)
+{
+    Plan *plan = data;
+    setpgid(0, 0);
+    return child_exec(plan, true);
+}
+
+static int child_daemon(void *data)
+{
+    return child_exec(data, false);
+}
+
+/* Begins a child and waits until it has become the program or ended. */
+static pid_t begin(Plan *plan, int (*run)(void *), int nth)
+{
+    return clone(run, plan->arena->stacks[nth] + STACK, (plan->drop ? 0 : CLONE_VM) | CLONE_VFORK | SIGCHLD, plan);
 }
 
 /* A daemon's parent ends at once, so that init and not we collect it. */
-G_GNUC_NORETURN static void child_daemon(const Plan *plan)
+static int child_between(void *data)
 {
-    Report report = { 0 };
+    Plan *plan = data;
+    Outcome *outcome = &plan->arena->outcome;
     setsid();
-    report.pid = fork();
-    if (report.pid == 0)
-        child_exec(plan, 0);
-    if (report.pid < 0) {
-        report.failed = "fork";
-        report.error = errno;
-    }
-    _exit(write(plan->report, &report, sizeof report) == sizeof report ? 0 : 1);
+    outcome->daemon = begin(plan, child_daemon, 1);
+    if (outcome->daemon < 0)
+        *outcome = (Outcome) { "clone", errno, -1 };
+    return 0;
 }
 
 /* ---- in the parent ---- */
-
-/* Waits until exec worked (end of file) or something was reported.  A daemon reports its pid first, or its failure in either order. */
-static bool read_reports(int fd, const char *program, pid_t *ret_pid, GError **err)
-{
-    Report r, failure = { 0 };
-    ssize_t n;
-    while ((n = read(fd, &r, sizeof r)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n != (ssize_t) sizeof r)
-            return nv_fail(err, NV_ERR_AGENT, "cannot start %s", program);
-        if (r.failed)
-            failure = r;
-        else if (ret_pid)
-            *ret_pid = r.pid;
-    }
-    if (!failure.failed)
-        return true;
-    bool transient = failure.error == EAGAIN || failure.error == ENOMEM || failure.error == EMFILE || failure.error == ENFILE;
-    return nv_fail(err, transient ? NV_ERR_AGENT : NV_ERR_HOST_FAULT, "cannot start %s: %s: %s", program, failure.failed,
-                   g_strerror(failure.error));
-}
 
 static void reap(pid_t pid, int *ret_status)
 {
@@ -224,42 +219,38 @@ static void reap(pid_t pid, int *ret_status)
         ;
 }
 
-/* Forks; for a daemon the child is the short-lived one in between. */
-static pid_t start(Plan *plan, pid_t *ret_daemon, GError **err)
+static bool judge_outcome(const char *program, const Outcome *o, GError **err)
 {
-    int report[2];
-    if (pipe2(report, O_CLOEXEC) < 0) {
-        nv_fail_errno(err, NV_ERR_AGENT, "cannot start %s", plan->argv[0]);
-        return -1;
+    bool transient = o->error == EAGAIN || o->error == ENOMEM || o->error == EMFILE || o->error == ENFILE;
+    return !o->failed || nv_fail(err, transient ? NV_ERR_AGENT : NV_ERR_HOST_FAULT, "cannot start %s: %s: %s", program, o->failed,
+                                 g_strerror(o->error));
+}
+
+/* The pid of the child, or -1.  The one between has ended then. */
+static pid_t start(Plan *plan, int (*run)(void *), GError **err)
+{
+    plan->arena = mmap(NULL, sizeof *plan->arena, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (plan->arena == MAP_FAILED) {
+        plan->arena = NULL;
+        return nv_fail_errno(err, NV_ERR_AGENT, "cannot start %s", plan->argv[0]), -1;
     }
-    plan->report = report[1];
-    pid_t parent = getpid(), pid;
     sigset_t all, old;
     sigfillset(&all);
+    plan->parent = getpid();
     /* No handler of ours may run in the child. */
     pthread_sigmask(SIG_BLOCK, &all, &old);
-    pid = fork();
-    if (pid == 0) {
-        if (plan->daemon)
-            child_daemon(plan);
-        setpgid(0, 0);
-        child_exec(plan, parent);
-    }
+    pid_t pid = begin(plan, run, 0);
     int error = errno;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    fd_close(&plan->report);
     fd_close(&plan->out);
     fd_close(&plan->err);
-    bool ok = pid > 0;
-    if (!ok) {
+    if (pid < 0) {
         errno = error;
-        nv_fail_errno(err, NV_ERR_AGENT, "cannot start %s", plan->argv[0]);
-    } else {
-        ok = read_reports(report[0], plan->argv[0], ret_daemon, err);
-        if (!ok || plan->daemon)
-            reap(pid, NULL);
+        return nv_fail_errno(err, NV_ERR_AGENT, "cannot start %s", plan->argv[0]), -1;
     }
-    close(report[0]);
+    bool ok = judge_outcome(plan->argv[0], &plan->arena->outcome, err);
+    if (!ok || run == child_between)
+        reap(pid, NULL);
     return ok ? pid : -1;
 }
 
@@ -322,7 +313,7 @@ static bool judge(const char *program, int status, GString *err_text, GError **e
 
 bool proc_run(const char *const *argv, const ProcOptions *opt, char **ret_out, GError **err)
 {
-    g_auto(Plan) plan = { .in = -1, .out = -1, .err = -1, .report = -1, .netns = -1 };
+    g_auto(Plan) plan = { .in = -1, .out = -1, .err = -1, .netns = -1 };
     if (!plan_init(&plan, argv, opt, err))
         return false;
     int out[2], errs[2];
@@ -340,7 +331,7 @@ bool proc_run(const char *const *argv, const ProcOptions *opt, char **ret_out, G
     (void) fcntl(fds[1], F_SETFL, O_NONBLOCK);
     g_autoptr(GString) text = g_string_new(NULL);
     g_autoptr(GString) err_text = g_string_new(NULL);
-    pid_t pid = start(&plan, NULL, err);
+    pid_t pid = start(&plan, child_helper, err);
     bool ok = pid > 0;
     if (ok) {
         int status = 0;
@@ -361,16 +352,18 @@ bool proc_run(const char *const *argv, const ProcOptions *opt, char **ret_out, G
 
 pid_t proc_spawn_daemon(const char *const *argv, const ProcOptions *opt, const char *log_path, GError **err)
 {
-    g_auto(Plan) plan = { .in = -1, .out = -1, .err = -1, .report = -1, .netns = -1 };
+    g_auto(Plan) plan = { .in = -1, .out = -1, .err = -1, .netns = -1 };
     if (!plan_init(&plan, argv, opt, err))
         return -1;
-    plan.daemon = true;
     plan.out = open(log_path ? log_path : "/dev/null", O_WRONLY | O_APPEND | O_CLOEXEC | (log_path ? O_CREAT | O_NOFOLLOW : 0), 0600);
     plan.err = plan.out < 0 ? -1 : fcntl(plan.out, F_DUPFD_CLOEXEC, 3);
     if (plan.err < 0) {
         nv_fail_errno(err, NV_ERR_AGENT, "cannot open %s", log_path ? log_path : "/dev/null");
         return -1;
     }
-    pid_t daemon = -1;
-    return start(&plan, &daemon, err) < 0 ? -1 : daemon;
+    if (start(&plan, child_between, err) < 0)
+        return -1;
+    /* None if the one between was killed. */
+    pid_t daemon = plan.arena->outcome.daemon;
+    return daemon > 0 || nv_fail(err, NV_ERR_AGENT, "cannot start %s", argv[0]) ? daemon : -1;
 }

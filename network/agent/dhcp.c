@@ -208,15 +208,13 @@ bool dhcp_start(GError **err)
 /* --- files --- */
 
 /* Writes text where it differs; *ret_changed is only ever set to true. */
-static bool put_file(const char *dir, const char *name, const char *text, bool *ret_changed, GError **err)
+static bool put_file(const char *dir, int dir_fd, const char *name, const char *text, bool *ret_changed, GError **err)
 {
     g_autofree char *path = g_strdup_printf("%s/%s", dir, name), *there = NULL;
-    g_autoptr(GError) why = NULL;
     if (g_file_get_contents(path, &there, NULL, NULL) && strcmp(there, text) == 0)
         return true;
     *ret_changed = true;
-    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, &why) ||
-           nv_fail(err, NV_ERR_AGENT, "%s", why->message);
+    return file_replace(dir_fd, name, text, 0644, err);
 }
 
 static const char *daemon_user(void)
@@ -235,8 +233,8 @@ static bool put_files(const NetworkSpec *n, const char *dir, bool *ret_conf, boo
     g_auto(Fd) all = file_open_dir(top, 0755, err), own = all < 0 ? -1 : file_open_subdir(all, n->n.s, 0755, err);
     if (own < 0)                                 /* dnsmasq does what its files say: they are ours or nobody's */
         return false;
-    return put_file(dir, "hosts", hosts, ret_data, err) && put_file(dir, "opts", opts, ret_data, err) &&
-           put_file(dir, "names", names, ret_data, err) && put_file(dir, "conf", conf, ret_conf, err);
+    return put_file(dir, own, "hosts", hosts, ret_data, err) && put_file(dir, own, "opts", opts, ret_data, err) &&
+           put_file(dir, own, "names", names, ret_data, err) && put_file(dir, own, "conf", conf, ret_conf, err);
 }
 
 static Daemon *daemon_for(const NetworkSpec *n, const char *dir)

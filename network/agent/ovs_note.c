@@ -1,9 +1,9 @@
 /* network/agent/ovs_note.c -- one file a network, port and group with the arguments that its verb had. */
 #include "network/agent/ovs_note.h"
 #include "core/conf.h"
+#include "core/file.h"
 #include "core/log.h"
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static char *path_of(const char *kind, const char *n)
@@ -14,11 +14,12 @@ static char *path_of(const char *kind, const char *n)
 void ovs_note_put(const char *kind, const char *n, const json_t *args)
 {
     g_autofree char *dir = conf_path("paths.run", "ovs"), *path = path_of(kind, n), *text = json_text(args), *old = NULL;
+    g_autofree char *name = g_path_get_basename(path);
     g_autoptr(GError) why = NULL;
     if (g_file_get_contents(path, &old, NULL, NULL) && strcmp(old, text) == 0)
         return;
-    mkdir(dir, 0700);
-    if (!g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &why))
+    g_auto(Fd) dir_fd = file_open_dir(dir, 0700, &why);
+    if (dir_fd < 0 || !file_replace(dir_fd, name, text, 0600, &why))
         log_warn("ovs.no_note", "error", why->message, NULL);
 }
 

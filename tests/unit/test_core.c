@@ -1,7 +1,8 @@
-/* tests/unit/test_core.c -- the vocabulary: errors, log lines, times, ids, JSON in and out, configuration, validators. */
+/* tests/unit/test_core.c -- the vocabulary: errors, log lines, times, ids, JSON in and out, configuration, validators, files. */
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/dialect.h"
+#include "core/file.h"
 #include "core/id.h"
 #include "core/json.h"
 #include "core/log.h"
@@ -294,6 +295,32 @@ static void accepting_waits_for_descriptors(void **state)
     rmdir(dir);
 }
 
+static void files_are_replaced_in_one_step(void **state)
+{
+    (void) state;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *dir = g_dir_make_tmp("nuvolet-file-XXXXXX", NULL), *path = g_build_filename(dir, "f", NULL);
+    g_autofree char *target = g_build_filename(dir, "other", NULL), *text = NULL;
+    g_auto(Fd) fd = file_open_dir(dir, 0700, &err);
+    assert_true(fd >= 0);
+    assert_true(g_file_set_contents(target, "mine", -1, NULL));
+    assert_int_equal(symlink(target, path), 0);
+    assert_true(file_replace(fd, "f", "a longer text", 0644, &err));         /* the link goes, what it led to stays */
+    /* Half of what a killed process wrote. */
+    g_auto(Fd) part = file_open_part(fd, ".f.part", 0600, &err);
+    assert_true(part >= 0 && file_write_at(part, "half of a very long text", 24, 0, &err));
+    assert_true(file_replace(fd, "f", "new", 0644, &err));
+    assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    assert_string_equal(text, "new");
+    g_autoptr(GPtrArray) names = file_names(fd, &err);
+    assert_int_equal(names->len, 2);
+    assert_true(g_file_get_contents(target, (g_free(text), &text), NULL, NULL));
+    assert_string_equal(text, "mine");
+    assert_false(file_replace(fd, "no/f", "x", 0644, &err));
+    assert_true(file_absent(fd, "f", NULL) && file_absent(fd, "other", NULL));
+    rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,7 +328,7 @@ int main(void)
         cmocka_unit_test(names_derive_from_ids), cmocka_unit_test(hostile_json_is_refused), cmocka_unit_test(texts_are_found_among_others),
         cmocka_unit_test(booleans_in_many_shapes), cmocka_unit_test(writer_puts_commas_and_escapes),
         cmocka_unit_test(configuration_names_what_is_wrong), cmocka_unit_test(shipped_file_is_the_table), cmocka_unit_test(validators), cmocka_unit_test(physical_networks_are_parsed),
-        cmocka_unit_test(accepting_waits_for_descriptors),
+        cmocka_unit_test(accepting_waits_for_descriptors), cmocka_unit_test(files_are_replaced_in_one_step),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* tests/unit/test_proc.c -- children: output, status, time-out, limits, descriptors, environment, user, daemons. */
+/* tests/unit/test_proc.c -- children: output, status, time-out, limits, descriptors, environment, user, daemons; what they leave of us. */
 #include "core/proc.h"
 #include "core/clock.h"
 #include "core/error.h"
@@ -168,6 +168,63 @@ static void daemons(void **state)
     g_rmdir(dir);
 }
 
+static void on_signal(int n)
+{
+    (void) n;
+}
+
+static guint lines_of(const char *path)
+{
+    g_autofree char *text = NULL;
+    guint n = 0;
+    assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    for (const char *p = text; (p = strchr(p, '\n')); p++)
+        n++;
+    return n;
+}
+
+static gpointer spawn_some(gpointer data)
+{
+    const char *dir = data;
+    for (int i = 0; i < 25; i++) {
+        g_autoptr(GError) err = NULL;
+        g_autofree char *out = NULL, *word = g_strdup_printf("%d", i);
+        bool ok = proc_run(ARGV("echo", word), NULL, &out, &err) && g_ascii_strtoll(out, NULL, 10) == i;
+        pid_t pid = proc_spawn_daemon(ARGV("true"), NULL, NULL, &err);
+        bool fails = !proc_run(ARGV("/no/such/program"), NULL, NULL, NULL) && proc_spawn_daemon(ARGV(dir), NULL, NULL, NULL) == -1;
+        if (!ok || pid <= 0 || !fails)
+            return GINT_TO_POINTER(1);
+    }
+    return NULL;
+}
+
+/* A child shares our memory until it has become the program: our handlers, mask, mappings and descriptors are as before. */
+static void nothing_is_left_of_them(void **state)
+{
+    (void) state;
+    struct sigaction sa = { .sa_handler = on_signal }, now;
+    sigset_t before = { 0 }, after = { 0 };
+    GThread *threads[4];
+    assert_int_equal(sigaction(SIGUSR1, &sa, NULL), 0);
+    assert_int_equal(spawn_some((gpointer) "/tmp") == NULL, true);          /* what is made once */
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    int fd = dup(0);
+    for (gsize i = 0; i < G_N_ELEMENTS(threads); i++)
+        threads[i] = g_thread_new("spawn", spawn_some, (gpointer) "/tmp");
+    for (gsize i = 0; i < G_N_ELEMENTS(threads); i++)
+        assert_null(g_thread_join(threads[i]));
+    guint maps = lines_of("/proc/self/maps");
+    assert_null(spawn_some((gpointer) "/tmp"));
+    assert_in_range(lines_of("/proc/self/maps"), 1, maps + 20);             /* of a hundred; a sanitizer maps some of its own */
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    assert_memory_equal(&before, &after, sizeof before);
+    assert_int_equal(sigaction(SIGUSR1, NULL, &now), 0);
+    assert_ptr_equal(now.sa_handler, on_signal);
+    int next = dup(0);
+    assert_int_equal(next, fd + 1);
+    close(fd), close(next);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,7 +233,7 @@ int main(void)
         cmocka_unit_test(time_out_ends_the_whole_group), cmocka_unit_test(ends_with_the_child_not_with_its_pipes),
         cmocka_unit_test(output_is_cut), cmocka_unit_test(descriptors_are_closed),
         cmocka_unit_test(limits), cmocka_unit_test(standard_input),
-        cmocka_unit_test(user), cmocka_unit_test(daemons),
+        cmocka_unit_test(user), cmocka_unit_test(daemons), cmocka_unit_test(nothing_is_left_of_them),
     };
     return cmocka_run_group_tests_name("proc", tests, NULL, NULL);
 }
