@@ -455,32 +455,35 @@ ORDER BY s.port_id IS NOT NULL, p.id;
 
 -- Rows behind names found on host ?2; ?1 has the 12 digits that the names carry, as the beginning of an id.
 -- :name network_by_prefix
-SELECT id FROM network WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2 IS NOT NULL LIMIT 1;
+SELECT id FROM network WHERE id >= substr(?1, 1, 13) AND id < substr(?1, 1, 13) || '~' AND ?2 IS NOT NULL LIMIT 1;
 
 -- :name group_by_prefix
-SELECT id FROM security_group WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND ?2 IS NOT NULL LIMIT 1;
+SELECT id FROM security_group WHERE id >= substr(?1, 1, 13) AND id < substr(?1, 1, 13) || '~' AND ?2 IS NOT NULL LIMIT 1;
 
 -- What a live operation of its server is about, or may be about, counts as known.
 -- As above, of what is used on host ?2: a server's ports are bound to it before they are plugged.  The rest is idle and may go.
 -- :name network_used_by_prefix
-SELECT n.id FROM network n WHERE substr(n.id, 1, 13) = substr(?1, 1, 13) AND (EXISTS (SELECT 1 FROM network_host_gateway g WHERE g.id = n.id)
+SELECT n.id FROM network n WHERE n.id >= substr(?1, 1, 13) AND n.id < substr(?1, 1, 13) || '~'
+    AND (EXISTS (SELECT 1 FROM network_host_gateway g WHERE g.id = n.id)
     OR EXISTS (SELECT 1 FROM port p WHERE p.network_id = n.id AND p.host = ?2 AND (p.server_id IS NOT NULL OR p.plugged = 1))
     OR EXISTS (SELECT 1 FROM port_here h WHERE h.network_id = n.id AND h.host = ?2))
-UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
+UNION ALL SELECT resource_id FROM operation WHERE state = 'live'
+    AND resource_id >= substr(?1, 1, 13) AND resource_id < substr(?1, 1, 13) || '~' LIMIT 1;
 
 -- :name group_used_by_prefix
-SELECT s.id FROM security_group s WHERE substr(s.id, 1, 13) = substr(?1, 1, 13)
+SELECT s.id FROM security_group s WHERE s.id >= substr(?1, 1, 13) AND s.id < substr(?1, 1, 13) || '~'
     AND EXISTS (SELECT 1 FROM port p JOIN port_security_group g ON g.port_id = p.id
         WHERE p.host = ?2 AND p.host <> '' AND (p.server_id IS NOT NULL OR p.plugged = 1) AND (g.security_group_id = s.id
         OR EXISTS (SELECT 1 FROM security_group_rule r WHERE r.security_group_id = g.security_group_id AND r.remote_group_id = s.id)))
-UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
+UNION ALL SELECT resource_id FROM operation WHERE state = 'live'
+    AND resource_id >= substr(?1, 1, 13) AND resource_id < substr(?1, 1, 13) || '~' LIMIT 1;
 
 -- :name port_by_prefix
-SELECT id FROM port WHERE substr(id, 1, 13) = substr(?1, 1, 13)
+SELECT id FROM port WHERE id >= substr(?1, 1, 13) AND id < substr(?1, 1, 13) || '~'
     AND ((host = ?2 AND plugged = 1) OR EXISTS (SELECT 1 FROM operation o WHERE o.resource_id = port.server_id AND o.state = 'live')) LIMIT 1;
 
 -- :name live_by_prefix
-SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
+SELECT resource_id FROM operation WHERE state = 'live' AND resource_id >= substr(?1, 1, 13) AND resource_id < substr(?1, 1, 13) || '~' LIMIT 1;
 
 -- For compute's views; ?1: JSON array of server ids.
 -- :name nics_ports

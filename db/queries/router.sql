@@ -148,11 +148,12 @@ SELECT id FROM router WHERE host = ?1 AND host <> '' ORDER BY id;
 SELECT count(*) FROM router WHERE host = ?1 AND host <> '';
 
 -- :name router_by_prefix
-SELECT id FROM router WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND host = ?2 AND host <> '' LIMIT 1;
+SELECT id FROM router WHERE id >= substr(?1, 1, 13) AND id < substr(?1, 1, 13) || '~' AND host = ?2 AND host <> '' LIMIT 1;
 
 -- :name router_used_by_prefix
-SELECT id FROM router WHERE substr(id, 1, 13) = substr(?1, 1, 13) AND host = ?2 AND host <> ''
-UNION ALL SELECT resource_id FROM operation WHERE state = 'live' AND substr(resource_id, 1, 13) = substr(?1, 1, 13) LIMIT 1;
+SELECT id FROM router WHERE id >= substr(?1, 1, 13) AND id < substr(?1, 1, 13) || '~' AND host = ?2 AND host <> ''
+UNION ALL SELECT resource_id FROM operation WHERE state = 'live'
+    AND resource_id >= substr(?1, 1, 13) AND resource_id < substr(?1, 1, 13) || '~' LIMIT 1;
 
 -- Each address of each port of the router, or the port alone.
 -- :name desired_router_addresses

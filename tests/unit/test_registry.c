@@ -84,6 +84,8 @@ static void what_is_on_a_host_is_found_by_index(void **state)
         { "network_used_by_prefix", "port_host (host=? AND network_id=?)" },
         { "host_routers", "router_host (host=?)" },      { "host_router_count", "router_host (host=?)" },
         { "router_by_prefix", "router_host (host=?)" },  { "router_used_by_prefix", "router_host (host=?)" },
+        { "network_by_prefix", "(id>? AND id<?)" },      { "group_by_prefix", "(id>? AND id<?)" },
+        { "port_by_prefix", "(id>? AND id<?)" },         { "live_by_prefix", "operation_live (resource_id>? AND resource_id<?)" },
         { "router_place", "router_host (host=?)" },      { "network_host_burden", "router_host (host=?)" },
     };
     (void) state;
