@@ -27,12 +27,12 @@ typedef struct Outcome {
     pid_t daemon;
 } Outcome;
 
-/* What one child needs of memory, two for a daemon. */
-typedef struct Arena { char stacks[2][STACK]; Outcome outcome; } Arena;
+/* One for a child, the other for its own when that is a daemon. */
+typedef char Stacks[2][STACK];
 
 /* All that the child needs.  It shares our memory, and the thread that began it waits until it has become the program or ended: to copy the
- * page tables of a large process, as fork does, takes milliseconds.  (A child that changes its user gets a copy: no process of that user may
- * ever have ours in reach.)  The program is threaded, and another thread may hold any lock: the child must not allocate, look up users or log. */
+ * page tables of a large process, as fork does, takes milliseconds.  A child that changes its user gets a copy, as processes of that user may
+ * have it in reach.  The program is threaded, and another thread may hold any lock: the child must not allocate, look up users or log. */
 typedef struct Plan {
     char *program;
     const char *const *argv;
@@ -44,7 +44,8 @@ typedef struct Plan {
     gid_t gid, groups[GROUPS_MAX];
     int n_groups;
     pid_t parent;
-    Arena *arena;
+    Stacks *stacks;
+    Outcome *outcome;            /* shared with a copy too */
 } Plan;
 
 static void fd_close(int *fd)
@@ -61,8 +62,10 @@ static void plan_done(Plan *plan)
     fd_close(&plan->err);
     fd_close(&plan->netns);
     g_free(plan->program);
-    if (plan->arena)
-        munmap(plan->arena, sizeof *plan->arena);
+    if (plan->stacks)
+        munmap(plan->stacks, sizeof *plan->stacks);
+    if (plan->outcome)
+        munmap(plan->outcome, sizeof *plan->outcome);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Plan, plan_done)
 
@@ -176,8 +179,8 @@ static int child_exec(Plan *plan, bool helper)
         execve(plan->program, (char *const *) plan->argv, (char *const *) env);
         failed = "exec";
     }
-    plan->arena->outcome.failed = failed;
-    plan->arena->outcome.error = errno;
+    plan->outcome->failed = failed;
+    plan->outcome->error = errno;
     return 127;
 }
 
@@ -196,18 +199,17 @@ static int child_daemon(void *data)
 /* Begins a child and waits until it has become the program or ended. */
 static pid_t begin(Plan *plan, int (*run)(void *), int nth)
 {
-    return clone(run, plan->arena->stacks[nth] + STACK, (plan->drop ? 0 : CLONE_VM) | CLONE_VFORK | SIGCHLD, plan);
+    return clone(run, (*plan->stacks)[nth] + STACK, (plan->drop ? 0 : CLONE_VM) | CLONE_VFORK | SIGCHLD, plan);
 }
 
 /* A daemon's parent ends at once, so that init and not we collect it. */
 static int child_between(void *data)
 {
     Plan *plan = data;
-    Outcome *outcome = &plan->arena->outcome;
     setsid();
-    outcome->daemon = begin(plan, child_daemon, 1);
-    if (outcome->daemon < 0)
-        *outcome = (Outcome) { "clone", errno, -1 };
+    plan->outcome->daemon = begin(plan, child_daemon, 1);
+    if (plan->outcome->daemon < 0)
+        *plan->outcome = (Outcome) { "clone", errno, -1 };
     return 0;
 }
 
@@ -226,14 +228,20 @@ static bool judge_outcome(const char *program, const Outcome *o, GError **err)
                                  g_strerror(o->error));
 }
 
+static bool map_memory(Plan *plan, GError **err)
+{
+    void *stacks = mmap(NULL, sizeof *plan->stacks, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    plan->stacks = stacks == MAP_FAILED ? NULL : stacks;
+    void *outcome = mmap(NULL, sizeof *plan->outcome, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    plan->outcome = outcome == MAP_FAILED ? NULL : outcome;
+    return (plan->stacks && plan->outcome) || nv_fail_errno(err, NV_ERR_AGENT, "cannot start %s", plan->argv[0]);
+}
+
 /* The pid of the child, or -1.  The one between has ended then. */
 static pid_t start(Plan *plan, int (*run)(void *), GError **err)
 {
-    plan->arena = mmap(NULL, sizeof *plan->arena, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (plan->arena == MAP_FAILED) {
-        plan->arena = NULL;
-        return nv_fail_errno(err, NV_ERR_AGENT, "cannot start %s", plan->argv[0]), -1;
-    }
+    if (!map_memory(plan, err))
+        return -1;
     sigset_t all, old;
     sigfillset(&all);
     plan->parent = getpid();
@@ -248,7 +256,10 @@ static pid_t start(Plan *plan, int (*run)(void *), GError **err)
         errno = error;
         return nv_fail_errno(err, NV_ERR_AGENT, "cannot start %s", plan->argv[0]), -1;
     }
-    bool ok = judge_outcome(plan->argv[0], &plan->arena->outcome, err);
+    /* Somebody killed the one between, and the daemon to be may still run on what is freed next. */
+    if (run == child_between && !plan->outcome->daemon)
+        g_error("the start of %s was killed", plan->argv[0]);
+    bool ok = judge_outcome(plan->argv[0], plan->outcome, err);
     if (!ok || run == child_between)
         reap(pid, NULL);
     return ok ? pid : -1;
@@ -361,9 +372,5 @@ pid_t proc_spawn_daemon(const char *const *argv, const ProcOptions *opt, const c
         nv_fail_errno(err, NV_ERR_AGENT, "cannot open %s", log_path ? log_path : "/dev/null");
         return -1;
     }
-    if (start(&plan, child_between, err) < 0)
-        return -1;
-    /* None if the one between was killed. */
-    pid_t daemon = plan.arena->outcome.daemon;
-    return daemon > 0 || nv_fail(err, NV_ERR_AGENT, "cannot start %s", argv[0]) ? daemon : -1;
+    return start(&plan, child_between, err) < 0 ? -1 : plan.outcome->daemon;
 }

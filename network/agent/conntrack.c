@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum { BUFFER = 64 << 10 };
-enum { ZONES = 4 };      /* of more, one reading of everything is cheaper */
+enum { WALK = 5000 };    /* going through the kernel's table takes as long as reading so many connections */
 
 typedef struct Attr { guint16 type; guint16 len; const guint8 *data; } Attr;
 
@@ -104,10 +104,10 @@ static bool send_message(int fd, GByteArray *msg)
     return ok;
 }
 
-typedef struct Choice { ConntrackGone *is_gone; const void *data; GPtrArray *list; } Choice;
+typedef struct Choice { ConntrackGone *is_gone; const void *data; int zone; GPtrArray *list; bool all; } Choice;
 
 /* If the connection is one to forget, its deletion is added to the list. */
-static void consider(const struct nlmsghdr *nlh, const Choice *choice)
+static void consider(const struct nlmsghdr *nlh, Choice *choice)
 {
     const struct nfgenmsg *gen = NLMSG_DATA(nlh);
     const guint8 *p = (const guint8 *) gen + NLMSG_ALIGN(sizeof *gen);
@@ -118,6 +118,7 @@ static void consider(const struct nlmsghdr *nlh, const Choice *choice)
     Tracked t = { 0 };
     if (find_attr(p, left, CTA_ZONE, &zone) && zone.len == 2)
         t.zone = zone.data[0] << 8 | zone.data[1];
+    choice->all |= t.zone != choice->zone;
     tuple_parse(p, left, CTA_TUPLE_ORIG, &t.there);
     tuple_parse(p, left, CTA_TUPLE_REPLY, &t.back);
     if (!choice->is_gone(&t, choice->data) || !find_attr(p, left, CTA_TUPLE_ORIG, &tuple))
@@ -128,7 +129,7 @@ static void consider(const struct nlmsghdr *nlh, const Choice *choice)
 }
 
 /* Reads the answer to a dump up to its end. */
-static bool read_dump(int fd, const Choice *choice, GError **err)
+static bool read_dump(int fd, Choice *choice, GError **err)
 {
     g_autofree char *buf = g_malloc(BUFFER);
     for (;;) {
@@ -148,20 +149,28 @@ static bool read_dump(int fd, const Choice *choice, GError **err)
     }
 }
 
-bool conntrack_purge(int zone, ConntrackGone *is_gone, const void *data, GError **err)
+/* *ret_all: others than the zone's were among them. */
+static bool purge(int zone, ConntrackGone *is_gone, const void *data, bool *ret_all, GError **err)
 {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
     if (fd < 0)
         return nv_fail_errno(err, NV_ERR_AGENT, "connection tracking");
     g_autoptr(GPtrArray) list = g_ptr_array_new();
-    Choice choice = { is_gone, data, list };
+    Choice choice = { is_gone, data, zone, list, false };
     bool ok = send_message(fd, message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC, zone)) && read_dump(fd, &choice, err);
     for (guint i = 0; i < list->len; i++)
         send_message(fd, list->pdata[i]);
     close(fd);
+    *ret_all = choice.all;
     if (!ok && err && !*err)
         nv_fail(err, NV_ERR_AGENT, "connection tracking: cannot ask the kernel");
     return ok;
+}
+
+bool conntrack_purge(int zone, ConntrackGone *is_gone, const void *data, GError **err)
+{
+    bool all;
+    return purge(zone, is_gone, data, &all, err);
 }
 
 static bool is_flow(const Tracked *t, const void *data)
@@ -177,31 +186,25 @@ static bool is_flow(const Tracked *t, const void *data)
     return false;
 }
 
-/* The zones that the flows are in; 0 of them if they are too many. */
-static gsize zones_of(const GArray *flows, int ret_zones[ZONES])
+/* How many connections the kernel tracks for this namespace. */
+static guint tracked(void)
 {
-    gsize n = 0;
-    for (guint i = 0; i < flows->len; i++) {
-        int zone = g_array_index(flows, Flow, i).zone;
-        gsize k = 0;
-        while (k < n && ret_zones[k] != zone)
-            k++;
-        if (k == ZONES)
-            return 0;
-        ret_zones[k] = zone;
-        n = MAX(n, k + 1);
-    }
-    return n;
+    g_autofree char *text = NULL;
+    return g_file_get_contents("/proc/sys/net/netfilter/nf_conntrack_count", &text, NULL, NULL) ? (guint) g_ascii_strtoull(text, NULL, 10) : 0;
 }
 
 bool conntrack_flush(const GArray *flows, GError **err)
 {
-    int zones[ZONES];
-    if (!flows->len)
-        return true;
-    gsize n = zones_of(flows, zones);
-    bool ok = n || conntrack_purge(CONNTRACK_ALL, is_flow, flows, err);
-    for (gsize i = 0; ok && i < n; i++)
-        ok = conntrack_purge(zones[i], is_flow, flows, err);
+    g_autoptr(GHashTable) zones = g_hash_table_new(NULL, NULL);
+    GHashTableIter it;
+    gpointer zone;
+    bool ok = true, all = false;
+    for (guint i = 0; i < flows->len; i++)
+        g_hash_table_add(zones, GINT_TO_POINTER(g_array_index(flows, Flow, i).zone));
+    if (g_hash_table_size(zones) > 1 + tracked() / WALK)
+        return purge(CONNTRACK_ALL, is_flow, flows, &all, err);
+    g_hash_table_iter_init(&it, zones);
+    while (!all && g_hash_table_iter_next(&it, &zone, NULL))
+        ok = purge(GPOINTER_TO_INT(zone), is_flow, flows, &all, ok ? err : NULL) && ok;
     return ok;
 }

@@ -4,7 +4,7 @@
 #include "core/ip.h"
 
 typedef struct Flow { int zone; Ip ip; } Flow;       /* every connection of ip in that zone */
-/* Forgets the connections of those flows (Flow).  Reads only their zones, unless they are many: then all. */
+/* Forgets the connections of those flows (Flow).  Reads each of their zones, or all connections where that is quicker. */
 bool conntrack_flush(const GArray *flows, GError **err);
 
 /* One direction of a connection; ports 0 where there are none. */

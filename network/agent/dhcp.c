@@ -211,10 +211,11 @@ bool dhcp_start(GError **err)
 static bool put_file(const char *dir, int dir_fd, const char *name, const char *text, bool *ret_changed, GError **err)
 {
     g_autofree char *path = g_strdup_printf("%s/%s", dir, name), *there = NULL;
+    g_autoptr(GError) why = NULL;
     if (g_file_get_contents(path, &there, NULL, NULL) && strcmp(there, text) == 0)
         return true;
     *ret_changed = true;
-    return file_replace(dir_fd, name, text, 0644, err);
+    return file_replace(dir_fd, name, text, 0644, &why) || nv_fail(err, NV_ERR_AGENT, "%s", why->message);
 }
 
 static const char *daemon_user(void)

@@ -6,10 +6,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -142,6 +144,16 @@ static void user(void **state)
     assert_true(proc_run(ARGV("sh", "-c", "id -un; id -Gn; grep -c 'CapEff:.0000000000000000' /proc/$$/status"),
                          &(ProcOptions) { .user = "nobody" }, &out, &err));
     assert_string_equal(out, "nobody\nnogroup\n1\n");
+    /* The child that changed its user can still tell what failed, and so can the one that a daemon would be. */
+    assert_false(proc_run(ARGV("/no/such/program"), &(ProcOptions) { .user = "nobody" }, NULL, &err));
+    assert_non_null(strstr(err->message, "No such file"));
+    g_clear_error(&err);
+    assert_int_equal(proc_spawn_daemon(ARGV("/no/such/program"), &(ProcOptions) { .user = "nobody" }, NULL, &err), -1);
+    assert_non_null(strstr(err->message, "No such file"));
+    g_clear_error(&err);
+    pid_t pid = proc_spawn_daemon(ARGV("sleep", "60"), &(ProcOptions) { .user = "nobody" }, NULL, &err);
+    assert_true(pid > 0);
+    assert_int_equal(kill(pid, SIGKILL), 0);
     assert_false(proc_run(ARGV("id"), &(ProcOptions) { .user = "no-such-user" }, NULL, &err));
     g_clear_error(&err);
     assert_false(proc_run(ARGV("id"), &(ProcOptions) { .netns = "no-such-netns" }, NULL, &err));
@@ -166,6 +178,44 @@ static void daemons(void **state)
     assert_int_equal(kill(pid, SIGKILL), 0);
     g_unlink(log);
     g_rmdir(dir);
+}
+
+static bool is_running(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int) pid), *text = NULL;
+    return g_file_get_contents(path, &text, NULL, NULL) && !strstr(text, ") Z ");
+}
+
+/* What we wait for goes with us, a daemon stays. */
+static void helpers_end_with_their_parent(void **state)
+{
+    (void) state;
+    int p[2];
+    pid_t pids[2];
+    char line[32] = "";
+    assert_int_equal(pipe(p), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        pids[0] = proc_spawn_daemon(ARGV("sleep", "60"), NULL, NULL, NULL);
+        if (write(p[1], &pids[0], sizeof pids[0]) < 0)
+            _exit(1);
+        dup2(p[1], 100);
+        g_autofree char *fd = g_strdup_printf("/proc/%d/fd/100", (int) getpid()), *script = g_strdup_printf("echo $$ > %s; exec sleep 60", fd);
+        proc_run(ARGV("sh", "-c", script), NULL, NULL, NULL);
+        _exit(0);
+    }
+    assert_int_equal(read(p[0], &pids[0], sizeof pids[0]), sizeof pids[0]);
+    assert_true(read(p[0], line, sizeof line - 1) > 0);
+    pids[1] = (pid_t) g_ascii_strtoll(line, NULL, 10);
+    assert_true(is_running(pids[0]) && is_running(pids[1]));
+    kill(parent, SIGKILL);
+    assert_int_equal(waitpid(parent, NULL, 0), parent);
+    for (int i = 0; i < 500 && is_running(pids[1]); i++)
+        g_usleep(10000);
+    assert_false(is_running(pids[1]));
+    assert_true(is_running(pids[0]));
+    kill(pids[0], SIGKILL);
+    close(p[0]), close(p[1]);
 }
 
 static void on_signal(int n)
@@ -220,6 +270,8 @@ static void nothing_is_left_of_them(void **state)
     assert_memory_equal(&before, &after, sizeof before);
     assert_int_equal(sigaction(SIGUSR1, NULL, &now), 0);
     assert_ptr_equal(now.sa_handler, on_signal);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
     int next = dup(0);
     assert_int_equal(next, fd + 1);
     close(fd), close(next);
@@ -234,6 +286,7 @@ int main(void)
         cmocka_unit_test(output_is_cut), cmocka_unit_test(descriptors_are_closed),
         cmocka_unit_test(limits), cmocka_unit_test(standard_input),
         cmocka_unit_test(user), cmocka_unit_test(daemons), cmocka_unit_test(nothing_is_left_of_them),
+        cmocka_unit_test(helpers_end_with_their_parent),
     };
     return cmocka_run_group_tests_name("proc", tests, NULL, NULL);
 }
