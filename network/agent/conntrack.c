@@ -201,7 +201,8 @@ bool conntrack_flush(const GArray *flows, GError **err)
     bool ok = true, all = false;
     for (guint i = 0; i < flows->len; i++)
         g_hash_table_add(zones, GINT_TO_POINTER(g_array_index(flows, Flow, i).zone));
-    if (g_hash_table_size(zones) > 1 + tracked() / WALK)
+    guint n = g_hash_table_size(zones);
+    if (n > 1 && n > 1 + tracked() / WALK)
         return purge(CONNTRACK_ALL, is_flow, flows, &all, err);
     g_hash_table_iter_init(&it, zones);
     while (!all && g_hash_table_iter_next(&it, &zone, NULL))
