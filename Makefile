@@ -47,8 +47,8 @@ down purge:
 .PHONY: deps-build
 deps-build:
 	$(Q)etc/packages.sh build
-# The first make on a bare machine: pkg-config was not there yet when the variables above were set.
-ifeq ($(shell command -v pkg-config)$(shell pkg-config --exists $(PKGS) 2>/dev/null && echo ok),)
+# The first make on a bare machine: pkg-config or a library was not there yet when the variables above were set.
+ifeq ($(shell pkg-config --exists $(PKGS) 2>/dev/null && echo ok),)
 $(B)/nuvolet: deps-build
 	$(Q)$(MAKE) --no-print-directory all
 else
