@@ -89,7 +89,8 @@ typedef enum {
     SCOPE_NAMED,       /* the fragment `visible` of db/queries: an SQL condition over the table with :project :user :domain */
 } Scope;
 
-/* A query parameter that is no field: the condition `fragment` of db/queries, in which :value is what the caller gave.  prefix (or NULL): the
+/* A query parameter that is no column: the condition `fragment` of db/queries, in which :value is what the caller gave (1 or 0, where it is the
+ * name of a boolean).  prefix (or NULL): the
  * row is for values that begin with it, without it (fixed_ips=subnet_id=…).  Repeated parameters: any of them. */
 typedef struct Filter { const char *query, *prefix, *fragment; } Filter;
 

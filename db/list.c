@@ -152,6 +152,7 @@ static bool filter_own(Building *b, const Resource *res, const ListFilter *q, bo
 {
     size_t taken = 0;
     bool mine = false;
+    int at = field_index(res, q->json, G_MAXINT16);
     for (const Filter *f = res->filters; f && f->query; f++) {
         if (strcmp(f->query, q->json) != 0)
             continue;
@@ -160,8 +161,11 @@ static bool filter_own(Building *b, const Resource *res, const ListFilter *q, bo
         for (size_t i = 0; i < q->n; i++) {
             if (f->prefix && !g_str_has_prefix(q->values[i], f->prefix))
                 continue;
+            g_autofree char *value = NULL;
+            if (at >= 0 && res->fields[at].type == T_BOOL && !stored_text(&res->fields[at], q->values[i], &value, err))
+                return *ret_ok = false, true;
             g_string_append(b->sql, n++ ? " OR (" : " AND ((");
-            add_condition(b, f->fragment, q->values[i] + (f->prefix ? strlen(f->prefix) : 0));
+            add_condition(b, f->fragment, (value ? value : q->values[i]) + (f->prefix ? strlen(f->prefix) : 0));
             g_string_append_c(b->sql, ')');
         }
         if (n)

@@ -161,6 +161,11 @@ json_t *desired_segment_load(Db *db, const Network *n, const char *host, GError 
 bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err);
 /* Keeps the policy for everybody ('*') in step with the object's own shared or external flag. */
 bool rbac_everybody(Db *db, const char *type, const char *object_id, const char *project_id, const char *action, bool on, GError **err);
+/* An after_load: `shared` is true for whom a policy names, not only where it is for everybody.  The column stays as it is: it is not dirty. */
+bool rbac_shared_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err);
+/* The filter `shared`, which means the same. */
+#define SHARED_FILTER { "shared", NULL, "shared" }
+extern const Filter shared_filters[];
 /* What Neutron says where a pool is to be shared with a project that has not its address scope.  Always false. */
 bool rbac_scope_closed(const char *pool_id, GError **err);
 Handler address_group_add, address_group_remove, subnetpool_onboard;

@@ -10,6 +10,7 @@ static const Range segment_range = { 1, 16777215 };
 static const char *const network_types[] = { "flat", "vlan", "vxlan", "local", NULL };
 const Child network_tags = { .kind = CHILD_STRINGS, .table = "network_tag", .parent = "parent_id", .value = "tag" };
 const Filter tag_filters[] = { TAG_FILTERS, { NULL, NULL, NULL } };
+const Filter shared_filters[] = { TAG_FILTERS, SHARED_FILTER, { NULL, NULL, NULL } };
 static const Child network_subnets = { .kind = CHILD_STRINGS, .table = "subnet", .parent = "network_id", .value = "id" };
 
 void row_unref(gpointer row)
@@ -252,29 +253,14 @@ static bool scopes_load(Db *db, GPtrArray *rows, GError **err)
     return found != NULL;
 }
 
-/* What only replies show.  A network is shared for whom a policy names, not only when it is for everybody. */
+/* What only replies show. */
 static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
 {
-    g_autoptr(json_t) found = NULL;
-    if (!ctx)
-        return true;
-    if (!scopes_load(db, rows, err))
-        return false;
-    if (!ctx->project_id)
-        return true;
-    if (!(found = db_query(db, err, "networks_by_policy", "s", ctx->project_id)))
-        return false;
-    for (size_t i = 0; i < json_array_size(found); i++) {
-        const char *id = json_get_str(json_array_get(found, i), "id");
-        for (guint k = 0; k < rows->len; k++)
-            if (strcmp(AS(Network, rows->pdata[k])->id, id) == 0)
-                AS(Network, rows->pdata[k])->shared = true;
-    }
-    return true;
+    return !ctx || (scopes_load(db, rows, err) && rbac_shared_load(db, ctx, rows, err));
 }
 
 const Resource network_resource = {
     .one = "network", .many = "networks", .table = "network", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "network_visible",
-    .size = sizeof(Network), FIELDS(fields), .label = "Network", .filters = tag_filters,
+    .size = sizeof(Network), FIELDS(fields), .label = "Network", .filters = shared_filters,
     .before_create = before_create, .before_update = before_update, .before_delete = before_delete, .after_load = after_load,
 };

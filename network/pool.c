@@ -6,6 +6,7 @@
 
 static const gint64 versions[] = { 4, 6, 0 };
 static const Range lengths = { 0, 128 };
+static const Filter scope_filters[] = { SHARED_FILTER, { NULL, NULL, NULL } };
 static const Range quota_range = { 0, G_MAXINT64 };
 
 typedef struct AddressScope {
@@ -105,6 +106,8 @@ static bool scope_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GErro
     const AddressScope *s = AS(AddressScope, row);
     bool was = AS(const AddressScope, old)->shared;
     (void) ctx;
+    if (!row_is_dirty(row, &s->shared))
+        return true;
     if (was && !s->shared)
         return nv_fail(err, NV_ERR_INVALID, "Unable to update address scope %s : Shared address scope can't be unshared", s->id);
     return was == s->shared || rbac_everybody(db, "address_scope", s->id, s->project_id, "access_as_shared", true, err);
@@ -129,9 +132,11 @@ const Resource address_scope_resource = {
     .size = sizeof(AddressScope),
     FIELDS(scope_fields),
     .label = "Address scope",
+    .filters = scope_filters,
     .before_create = scope_create,
     .before_update = scope_update,
     .before_delete = scope_delete,
+    .after_load = rbac_shared_load,
 };
 
 /* Lengths that were not given: the smallest that Neutron cuts, the longest there is, and the smallest again. */
@@ -314,8 +319,8 @@ static bool pool_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 
 const Resource subnetpool_resource = {
     .one = "subnetpool", .many = "subnetpools", .table = "subnetpool", .dialect = &dialect_neutron, .scope = SCOPE_NAMED, .visible = "shared_visible",
-    .size = sizeof(Pool), FIELDS(pool_fields), .label = "Subnet pool", .filters = tag_filters,
-    .before_create = pool_create, .before_update = pool_update, .before_delete = pool_delete,
+    .size = sizeof(Pool), FIELDS(pool_fields), .label = "Subnet pool", .filters = shared_filters,
+    .before_create = pool_create, .before_update = pool_update, .before_delete = pool_delete, .after_load = rbac_shared_load,
 };
 
 /* First range of that length in the pool that no subnet of it has. */

@@ -110,7 +110,7 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     BUMP(p, old);
     if (!default_check(db, p, err))
         return false;
-    if (p->shared == old->shared)
+    if (!row_is_dirty(row, &p->shared) || p->shared == old->shared)
         return true;
     if (!p->shared && !db_query_int(db, err, &users, "qos_foreign_users", "s", p->id))
         return false;
@@ -133,24 +133,21 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
     return true;
 }
 
-/* Rules of a whole page, and who has a policy by an RBAC policy of his own. */
+/* Rules of a whole page. */
 static bool after_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
 {
-    g_autoptr(json_t) ids = json_array(), mine = ctx && ctx->project_id ? db_query(db, err, "qos_by_policy", "s", ctx->project_id) : json_array();
-    g_autoptr(json_t) rules = NULL;
+    g_autoptr(json_t) ids = json_array(), rules = NULL;
     for (guint i = 0; i < rows->len; i++)
         json_array_append_new(ids, json_string(AS(QosPolicy, rows->pdata[i])->id));
-    if (!mine || !(rules = qos_rules_of(db, ids, err)))
+    if (!(rules = qos_rules_of(db, ids, err)))
         return false;
     for (guint i = 0; i < rows->len; i++) {
         QosPolicy *p = rows->pdata[i];
         json_t *own = json_object_get(rules, p->id);
         ROW_SET_JSON(p, rules, own ? json_incref(own) : json_array());
-        for (size_t k = 0; k < json_array_size(mine); k++)
-            p->shared |= strcmp(json_get_str(json_array_get(mine, k), "id"), p->id) == 0;
         p->row.dirty = 0;
     }
-    return true;
+    return rbac_shared_load(db, ctx, rows, err);
 }
 
 const Resource qos_policy_resource = {
@@ -164,7 +161,7 @@ const Resource qos_policy_resource = {
     .size = sizeof(QosPolicy),
     FIELDS(fields),
     .label = "QoS policy",
-    .filters = tag_filters,
+    .filters = shared_filters,
     .before_create = before_create,
     .before_update = before_update,
     .before_delete = before_delete,

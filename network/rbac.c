@@ -81,6 +81,31 @@ static bool object_check(Db *db, const Ctx *ctx, const Policy *p, GError **err)
     return true;
 }
 
+static char *row_id(const Row *row)
+{
+    return *FIELD_PTR(row, &row->res->fields[0], char *);
+}
+
+bool rbac_shared_load(Db *db, const Ctx *ctx, GPtrArray *rows, GError **err)
+{
+    g_autoptr(json_t) ids = json_array(), found = NULL;
+    g_autoptr(GHashTable) by_id = g_hash_table_new(g_str_hash, g_str_equal);
+    if (!rows->len || !ctx || !ctx->project_id)
+        return true;
+    for (guint i = 0; i < rows->len; i++) {
+        json_array_append_new(ids, json_string(row_id(rows->pdata[i])));
+        g_hash_table_insert(by_id, row_id(rows->pdata[i]), rows->pdata[i]);
+    }
+    const Resource *res = AS(Row, rows->pdata[0])->res;
+    const Field *shared = &res->fields[field_index(res, "shared", 0)];
+    g_autofree char *text = json_text(ids);
+    if (!(found = db_query(db, err, "rbac_shared_with", "ss", ctx->project_id, text)))
+        return false;
+    for (size_t i = 0; i < json_array_size(found); i++)
+        *FIELD_PTR(g_hash_table_lookup(by_id, json_get_str(json_array_get(found, i), "id")), shared, bool) = true;
+    return true;
+}
+
 bool rbac_scope_closed(const char *pool_id, GError **err)
 {
     return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Failed to create RBAC policy on object %s because target project doesn't have "

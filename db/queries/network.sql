@@ -48,6 +48,10 @@ EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = t.id AND a.address = :va
 -- :fragment port_with_address_part
 EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = t.id AND instr(a.address, :value))
 
+-- What a policy for the caller's project or for everybody shares, he asks for as such; :value is '1' or '0'.
+-- :fragment shared
+(:value = '1') = (t.shared = 1 OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.action = 'access_as_shared' AND r.target_tenant = :project))
+
 -- :fragment subnet_shared
 (lower(:value) IN ('true', '1')) = EXISTS (SELECT 1 FROM network n WHERE n.id = t.network_id AND (n.shared = 1
     OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = n.id AND r.action = 'access_as_shared' AND r.target_tenant = :project)))
@@ -105,10 +109,6 @@ UPDATE network SET revision_number = revision_number + 1, updated_at = now_us() 
 -- :name network_scopes
 SELECT s.network_id, s.ip_version, min(p.address_scope_id) AS address_scope_id FROM subnet s JOIN subnetpool p ON p.id = s.subnetpool_id
 WHERE s.network_id IN (SELECT value FROM json_each(?1)) AND p.address_scope_id IS NOT NULL GROUP BY 1, 2;
-
--- Networks of others that a policy shares with the project.
--- :name networks_by_policy
-SELECT object_id AS id FROM rbac_policy WHERE target_tenant = ?1 AND object_type = 'network' AND action = 'access_as_shared';
 
 -- :name network_foreign_ports
 SELECT count(*) FROM port WHERE network_id = ?1 AND project_id <> ?2 AND device_owner NOT LIKE 'network:%';
@@ -372,6 +372,10 @@ SELECT cidr FROM subnet WHERE subnetpool_id = ?1 AND first_key <= ?3 AND last_ke
 SELECT cidr FROM subnet WHERE subnetpool_id = ?1 AND project_id = ?2;
 
 -- RBAC policies.
+
+-- Of ?2 (JSON array of ids), what a policy shares with the project ?1.
+-- :name rbac_shared_with
+SELECT object_id AS id FROM rbac_policy WHERE target_tenant = ?1 AND action = 'access_as_shared' AND object_id IN (SELECT value FROM json_each(?2));
 
 -- :name rbac_wildcard_add
 INSERT INTO rbac_policy (id, project_id, object_type, object_id, action, target_tenant) VALUES (?1, ?2, ?3, ?4, ?5, '*') ON CONFLICT DO NOTHING;

@@ -104,10 +104,6 @@ WHERE ?2 IN ('*', x.project_id)
 SELECT count(*) FROM (SELECT project_id FROM network WHERE qos_policy_id = ?1 UNION ALL SELECT project_id FROM port WHERE qos_policy_id = ?1) x
 WHERE NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.target_tenant = x.project_id);
 
--- Policies that an RBAC policy shares with the project.
--- :name qos_by_policy
-SELECT object_id AS id FROM rbac_policy WHERE target_tenant = ?1 AND object_type = 'qos_policy';
-
 -- Of the ports ?1 (JSON array of ids), those whose network has a policy.
 -- :name qos_of_networks
 SELECT p.id, n.qos_policy_id FROM port p JOIN network n ON n.id = p.network_id

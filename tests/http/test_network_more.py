@@ -234,6 +234,8 @@ class Pools(Base):
 
 
 class Policies(Base):
+    options = {**Base.options, "quota.rbac_policies": "-1"}
+
     def policy(self, status, row, kind="network", who=None, **attrs):
         body = {"object_type": kind, "object_id": row["id"], "action": "access_as_shared", "target_tenant": self.other.project_id, **attrs}
         reply = (who or self.demo).post(N + "rbac-policies", {"rbac_policy": body})
@@ -258,6 +260,25 @@ class Policies(Base):
         self.assertEqual(self.other.delete(N + "ports/" + port["id"]).status, 204)
         self.assertEqual(self.demo.delete(N + "rbac-policies/" + p["id"]).status, 204)
         self.refuse(404, "GET", "networks/" + n["id"], who=self.other)
+
+    def test_shared_is_asked_for_as_it_is_shown(self):
+        """For whom a policy names, and for everybody it names; not for the owner, whom it does not name."""
+        made = (("network", "networks", "network", {}), ("address_scope", "address-scopes", "address_scope", {"name": "s", "ip_version": 4}),
+                ("subnetpool", "subnetpools", "subnetpool", {"name": "p", "prefixes": ["10.0.0.0/16"]}), ("qos_policy", "qos/policies", "policy", {"name": "q"}))
+        for kind, path, one, body in made:
+            who = self.admin if kind == "qos_policy" else self.demo
+            row = self.made(path, one, who, **body, **({"project_id": self.demo.project_id} if who is self.admin else {}))
+            many = one.replace("policy", "policie") + "s"
+            asked = lambda who: [row["id"] in [x["id"] for x in self.ok(who.get(N + path + "?shared=" + v), 200)[many]] for v in ("true", "False")]
+            shown = lambda who: self.ok(who.get(N + path + "/" + row["id"]), 200)[one]["shared"]
+            self.policy(201, row, kind, who)
+            self.policy(201, row, kind, who, target_tenant=self.admin.project_id)
+            self.assertEqual([(asked(w), shown(w)) for w in (self.other, self.demo)], [([True, False], True), ([False, True], False)], kind)
+            self.ok(self.admin.put(N + path + "/" + row["id"], {one: {"name": "x"}}), 200)                      # which shares it with nobody else
+            self.assertFalse(shown(self.demo), kind)
+            self.policy(201, row, kind, self.admin, target_tenant="*")
+            self.assertEqual((asked(self.demo), shown(self.demo)), ([True, False], True), kind)
+            self.refuse(400, "GET", path + "?shared=perhaps")
 
     def test_flag_and_policy_are_one(self):
         n = self.network(self.admin, shared=True)
