@@ -59,6 +59,9 @@ static const struct { NvErr code; const char *says, *type; } neutron_types[] = {
     { NV_ERR_INVALID,  "Invalid format for routes",                "InvalidRoutes" },
     { NV_ERR_INVALID,  "Bad if-match request",                     "BadRequest" },
     { NV_ERR_CONFLICT, "RBAC policy on object",                    "RbacPolicyInUse" },
+    { NV_ERR_CONFLICT, "Security group rule already exists",       "SecurityGroupRuleExists" },
+    { NV_ERR_INVALID,  "for one security profile at a time",       "SecurityGroupNotSingleGroupRules" },
+    { NV_ERR_INVALID,  "Multiple tenant_ids in bulk",              "SecurityGroupRulesNotSingleTenant" },
     { NV_ERR_INVALID,  "participate in the same address scope",    "NetworkAddressScopeAffinityError" },
 };
 

@@ -84,7 +84,7 @@ static void put_field(const Field *f, JsonW *w)
     jw_key(w, "flags");
     jw_array(w);
     for (size_t i = 0; i < G_N_ELEMENTS(flag_names); i++)
-        if (f->flags & flag_names[i].flag)
+        if ((f->flags | (f->null ? NULLABLE : 0)) & flag_names[i].flag)
             jw_str(w, flag_names[i].name);
     jw_end_array(w);
     if (f->dflt) {

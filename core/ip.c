@@ -78,15 +78,26 @@ bool cidr_parse_any(const char *text, bool strict, Cidr *ret_cidr)
     return text && cidr_parse(text, strict, ret_cidr);
 }
 
-char *cidr_canonical(const char *text)
+static char *spelled(const char *text, bool host_bits)
 {
     Cidr c;
     char buf[50];
     if (!cidr_parse_any(text, false, &c))
         return NULL;
-    c.base = cidr_first(c);
+    if (!host_bits)
+        c.base = cidr_first(c);
     cidr_format(c, buf);
     return g_strdup(buf);
+}
+
+char *cidr_canonical(const char *text)
+{
+    return spelled(text, false);
+}
+
+char *cidr_spelled(const char *text)
+{
+    return spelled(text, true);
 }
 
 void cidr_format(Cidr cidr, char buf[50])
@@ -145,6 +156,28 @@ bool mac_parse(const char *text, guint8 ret_mac[6])
         return false;
     memcpy(ret_mac, mac, 6);
     return true;
+}
+
+char *mac_spelled(const char *text)
+{
+    static const struct { const char *separator; guint groups; } forms[] = { { ":", 6 }, { "-", 6 }, { ":", 3 }, { "-", 3 }, { ".", 3 },
+                                                                             { ":", 2 }, { "-", 2 }, { ":", 1 } };
+    for (gsize i = 0; i < G_N_ELEMENTS(forms); i++) {
+        g_auto(GStrv) groups = g_strsplit(text, forms[i].separator, 8);
+        guint n = g_strv_length(groups), width = 12 / forms[i].groups, least = n > 2 ? 1 : n == 2 ? 5 : 12;
+        g_autoptr(GString) mac = g_string_new(NULL);
+        for (guint k = 0; n == forms[i].groups && k < n; k++) {
+            gsize digits = strspn(groups[k], "0123456789abcdefABCDEF");
+            if (!groups[k][digits] && digits >= least && digits <= width)
+                g_string_append_printf(mac, "%0*" G_GINT64_MODIFIER "x", (int) width, (guint64) g_ascii_strtoull(groups[k], NULL, 16));
+        }
+        if (mac->len != 12)
+            continue;
+        for (gssize at = 10; at > 0; at -= 2)
+            g_string_insert_c(mac, at, ':');
+        return g_string_free(g_steal_pointer(&mac), FALSE);
+    }
+    return NULL;
 }
 
 Ip ip_eui64(Cidr prefix, const guint8 mac[6])

@@ -20,6 +20,8 @@ bool cidr_parse(const char *text, bool strict, Cidr *ret_cidr);
 bool cidr_parse_any(const char *text, bool strict, Cidr *ret_cidr);
 /* "10.1.2.3/8" → "10.0.0.0/8", "10.1.2.3" → "10.1.2.3/32"; NULL for what is neither address nor prefix.  Caller frees. */
 char *cidr_canonical(const char *text);
+/* "10.1.2.3/8" and "10.1.2.3/32": as above, host bits kept. */
+char *cidr_spelled(const char *text);
 void cidr_format(Cidr cidr, char buf[50]);
 bool cidr_contains(Cidr cidr, Ip ip);
 bool cidr_overlaps(Cidr a, Cidr b);
@@ -29,5 +31,7 @@ Ip ip_add(Ip ip, gint64 n);
 int ip_compare(Ip a, Ip b);
 /* "aa:bb:cc:dd:ee:ff", lower case, unicast and not zero. */
 bool mac_parse(const char *text, guint8 ret_mac[6]);
+/* How that is written of a MAC in any of the usual forms ("FA-16-3E-0-0-1", "fa16.3e00.0001", "fa163e:000001", "fa163e000001"); NULL: in none. */
+char *mac_spelled(const char *text);
 /* EUI-64 interface address of mac under a /64 prefix. */
 Ip ip_eui64(Cidr prefix, const guint8 mac[6]);

@@ -91,11 +91,17 @@ static json_t *coerce(const Row *row, const Field *f, const json_t *v)
     return NULL;
 }
 
+char *field_spelled(const Field *f, const char *text)
+{
+    char *canonical = f->canon ? f->canon(text) : NULL;
+    return canonical ? canonical : g_strdup(text);
+}
+
 static void field_store(Row *row, const Field *f, const json_t *v)
 {
     switch (f->type) {
     case T_STR:
-        *FIELD_PTR(row, f, char *) = g_strdup(json_string_value(v));
+        *FIELD_PTR(row, f, char *) = field_spelled(f, json_string_value(v));
         break;
     case T_INT:
         *FIELD_PTR(row, f, gint64) = json_integer_value(v);
@@ -117,6 +123,10 @@ bool field_parse(Row *row, size_t i, const json_t *v, GError **err)
     static const char *const type_names[] = { "a string", "an integer", "a boolean", "a time in ISO 8601", "a value" };
     const Field *f = &row->res->fields[i];
     guint64 bit = 1ull << i;
+    if (json_is_null(v) && f->null) {
+        g_autoptr(json_t) meant = json_parse_trusted(f->null);
+        return field_parse(row, i, meant, err);
+    }
     if (json_is_null(v)) {
         if (!(f->flags & NULLABLE))
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for field/attribute %s. Value: None. It may not be null", f->json);

@@ -36,5 +36,7 @@ void row_set_json(Row *row, json_t **member, json_t *value);
 /* Index of the field named json at microversion mv, or -1. */
 int field_index(const Resource *res, const char *json, int mv);
 bool field_visible_at(const Field *f, int mv);
+/* A T_STR field's value as it is stored.  Caller frees. */
+char *field_spelled(const Field *f, const char *text);
 /* One field's value from JSON, as row_parse does for each: type, null, check. */
 bool field_parse(Row *row, size_t i, const json_t *v, GError **err);

@@ -75,6 +75,8 @@ struct Field {
     unsigned flags;
     Check *check; const void *arg;
     const char *dflt;                    /* JSON text used when POST does not give it; NULL: none (stays unknown → column default) */
+    const char *null;                    /* JSON text that null stands for, in POST and PUT; NULL: null is null, or refused */
+    char *(*canon)(const char *text);    /* T_STR: how a value is spelled that is stored or filtered by; its NULL: as given */
     int since, until;                    /* microversions in which the field exists; 0: unbounded */
     Render *render;                      /* computed, or a column's own rendering */
     const Child *child;

@@ -79,7 +79,7 @@ static bool stored_text(const Field *f, const char *value, char **ret, GError **
         return *ret = g_strdup_printf("%" G_GINT64_FORMAT, us), true;
     case T_STR:
     case T_JSON:
-        return *ret = g_strdup(value), true;
+        return *ret = field_spelled(f, value), true;
     }
     g_assert_not_reached();
 }

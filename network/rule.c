@@ -8,10 +8,10 @@
 
 static const char *const directions[] = { "ingress", "egress", NULL };
 
-/* Names that the API takes for protocol numbers (IANA; Neutron's list). */
+/* Names that the API takes for protocol numbers (IANA; Neutron's list).  The last of a number is the one that it is compared as. */
 static const struct { const char *name; int number; } protocols[] = {
     { "ah", 51 },    { "dccp", 33 }, { "egp", 8 },   { "esp", 50 },   { "gre", 47 },      { "hopopt", 0 },     { "icmp", 1 },       { "igmp", 2 },
-    { "ip", 0 },     { "ipip", 4 },  { "ipv6-encap", 41 }, { "ipv6-frag", 44 }, { "ipv6-icmp", 58 }, { "icmpv6", 58 }, { "ipv6-nonxt", 59 },
+    { "ip", 0 },     { "ipip", 4 },  { "ipv6-encap", 41 }, { "ipv6-frag", 44 }, { "icmpv6", 58 }, { "ipv6-icmp", 58 }, { "ipv6-nonxt", 59 },
     { "ipv6-opts", 60 }, { "ipv6-route", 43 }, { "ospf", 89 }, { "pgm", 113 }, { "rsvp", 46 }, { "sctp", 132 }, { "tcp", 6 }, { "udp", 17 },
     { "udplite", 136 }, { "vrrp", 112 },
 };
@@ -26,6 +26,19 @@ int protocol_number(const char *protocol)
     gsize digits = strspn(protocol, "0123456789");
     int n = digits && digits <= 3 && !protocol[digits] ? (int) g_ascii_strtoll(protocol, NULL, 10) : -2;
     return n <= 255 ? n : -2;
+}
+
+/* Another rule with the same protocol may have this of it: the name for a number, the number for a name.  NULL: only the same text. */
+static char *protocol_other(const char *protocol)
+{
+    int number = protocol_number(protocol);
+    const char *name = NULL;
+    for (gsize i = 0; i < G_N_ELEMENTS(protocols); i++)
+        if (protocols[i].number == number)
+            name = protocols[i].name;
+    if (!name)
+        return NULL;
+    return g_ascii_isdigit(*protocol) ? g_strdup(name) : strcmp(name, protocol) == 0 ? g_strdup_printf("%d", number) : NULL;
 }
 
 /* A name, or a number as text or as a number. */
@@ -48,10 +61,20 @@ static bool check_ethertype(const Field *f, const json_t *v, GError **err)
                       "Security group rule for ethertype '%s' not supported. Allowed values are ['IPv4', 'IPv6']. (%s)", s, f->json);
 }
 
+static char *lower(const char *text)
+{
+    return g_ascii_strdown(text, -1);
+}
+
+static char *ethertype_spelled(const char *text)
+{
+    return g_ascii_strcasecmp(text, "IPv4") == 0 ? g_strdup("IPv4") : g_ascii_strcasecmp(text, "IPv6") == 0 ? g_strdup("IPv6") : NULL;
+}
+
 static bool check_prefix(const Field *f, const json_t *v, GError **err)
 {
     Cidr c;
-    return cidr_parse_any(json_string_value(v), false, &c)
+    return !*json_string_value(v) || cidr_parse_any(json_string_value(v), false, &c)
         || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid IP subnet.", f->json, json_string_value(v));
 }
 
@@ -71,13 +94,16 @@ static const Field fields[] = {
     COMPUTED("tenant_id", render_tenant),
     STR (GroupRule, security_group_id, "security_group_id", CREATE | REQUIRED | FILTER | SORT, .check = check_uuid),
     STR (GroupRule, direction,         "direction",         CREATE | REQUIRED | FILTER | SORT, .check = check_enum, .arg = directions),
-    STR (GroupRule, ethertype,         "ethertype",         CREATE | FILTER | SORT, .check = check_ethertype, .dflt = "\"IPv4\""),
-    STR (GroupRule, protocol,          "protocol",          CREATE | FILTER | NULLABLE, .check = check_protocol, .dflt = "null"),
-    INT (GroupRule, port_range_min,    "port_range_min",    CREATE | FILTER | NULLABLE, .dflt = "null"),
-    INT (GroupRule, port_range_max,    "port_range_max",    CREATE | FILTER | NULLABLE, .dflt = "null"),
-    STR (GroupRule, remote_ip_prefix,  "remote_ip_prefix",  CREATE | FILTER | NULLABLE, .check = check_prefix, .dflt = "null"),
-    STR (GroupRule, remote_group_id,   "remote_group_id",   CREATE | FILTER | NULLABLE, .check = check_name_nonempty, .dflt = "null"),
-    STR (GroupRule, remote_address_group_id, "remote_address_group_id", CREATE | FILTER | NULLABLE, .check = check_uuid, .dflt = "null"),
+    STR (GroupRule, ethertype,         "ethertype",         CREATE | FILTER | SORT, .check = check_ethertype, .canon = ethertype_spelled,
+         .dflt = "\"IPv4\""),
+    STR (GroupRule, protocol,          "protocol",          CREATE | FILTER | SORT | NULLABLE, .check = check_protocol, .canon = lower,
+         .dflt = "null"),
+    INT (GroupRule, port_range_min,    "port_range_min",    CREATE | FILTER | SORT | NULLABLE, .dflt = "null"),
+    INT (GroupRule, port_range_max,    "port_range_max",    CREATE | FILTER | SORT | NULLABLE, .dflt = "null"),
+    STR (GroupRule, remote_ip_prefix,  "remote_ip_prefix",  CREATE | FILTER | SORT | NULLABLE, .check = check_prefix, .canon = cidr_spelled,
+         .dflt = "null"),
+    STR (GroupRule, remote_group_id,   "remote_group_id",   CREATE | FILTER | SORT | NULLABLE, .check = check_name_nonempty, .dflt = "null"),
+    STR (GroupRule, remote_address_group_id, "remote_address_group_id", CREATE | FILTER | SORT | NULLABLE, .check = check_uuid, .dflt = "null"),
     COMPUTED("normalized_cidr", render_normalized),
     STR (GroupRule, description,       "description",       CREATE | FILTER, .check = check_name, .dflt = "\"\""),
     INT (GroupRule, revision_number,   "revision_number",   FILTER | SORT, .dflt = "1"),
@@ -157,14 +183,21 @@ static bool protocol_check(const GroupRule *r, int protocol, GError **err)
         || nv_fail(err, NV_ERR_INVALID, "Invalid ethertype %s for protocol %s.", r->ethertype, r->protocol);
 }
 
-/* "any" and no protocol are one; IPv6's ICMP is 58, whatever it is called. */
+/* One spelling for what means the same: no protocol, IPv6's ICMP, no prefix, all ports. */
 static void normalize(GroupRule *r)
 {
-    ROW_SET_STR(r, ethertype, g_ascii_strcasecmp(r->ethertype, "IPv4") == 0 ? "IPv4" : "IPv6");
-    if (!r->protocol)
-        return;
-    g_autofree char *low = g_ascii_strdown(r->protocol, -1);
-    ROW_SET_STR(r, protocol, strcmp(low, "any") == 0 ? NULL : low);
+    static const struct { const char *ethertype, *given, *kept; } protocol[] = {
+        { NULL, "any", NULL }, { "IPv6", "icmp", "ipv6-icmp" }, { "IPv6", "icmpv6", "ipv6-icmp" }, { "IPv6", "1", "58" },
+    };
+    for (gsize i = 0; r->protocol && i < G_N_ELEMENTS(protocol); i++)
+        if (strcmp(r->protocol, protocol[i].given) == 0 && (!protocol[i].ethertype || strcmp(r->ethertype, protocol[i].ethertype) == 0))
+            ROW_SET_STR(r, protocol, protocol[i].kept);
+    if (r->remote_ip_prefix && !*r->remote_ip_prefix)
+        ROW_SET_NULL(r, remote_ip_prefix);
+    if (r->port_range_min == 1 && r->port_range_max == 65535) {
+        ROW_SET_NULL(r, port_range_min);
+        ROW_SET_NULL(r, port_range_max);
+    }
 }
 
 static const char *opt_number(const GroupRule *r, const gint64 *member, char buf[24])
@@ -177,11 +210,11 @@ static const char *opt_number(const GroupRule *r, const gint64 *member, char buf
 
 static bool twin_check(Db *db, const GroupRule *r, GError **err)
 {
-    g_autofree char *twin = NULL;
+    g_autofree char *twin = NULL, *other = protocol_other(r->protocol);
     char low[24], high[24];
-    if (!db_query_str(db, err, &twin, "rule_twin", "sssssssss", r->security_group_id, r->direction, r->ethertype, r->protocol,
+    if (!db_query_str(db, err, &twin, "rule_twin", "ssssssssss", r->security_group_id, r->direction, r->ethertype, r->protocol,
                       opt_number(r, &r->port_range_min, low), opt_number(r, &r->port_range_max, high), r->remote_ip_prefix, r->remote_group_id,
-                      r->remote_address_group_id))
+                      r->remote_address_group_id, other))
         return false;
     return !twin || nv_fail(err, NV_ERR_CONFLICT, "Security group rule already exists. Rule id is %s.", twin);
 }
@@ -196,8 +229,6 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
         ROW_SET_STR(r, project_id, g->project_id);
     normalize(r);
     int protocol = protocol_number(r->protocol);
-    if (protocol == 1 && strcmp(r->ethertype, "IPv6") == 0)
-        protocol = 58;
     return quota_check(db, r->project_id, "security_group_rule", 1, err) && protocol_check(r, protocol, err) && range_check(r, protocol, err)
         && remote_check(db, ctx, r, err) && twin_check(db, r, err) && db_exec(db, err, "group_bump", "s", g->id)
         && sync_group(db, ctx, g->id, err);
@@ -212,13 +243,28 @@ static void protocol_as_text(json_t *rule)
     json_object_set_new(rule, "protocol", json_string(text));
 }
 
+static const char *owner_of(const json_t *rule, const Ctx *ctx)
+{
+    const char *project = json_get_str(rule, "project_id"), *tenant = json_get_str(rule, "tenant_id");
+    return project ? project : tenant ? tenant : ctx->project_id;
+}
+
+/* Rules of one request are of one group and one project. */
 bool rule_create(Call *c, GError **err)
 {
     size_t i;
     json_t *one;
+    const json_t *first = NULL;
     protocol_as_text(json_object_get(c->body, "security_group_rule"));
-    json_array_foreach(json_object_get(c->body, "security_group_rules"), i, one)
-        protocol_as_text(one);
+    json_array_foreach(json_object_get(c->body, "security_group_rules"), i, one) {
+        json_t *inner = json_object_get(one, "security_group_rule"), *rule = inner ? inner : one;
+        protocol_as_text(rule);
+        first = first ? first : rule;
+        if (g_strcmp0(json_get_str(rule, "security_group_id"), json_get_str(first, "security_group_id")) != 0)
+            return nv_fail(err, NV_ERR_INVALID, "Only allowed to update rules for one security profile at a time");
+        if (g_strcmp0(owner_of(rule, c->ctx), owner_of(first, c->ctx)) != 0)
+            return nv_fail(err, NV_ERR_INVALID, "Multiple tenant_ids in bulk security group rule create not allowed");
+    }
     return resource_handle(c, err);
 }
 

@@ -323,11 +323,12 @@ ORDER BY 1;
 SELECT a.address_group_id, a.address FROM address_group_address a
 WHERE a.address_group_id IN (SELECT remote_address_group_id FROM security_group_rule WHERE security_group_id = ?1) ORDER BY 1, 2;
 
--- The rule that says the same, if there is one.  Numbers come as text.
+-- The rule that says the same, if there is one.  Numbers come as text; ?10: how else the protocol ?4 may be written.  A prefix of everything is none.
 -- :name rule_twin
-SELECT id FROM security_group_rule WHERE security_group_id = ?1 AND direction = ?2 AND ethertype = ?3 AND protocol IS ?4
-    AND port_range_min IS CAST(?5 AS INTEGER) AND port_range_max IS CAST(?6 AS INTEGER) AND remote_ip_prefix IS ?7 AND remote_group_id IS ?8
-    AND remote_address_group_id IS ?9 LIMIT 1;
+SELECT id FROM security_group_rule WHERE security_group_id = ?1 AND direction = ?2 AND ethertype = ?3 AND (protocol IS ?4 OR protocol = ?10)
+    AND port_range_min IS CAST(?5 AS INTEGER) AND port_range_max IS CAST(?6 AS INTEGER)
+    AND nullif(nullif(remote_ip_prefix, '0.0.0.0/0'), '::/0') IS nullif(nullif(?7, '0.0.0.0/0'), '::/0')
+    AND remote_group_id IS ?8 AND remote_address_group_id IS ?9 LIMIT 1;
 
 -- Tags, of whatever object; its visibility has been checked.
 -- :name tag_has

@@ -329,6 +329,57 @@ class Groups(Base):
         self.assertEqual(made["normalized_cidr"], "1.2.3.4/32")
         self.assertEqual(self.demo.delete(N + "security-group-rules/" + made["id"]).status, 204)
 
+    def test_one_spelling(self):
+        """What Neutron keeps of a rule (shown), and which rules it takes for the same (twins)."""
+        ports = {"port_range_min": 1, "port_range_max": 65535}
+        none = {"port_range_min": None, "port_range_max": None}
+        six = {"ethertype": "IPv6"}
+        for attrs, shown, twins in (
+                ({"remote_ip_prefix": "10.0.0.5"}, {"remote_ip_prefix": "10.0.0.5/32", "normalized_cidr": "10.0.0.5/32"}, [{"remote_ip_prefix": "10.0.0.5/32"}]),
+                ({"remote_ip_prefix": "10.0.0.5/24"}, {"remote_ip_prefix": "10.0.0.5/24", "normalized_cidr": "10.0.0.0/24"}, []),
+                ({"remote_ip_prefix": "10.0.0.0/24"}, {"remote_ip_prefix": "10.0.0.0/24"}, []),
+                ({**six, "remote_ip_prefix": "2001:DB8::/32"}, {"remote_ip_prefix": "2001:db8::/32"}, [{"remote_ip_prefix": "2001:db8:0::/32"}]),
+                ({"protocol": "TCP"}, {"protocol": "tcp"}, [{"protocol": 6}, {"protocol": "6"}, {**ports, "protocol": "6"}, {"remote_ip_prefix": ""}]),
+                ({"protocol": 17, **ports}, {"protocol": "17", **none}, [{"protocol": "udp", **none}]),
+                ({"protocol": "hopopt"}, {"protocol": "hopopt"}, []), ({"protocol": 0}, {"protocol": "0"}, [{"protocol": "ip"}]), ({"protocol": 200}, {"protocol": "200"}, []),
+                ({"remote_ip_prefix": ""}, {"remote_ip_prefix": None}, [{"remote_ip_prefix": "0.0.0.0/0"}, {"remote_ip_prefix": None, **ports}]),
+                ({**six, "remote_ip_prefix": "::/0"}, {"remote_ip_prefix": "::/0", "normalized_cidr": "::/0"}, [{"remote_ip_prefix": None}]),
+                ({**six, "protocol": "icmp"}, {"protocol": "ipv6-icmp"}, [{"protocol": p} for p in ("icmpv6", "ipv6-icmp", "1", 58)]),
+                ({"ethertype": "ipv6", "protocol": 1, "port_range_min": 128}, {"protocol": "58", "ethertype": "IPv6"}, [{"protocol": "icmpv6"}])):
+            with self.subTest(attrs):
+                if attrs["protocol" if "protocol" in attrs else "remote_ip_prefix"] in ("10.0.0.5", "TCP"):
+                    g = self.group()
+                made = self.ok(self.demo.post(N + "security-group-rules", self.rule(g, **attrs)), 201)["security_group_rule"]
+                self.assertEqual(made, {**made, **shown})
+                for twin in ({}, *twins):
+                    r = self.demo.post(N + "security-group-rules", self.rule(g, **{**attrs, **twin}))
+                    self.assertEqual((r.status, r.json.get("NeutronError", {}).get("type")), (409, "SecurityGroupRuleExists"), (twin, r))
+                    self.assertIn(made["id"], r.message)
+        for everything in ({"remote_ip_prefix": "0.0.0.0/0"}, {**six, "remote_ip_prefix": "::/0"}, ports):       # the group's own, from the first
+            self.refuse(409, "POST", "security-group-rules", self.rule(g, direction="egress", **everything))
+
+    def test_rules_in_lists(self):
+        g, h = self.group(), self.group()
+        want = [{"protocol": p, "port_range_min": n, "port_range_max": n + 1, "remote_ip_prefix": a} for p, n, a in
+                (("tcp", 9, "10.0.0.1/32"), ("udp", 80, "10.0.0.0/8"), ("tcp", 80, None))]
+        rules = [self.rule(g, **w)["security_group_rule"] for w in want]
+        r = self.demo.post(N + "security-group-rules", {"security_group_rules": [*rules, self.rule(h)["security_group_rule"]]})
+        self.assertEqual((r.status, r.json["NeutronError"]["type"]), (400, "SecurityGroupNotSingleGroupRules"))
+        r = self.admin.post(N + "security-group-rules", {"security_group_rules": [rules[0], {**rules[1], "project_id": self.other.project_id}]})
+        self.assertEqual((r.status, r.json["NeutronError"]["type"]), (400, "SecurityGroupRulesNotSingleTenant"))
+        self.ok(self.demo.post(N + "security-group-rules", {"security_group_rules": [{"security_group_rule": rules[0]}, *rules[1:]]}), 201)
+
+        def listed(query):
+            rows = self.ok(self.demo.get(N + "security-group-rules?direction=ingress&security_group_id=%s&%s" % (g["id"], query)), 200)["security_group_rules"]
+            return [want.index({k: r[k] for k in want[0]}) for r in rows]
+        for key, order in (("port_range_min", [0, 1, 2]), ("port_range_max", [0, 1, 2]), ("remote_ip_prefix", [2, 1, 0])):
+            self.assertEqual(listed("sort_key=" + key), order, key)
+        self.assertEqual(listed("sort_key=protocol&sort_key=port_range_min"), [0, 2, 1])
+        for key in ("remote_group_id", "remote_address_group_id"):
+            self.assertEqual(len(listed("sort_key=" + key)), 3)
+        for query, found in (("ethertype=ipv4", {0, 1, 2}), ("protocol=TCP", {0, 2}), ("remote_ip_prefix=10.0.0.1", {0}), ("remote_ip_prefix=", {2})):
+            self.assertEqual(set(listed(query)), found, query)
+
     def test_bad_rules(self):
         g = self.group()
         for bad in ({"remote_ip_prefix": "999.0.0.0/8"}, {"remote_ip_prefix": "10.0.0.0/33"}, {"remote_ip_prefix": "2001:db8::/32"}, {"protocol": "tcp; drop"},
