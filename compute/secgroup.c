@@ -53,8 +53,11 @@ static json_t *nova_rule(const json_t *rule, const json_t *groups)
     bool v6 = g_strcmp0(json_get_str(rule, "ethertype"), "IPv6") == 0;
     json_t *o = json_make("sss", "id", json_get_str(rule, "id"), "parent_group_id", json_get_str(rule, "security_group_id"), "ip_protocol",
                           json_get_str(rule, "protocol"));
-    json_object_set(o, "from_port", json_object_get(rule, "port_range_min"));
-    json_object_set(o, "to_port", json_object_get(rule, "port_range_max"));
+    const char *protocol = json_get_str(rule, "protocol");
+    const json_t *low = json_object_get(rule, "port_range_min"), *high = json_object_get(rule, "port_range_max");
+    bool all = protocol && json_is_null(low) && json_is_null(high), ports = all && (strcmp(protocol, "tcp") == 0 || strcmp(protocol, "udp") == 0);
+    json_object_set_new(o, "from_port", all ? json_integer(ports ? 1 : -1) : json_incref((json_t *) low));
+    json_object_set_new(o, "to_port", all ? json_integer(ports ? 65535 : -1) : json_incref((json_t *) high));
     json_t *group = json_object(), *g;
     size_t i;
     json_array_foreach((json_t *) groups, i, g)

@@ -804,6 +804,9 @@ class SecurityGroups(Base):
         for bad in ({"parent_group_id": "x"}, {"ip_protocol": None}, {"from_port": "x"}, {"to_port": 70000}, {"cidr": "300.0.0.0/8"}, {"from_port": 90}):
             r = self.demo.post(V + "/os-security-group-rules", {"security_group_rule": dict(rule, **bad)}, headers=at)
             self.assertEqual(r.status, 400, bad)
+        for protocol, low, high, shown in (("udp", 1, 65535, (1, 65535)), ("tcp", 1, 65534, (1, 65534)), ("icmp", -1, -1, (-1, -1))):
+            r = self.demo.post(V + "/os-security-group-rules", {"security_group_rule": dict(rule, ip_protocol=protocol, from_port=low, to_port=high)}, headers=at)
+            self.assertEqual((r.status, r.json["security_group_rule"]["from_port"], r.json["security_group_rule"]["to_port"]), (200, *shown))
         self.assertEqual(self.demo.delete(V + "/os-security-group-rules/" + made["id"], headers=at).status, 202)
         self.assertEqual(self.demo.put(path + "/" + gid, {"security_group": {"name": "web2", "description": ""}}, headers=at).json["security_group"]["name"], "web2")
         self.assertEqual(self.demo.delete(path + "/" + gid, headers=at).status, 202)
