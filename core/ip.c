@@ -164,7 +164,7 @@ char *mac_spelled(const char *text)
                                                                              { ":", 2 }, { "-", 2 }, { ":", 1 } };
     for (gsize i = 0; i < G_N_ELEMENTS(forms); i++) {
         g_auto(GStrv) groups = g_strsplit(text, forms[i].separator, 8);
-        guint n = g_strv_length(groups), width = 12 / forms[i].groups, least = n > 2 ? 1 : n == 2 ? 5 : 12;
+        guint n = g_strv_length(groups), width = 12 / forms[i].groups, least = n == 6 ? 1 : width;
         g_autoptr(GString) mac = g_string_new(NULL);
         for (guint k = 0; n == forms[i].groups && k < n; k++) {
             gsize digits = strspn(groups[k], "0123456789abcdefABCDEF");
