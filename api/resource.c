@@ -41,6 +41,8 @@ static void add_filter(ListAsk *a, const Resource *res, const char *name, const 
             f->values = g_renew(const char *, f->values, f->n + 1);
             f->values[f->n++] = value;
             a->arrays->pdata[at] = f->values;
+            if (res->dialect == &dialect_neutron)
+                f->op = OP_IN;                   /* repeated means any of them, of lists too */
             return;
         }
     }

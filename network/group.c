@@ -63,6 +63,12 @@ bool group_list(Call *c, GError **err)
     return resource_handle(c, err);
 }
 
+/* Only the project's first one has that name, in whatever letters. */
+static bool name_check(const Group *g, GError **err)
+{
+    return g_ascii_strcasecmp(g->name, "default") != 0 || nv_fail(err, NV_ERR_CONFLICT, "Default security group already exists.");
+}
+
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Group *g = AS(Group, row);
@@ -71,9 +77,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     if (!project_known(db, g->project_id, err) || !quota_check(db, g->project_id, "security_group", 1, err)
         || !quota_check(db, g->project_id, "security_group_rule", 2, err) || !group_default(db, g->project_id, NULL, err))
         return false;
-    if (strcmp(g->name, "default") == 0)
-        return nv_fail(err, NV_ERR_CONFLICT, "Default security group already exists.");
-    return row_insert(db, row, err) && group_rules_insert(db, g->id, g->project_id, false, err);
+    return name_check(g, err) && row_insert(db, row, err) && group_rules_insert(db, g->id, g->project_id, false, err);
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
@@ -81,10 +85,11 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     Group *g = AS(Group, row);
     const Group *old = AS(const Group, old_row);
     gint64 used = 0;
-    if (old->is_default && strcmp(g->name, old->name) != 0)
+    bool named = row_is_dirty(row, &g->name);
+    if (named && !name_check(g, err))
+        return false;
+    if (named && old->is_default)
         return nv_fail(err, NV_ERR_CONFLICT, "Updating default security group not allowed.");
-    if (!old->is_default && strcmp(g->name, "default") == 0)
-        return nv_fail(err, NV_ERR_CONFLICT, "Default security group already exists.");
     if (g->stateful != old->stateful && !db_query_int(db, err, &used, "group_in_use", "s", g->id))
         return false;
     if (used)

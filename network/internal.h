@@ -113,6 +113,8 @@ bool port_policy(const Ctx *ctx, const Network *n, const Port *p, const Port *ol
 /* Pairs and groups agree with port security; pairs without a MAC get the port's. */
 bool port_security_check(Port *p, GError **err);
 bool port_groups_check(Db *db, const Ctx *ctx, const json_t *groups, GError **err);
+/* All of them stateful, or none.  NV_ERR_CONFLICT. */
+bool port_groups_alike(Db *db, const json_t *groups, GError **err);
 /* extra_dhcp_opts after an update: a null value takes an option away. */
 json_t *dhcp_opts_merge(const json_t *old, const json_t *given);
 /* The project's default group as a list, for a port that names none. */

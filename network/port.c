@@ -67,25 +67,25 @@ static const Field fields[] = {
     COMPUTED("tenant_id", render_tenant),
     STR (Port, network_id,     "network_id",     CREATE | REQUIRED | FILTER | SORT, .check = check_uuid),
     STR (Port, description,    "description",    CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
-    STR (Port, mac_address,    "mac_address",    CREATE | UPDATE | FILTER | SORT, .check = check_mac_any),
+    STR (Port, mac_address,    "mac_address",    CREATE | UPDATE | FILTER | SORT, .check = check_mac_any, .canon = mac_spelled),
     BOOL(Port, admin_state_up, "admin_state_up", CREATE | UPDATE | FILTER | SORT, .dflt = "true"),
     STR (Port, status,         "status",         FILTER | SORT, .dflt = "\"DOWN\""),
     STR (Port, device_id,      "device_id",      CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
     STR (Port, device_owner,   "device_owner",   CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
     STR (Port, server_id,      "server_id",      HIDDEN | NULLABLE),
     { .json = "fixed_ips", .type = T_JSON, .off = MEMBER(Port, fixed_ips, json_t *), .flags = CREATE | UPDATE, .check = check_fixed_ips },
-    CHILD(Port, security_groups, "security_groups", CREATE | UPDATE | FILTER, &port_groups, .check = check_id_list),
-    JSON(Port, allowed_address_pairs, "allowed_address_pairs", CREATE | UPDATE, .check = check_pairs, .dflt = "[]"),
-    JSON(Port, extra_dhcp_opts, "extra_dhcp_opts", CREATE | UPDATE, .check = check_dhcp_opts, .dflt = "[]"),
+    CHILD(Port, security_groups, "security_groups", CREATE | UPDATE | FILTER, &port_groups, .check = check_id_list, .null = "[]"),
+    JSON(Port, allowed_address_pairs, "allowed_address_pairs", CREATE | UPDATE, .check = check_pairs, .dflt = "[]", .null = "[]"),
+    JSON(Port, extra_dhcp_opts, "extra_dhcp_opts", CREATE | UPDATE, .check = check_dhcp_opts, .dflt = "[]", .null = "[]"),
     BOOL(Port, port_security_enabled, "port_security_enabled", CREATE | UPDATE | FILTER),
     STR (Port, dns_name,       "dns_name",       CREATE | UPDATE | FILTER, .check = check_dns_name, .dflt = "\"\""),
     COMPUTED("dns_assignment", render_dns),
     STR (Port, qos_policy_id,  "qos_policy_id",  CREATE | UPDATE | FILTER | NULLABLE, .check = check_uuid, .dflt = "null"),
     { .json = "qos_network_policy_id", .type = T_JSON, .off = MEMBER(Port, network_qos, json_t *) },
     { .json = "trunk_details", .type = T_JSON, .off = MEMBER(Port, trunk_details, json_t *) },
-    STR (Port, host,           "binding:host_id", CREATE | UPDATE | ADMIN | ADMIN_VIEW | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Port, host,           "binding:host_id", CREATE | UPDATE | ADMIN | ADMIN_VIEW | FILTER, .check = check_name, .dflt = "\"\"", .null = "\"\""),
     STR (Port, vnic_type,      "binding:vnic_type", CREATE | UPDATE | FILTER, .check = check_enum, .arg = vnic_types, .dflt = "\"normal\""),
-    JSON(Port, binding_profile, "binding:profile", CREATE | UPDATE | ADMIN | ADMIN_VIEW, .check = check_object, .dflt = "{}"),
+    JSON(Port, binding_profile, "binding:profile", CREATE | UPDATE | ADMIN | ADMIN_VIEW, .check = check_object, .dflt = "{}", .null = "{}"),
     COMPUTED("binding:vif_type", render_vif_type, .flags = ADMIN_VIEW),
     COMPUTED("binding:vif_details", render_vif_details, .flags = ADMIN_VIEW),
     INT (Port, nic_index,      "nic_index",      HIDDEN),
@@ -128,9 +128,18 @@ char *mac_new(Db *db, const char *network_id, GError **err)
     return NULL;
 }
 
-bool port_insert(Db *db, Port *p, const json_t *fixed_ips, GError **err)
+static bool mac_free(Db *db, const Port *p, GError **err)
 {
     gint64 taken = 0;
+    if (!db_query_int(db, err, &taken, "port_mac_taken", "ss", p->network_id, p->mac_address))
+        return false;
+    return !taken
+        || nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation for network %s. The mac address %s is in use.", p->network_id,
+                   p->mac_address);
+}
+
+bool port_insert(Db *db, Port *p, const json_t *fixed_ips, GError **err)
+{
     if (!p->id) {
         g_autofree char *id = id_new();
         ROW_SET_STR(p, id, id);
@@ -140,16 +149,9 @@ bool port_insert(Db *db, Port *p, const json_t *fixed_ips, GError **err)
         if (!mac)
             return false;
         ROW_SET_STR(p, mac_address, mac);
-    } else {
-        g_autofree char *mac = g_ascii_strdown(p->mac_address, -1);
-        ROW_SET_STR(p, mac_address, mac);
     }
-    if (!db_query_int(db, err, &taken, "port_mac_taken", "ss", p->network_id, p->mac_address))
-        return false;
-    if (taken)
-        return nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation for network %s. The mac address %s is in use.", p->network_id,
-                       p->mac_address);
-    return row_insert(db, &p->row, err) && ipam_allocate(db, p, fixed_ips, err);
+    return mac_free(db, p, err) && port_groups_alike(db, p->security_groups, err) && row_insert(db, &p->row, err)
+        && ipam_allocate(db, p, fixed_ips, err);
 }
 
 bool port_default_groups(Db *db, Port *p, GError **err)
@@ -190,15 +192,16 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
         && sync_network(db, ctx, p->network_id, err);
 }
 
-static bool mac_check(const Port *p, const Port *old, GError **err)
+static bool mac_check(Db *db, const Port *p, const Port *old, GError **err)
 {
-    if (g_ascii_strcasecmp(p->mac_address, old->mac_address) == 0)
+    if (strcmp(p->mac_address, old->mac_address) == 0)
         return true;
-    return !*old->host
-           || nv_fail(err, NV_ERR_CONFLICT,
-                      "Unable to complete operation on port %s, port is already bound, port type: bridge, old_mac %s, "
-                      "new_mac %s.",
-                      p->id, old->mac_address, p->mac_address);
+    if (*old->host)
+        return nv_fail(err, NV_ERR_CONFLICT,
+                       "Unable to complete operation on port %s, port is already bound, port type: bridge, old_mac %s, "
+                       "new_mac %s.",
+                       p->id, old->mac_address, p->mac_address);
+    return mac_free(db, p, err);
 }
 
 /* A subport's device and host are its trunk's. */
@@ -248,18 +251,14 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     /* The network's owner sees and removes the ports of others on it, and changes nothing about them. */
     if (!ctx->admin && g_strcmp0(ctx->project_id, p->project_id) != 0)
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:update_port is disallowed by policy");
-    if (!n || !port_policy(ctx, n, p, old, err) || !mac_check(p, old, err) || !binding_check(db, p, old, err)
+    if (!n || !port_policy(ctx, n, p, old, err) || !mac_check(db, p, old, err) || !binding_check(db, p, old, err)
         || !qos_check(db, ctx, p->qos_policy_id, old->qos_policy_id, err))
         return false;
-    if (row_is_dirty(row, &p->security_groups) && !port_groups_check(db, ctx, p->security_groups, err))
+    bool groups = row_is_dirty(row, &p->security_groups);
+    if (groups && (!port_groups_check(db, ctx, p->security_groups, err) || !port_groups_alike(db, p->security_groups, err)))
         return false;
     if (row_is_dirty(row, &p->extra_dhcp_opts))
         ROW_SET_JSON(p, extra_dhcp_opts, dhcp_opts_merge(old->extra_dhcp_opts, p->extra_dhcp_opts));
-    if (row_is_dirty(row, &p->mac_address)) {
-        g_autofree char *mac = g_ascii_strdown(p->mac_address, -1);
-        ROW_SET_STR(p, mac_address, mac);
-    }
-    bool groups = row_is_dirty(row, &p->security_groups);
     BUMP(p, old);
     /* Groups that the port leaves have one member less: asked before and after. */
     return port_security_check(p, err) && (!groups || sync_groups_of_port(db, ctx, p->id, err)) && addresses_update(db, ctx, p, old, err)

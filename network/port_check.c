@@ -7,9 +7,9 @@ enum { PAIRS_MAX = 10, OPTS_MAX = 20 };
 
 bool check_mac_any(const Field *f, const json_t *v, GError **err)
 {
-    g_autofree char *low = g_ascii_strdown(json_string_value(v), -1);
+    g_autofree char *spelled = mac_spelled(json_string_value(v));
     guint8 mac[6];
-    return mac_parse(low, mac)
+    return (spelled && mac_parse(spelled, mac))
            || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid MAC address.", f->json, json_string_value(v));
 }
 
@@ -67,6 +67,17 @@ bool check_fixed_ips(const Field *f, const json_t *v, GError **err)
     return true;
 }
 
+static bool pair_is_new(const json_t *pairs, size_t i, GError **err)
+{
+    const json_t *pair = json_array_get(pairs, i);
+    const char *mac = json_get_str(pair, "mac_address");
+    for (size_t k = 0; k < i; k++)
+        if (json_equal(pair, json_array_get(pairs, k)))
+            return nv_fail(err, NV_ERR_INVALID, "Request contains duplicate address pair: mac_address %s ip_address %s.",
+                           mac ? mac : "(the port's)", json_get_str(pair, "ip_address"));
+    return true;
+}
+
 bool check_pairs(const Field *f, const json_t *v, GError **err)
 {
     static const char *const keys[] = { "ip_address", "mac_address", NULL };
@@ -75,23 +86,21 @@ bool check_pairs(const Field *f, const json_t *v, GError **err)
     if (!check_array(f, v, err))
         return false;
     if (json_array_size(v) > PAIRS_MAX)
-        return nv_fail(err, NV_ERR_CONFLICT, "The number of allowed address pair exceeds the maximum %d.", PAIRS_MAX);
+        return nv_fail(err, NV_ERR_INVALID, "The number of allowed address pair exceeds the maximum %d.", PAIRS_MAX);
     json_array_foreach((json_t *) v, i, pair) {
         const char *address = json_get_str(pair, "ip_address"), *mac = json_get_str(pair, "mac_address");
         guint8 raw[6];
-        g_autofree char *low = mac ? g_ascii_strdown(mac, -1) : NULL;
+        g_autofree char *spelled = mac ? mac_spelled(mac) : NULL;
         Cidr c;
         Ip ip;
         if (!only_keys(pair, keys) || !address)
             return nv_fail(err, NV_ERR_INVALID, "AllowedAddressPair must contain ip_address: item %zu.", i);
         if (!ip_parse(address, &ip) && !cidr_parse(address, false, &c))
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid IP address or IP subnet.", f->json, address);
-        if (mac && !mac_parse(low, raw))
+        if (mac && !(spelled && mac_parse(spelled, raw)))
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid MAC address.", f->json, mac);
-        for (size_t k = 0; k < i; k++)
-            if (json_equal(pair, json_array_get(v, k)))
-                return nv_fail(err, NV_ERR_INVALID, "Request contains duplicate address pair: mac_address %s ip_address %s.",
-                               mac ? mac : "(the port's)", address);
+        if (!pair_is_new(v, i, err))
+            return false;
     }
     return true;
 }
@@ -311,10 +320,14 @@ bool port_security_check(Port *p, GError **err)
                        "Port has security group associated. Cannot disable port security or IP address until security group is removed.");
     if (!p->port_security_enabled && json_array_size(p->allowed_address_pairs))
         return nv_fail(err, NV_ERR_CONFLICT, "Port Security must be enabled in order to have allowed address pairs on a port.");
+    if (!row_is_dirty(&p->row, &p->allowed_address_pairs))
+        return true;
     json_array_foreach(p->allowed_address_pairs, i, pair) {
         const char *mac = json_get_str(pair, "mac_address");
-        g_autofree char *low = g_ascii_strdown(mac ? mac : p->mac_address, -1);
-        json_object_set_new(pair, "mac_address", json_string(low));
+        g_autofree char *spelled = mac ? mac_spelled(mac) : g_strdup(p->mac_address);
+        json_object_set_new(pair, "mac_address", json_string(spelled));
+        if (!pair_is_new(p->allowed_address_pairs, i, err))
+            return false;
     }
     return true;
 }
@@ -330,4 +343,19 @@ bool port_groups_check(Db *db, const Ctx *ctx, const json_t *groups, GError **er
             return nv_fail(err, nv_error_code(why), "Security group %s does not exist", json_string_value(id));
     }
     return true;
+}
+
+/* The kernel follows the connections of a port, or it does not. */
+bool port_groups_alike(Db *db, const json_t *groups, GError **err)
+{
+    gint64 kinds = 0;
+    g_autofree char *ids = json_text(groups);
+    if (json_array_size(groups) < 2)
+        return true;
+    if (!db_query_int(db, err, &kinds, "group_kinds", "s", ids))
+        return false;
+    return kinds < 2
+        || nv_fail(err, NV_ERR_CONFLICT,
+                   "Error Cannot apply both stateful and stateless security groups on the same port at the same time while attempting the "
+                   "operation.");
 }

@@ -287,6 +287,10 @@ SELECT id FROM security_group WHERE project_id = ?1 AND is_default = 1;
 -- :name group_in_use
 SELECT count(*) FROM port_security_group WHERE security_group_id = ?1;
 
+-- ?1: JSON array of ids.
+-- :name group_kinds
+SELECT count(DISTINCT stateful) FROM security_group WHERE id IN (SELECT value FROM json_each(?1));
+
 -- :name group_bump
 UPDATE security_group SET revision_number = revision_number + 1, updated_at = now_us() WHERE id = ?1;
 

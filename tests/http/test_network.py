@@ -37,10 +37,12 @@ class Base(unittest.TestCase):
     def group(self, who=None, **attrs):
         return self.ok((who or self.demo).post(N + "security-groups", {"security_group": {"name": "g", **attrs}}), 201)["security_group"]
 
-    def refuse(self, status, method, path, body=None, who=None):
+    def refuse(self, status, method, path, body=None, who=None, type=None):
         r = (who or self.demo).call(method, N + path, body)
         self.assertEqual(r.status, status, (method, path, body, r))
         self.assertIn("NeutronError", r.json)
+        if type:
+            self.assertEqual(r.json["NeutronError"]["type"], type, r)
         return r.message
 
     def ips(self, port):
@@ -206,7 +208,15 @@ class Ports(Base):
         foreign = self.subnet(self.network(self.other), self.other)
         self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "fixed_ips": [{"subnet_id": foreign["id"]}]}})
         mac = self.port(n, mac_address="fa:16:3e:00:00:02")["mac_address"]
-        self.refuse(409, "POST", "ports", {"port": {"network_id": n["id"], "mac_address": mac.upper()}})
+        self.refuse(409, "POST", "ports", {"port": {"network_id": n["id"], "mac_address": mac.upper()}}, type="MacAddressInUse")
+        p = self.port(n, mac_address="FA-16-3E-00-00-03")
+        self.assertEqual(p["mac_address"], "fa:16:3e:00:00:03")
+        self.assertIn("mac address %s is in use" % mac, self.refuse(409, "PUT", "ports/" + p["id"], {"port": {"mac_address": "fa163e000002"}}, self.admin, "MacAddressInUse"))
+        p = self.ok(self.admin.put(N + "ports/" + p["id"], {"port": {"mac_address": "fa16.3e00.0004"}}), 200)["port"]
+        self.assertEqual(p["mac_address"], "fa:16:3e:00:00:04")
+        for spelled in ("FA:16:3E:00:00:04", "fa-16-3e-0-0-4", "fa163e000004"):
+            self.assertEqual([r["id"] for r in self.ok(self.demo.get(N + "ports?mac_address=" + spelled), 200)["ports"]], [p["id"]], spelled)
+        self.assertEqual(self.ok(self.demo.get(N + "ports?mac_address=x"), 200)["ports"], [])
         for bad in ("01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00", "fa:16:3e", 5):
             self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "mac_address": bad}})
 
@@ -260,7 +270,64 @@ class Ports(Base):
         self.assertEqual(self.port(n, security_groups=[])["security_groups"], [])
         for pairs in ([{"ip_address": "x"}], [{}], [{"ip_address": "10.0.0.1", "mac_address": "x"}], [{"ip_address": "10.0.0.1"}] * 2, "x", [1]):
             self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "allowed_address_pairs": pairs}})
-        self.refuse(409, "POST", "ports", {"port": {"network_id": n["id"], "allowed_address_pairs": [{"ip_address": "10.9.0.%d" % i} for i in range(11)]}})
+        pairs = [{"ip_address": "10.9.0.%d" % i} for i in range(11)]
+        self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "allowed_address_pairs": pairs}}, type="AllowedAddressPairExhausted")
+        p = self.port(n, mac_address="fa:16:3e:00:00:02", allowed_address_pairs=[{"ip_address": "10.9.0.1", "mac_address": "FA-16-3E-00-00-03"}])
+        self.assertEqual(p["allowed_address_pairs"][0]["mac_address"], "fa:16:3e:00:00:03")
+        twice = [{"ip_address": "10.9.0.1"}, {"ip_address": "10.9.0.1", "mac_address": "fa163e000002"}]
+        self.refuse(400, "PUT", "ports/" + p["id"], {"port": {"allowed_address_pairs": twice}}, type="DuplicateAddressPairInRequest")
+
+    def test_null_is_empty(self):
+        n = self.network(self.admin)
+        empty = {"security_groups": [], "allowed_address_pairs": [], "extra_dhcp_opts": [], "binding:profile": {}, "binding:host_id": ""}
+        nulls = dict.fromkeys(empty)
+        p = self.port(n, self.admin, **nulls)
+        self.assertEqual(p, {**p, **empty})
+        opts = [{"opt_name": "150", "opt_value": "10.0.0.1", "ip_version": 4}]
+        full = {"security_groups": [self.group(self.admin)["id"]], "allowed_address_pairs": [{"ip_address": "10.9.0.1"}], "extra_dhcp_opts": opts,
+                "binding:profile": {"a": 1}, "binding:host_id": "elsewhere"}
+        self.ok(self.admin.put(N + "ports/" + p["id"], {"port": full}), 200)
+        p = self.ok(self.admin.put(N + "ports/" + p["id"], {"port": nulls}), 200)["port"]
+        self.assertEqual(p, {**p, **empty, "extra_dhcp_opts": opts})         # options go one by one
+        for attr in ("binding:profile", "binding:host_id"):
+            self.refuse(403, "POST", "ports", {"port": {"network_id": self.network()["id"], attr: None}})
+        for attr in ("fixed_ips", "mac_address", "device_id", "binding:vnic_type"):
+            self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], attr: None}}, self.admin)
+
+    def test_vnic_types(self):
+        n = self.network()
+        self.assertEqual(self.port(n, **{"binding:vnic_type": "normal"})["binding:vnic_type"], "normal")
+        for other in ("direct", "macvtap", "baremetal", "virtio-forwarder"):
+            self.assertIn("[normal]", self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "binding:vnic_type": other}}))
+
+    def test_groups_agree(self):
+        n, a, b, c = self.network(), self.group(), self.group(), self.group(stateful=False)
+        mixed = {"security_groups": [a["id"], c["id"]]}
+        self.refuse(409, "POST", "ports", {"port": {"network_id": n["id"], **mixed}}, type="SecurityGroupConflict")
+        p = self.port(n, security_groups=[a["id"], b["id"]])
+        self.refuse(409, "PUT", "ports/" + p["id"], {"port": mixed}, type="SecurityGroupConflict")
+        self.refuse(409, "PUT", "security-groups/" + a["id"], {"security_group": {"stateful": False}}, type="SecurityGroupInUse")
+        self.ok(self.demo.put(N + "security-groups/" + a["id"], {"security_group": {"stateful": True, "description": "same"}}), 200)
+        self.ok(self.demo.put(N + "ports/" + p["id"], {"port": {"security_groups": [c["id"]]}}), 200)
+        self.ok(self.demo.put(N + "security-groups/" + a["id"], {"security_group": {"stateful": False}}), 200)
+
+    def test_ports_of_any_group(self):
+        n, groups = self.network(), [self.group() for _ in range(3)]
+        a, b, c = (g["id"] for g in groups)
+        ports = [self.port(n, security_groups=ids)["id"] for ids in ([a], [b], [a, b], [c])]
+        for query, found in (("security_groups=" + a, {0, 2}), ("security_groups=%s&security_groups=%s" % (a, b), {0, 1, 2}),
+                             ("security_groups=%s&security_groups=%s&id=%s" % (a, b, ports[1]), {1})):
+            self.assertEqual({ports.index(p["id"]) for p in self.ok(self.demo.get(N + "ports?" + query), 200)["ports"]}, found, query)
+
+    def test_what_is_not_there(self):
+        gone = str(uuid.uuid4())
+        for path, type in (("networks", "Network"), ("subnets", "Subnet"), ("ports", "Port"), ("routers", "Router"), ("floatingips", "FloatingIP"), ("trunks", "Trunk"),
+                           ("security-groups", "SecurityGroup"), ("security-group-rules", "SecurityGroupRule"), ("subnetpools", "SubnetPool"),
+                           ("address-scopes", "AddressScope"), ("address-groups", "AddressGroup"), ("qos/policies", "QosPolicy"), ("rbac-policies", "RbacPolicy")):
+            for method, body in (("GET", None), ("DELETE", None)):
+                self.refuse(404, method, path + "/" + gone, body, self.admin, type + "NotFound")
+        self.refuse(404, "POST", "ports", {"port": {"network_id": gone}}, type="NetworkNotFound")
+        self.refuse(404, "POST", "ports", {"port": {"network_id": self.network()["id"], "security_groups": [gone]}}, type="SecurityGroupNotFound")
 
     def test_dhcp_options(self):
         n = self.network()
@@ -289,7 +356,11 @@ class Groups(Base):
         self.assertEqual(rules, {("egress", "IPv4", None), ("egress", "IPv6", None), ("ingress", "IPv4", own), ("ingress", "IPv6", own)})
         self.refuse(409, "DELETE", "security-groups/" + own, who=fresh)
         self.refuse(409, "PUT", "security-groups/" + own, {"security_group": {"name": "mine"}}, fresh)
-        self.refuse(409, "POST", "security-groups", {"security_group": {"name": "default"}}, fresh)
+        plain = self.group(fresh)
+        for name in ("default", "Default", "DEFAULT"):
+            for method, path in (("POST", ""), ("PUT", "/" + plain["id"]), ("PUT", "/" + own)):
+                self.refuse(409, method, "security-groups" + path, {"security_group": {"name": name}}, fresh, "SecurityGroupDefaultAlreadyExists")
+        self.ok(fresh.put(N + "security-groups/" + own, {"security_group": {"description": "mine"}}), 200)
 
     def test_default_for_who_asks_for_rules_first(self):
         fresh = self.cloud.new_tenant()

@@ -319,7 +319,7 @@ class Floating(Base):
         for method in ("GET", "DELETE"):
             self.refuse(404, method, "floatingips/" + f["id"], who=self.other)
         self.gone("floatingip", f["id"])
-        self.assertEqual(self.ok(self.admin.get(N + "ports/" + holder["id"]), 404)["NeutronError"]["type"], "HTTPNotFound")
+        self.assertEqual(self.ok(self.admin.get(N + "ports/" + holder["id"]), 404)["NeutronError"]["type"], "PortNotFound")
 
     def test_refused(self):
         port = self.port(self.n)
