@@ -48,6 +48,12 @@ static void error_nova(JsonW *w, int status, NvErr code, const char *message, co
 static const struct { NvErr code; const char *says, *type; } neutron_types[] = {
     { NV_ERR_CONFLICT, "already allocated in subnet",              "IpAddressAlreadyAllocated" },
     { NV_ERR_CONFLICT, "No more IP addresses available",           "IpAddressGenerationFailure" },
+    { NV_ERR_CONFLICT, "ports still in use on the network",        "NetworkInUse" },
+    { NV_ERR_CONFLICT, "have an IP allocation from this subnet",   "SubnetInUse" },
+    { NV_ERR_CONFLICT, "pools in use on the address scope",        "AddressScopeInUse" },
+    { NV_ERR_CONFLICT, "Unable to delete subnet pool",             "SubnetPoolDeleteError" },
+    { NV_ERR_CONFLICT, "QoS Policy ",                              "QosPolicyInUse" },
+    { NV_ERR_CONFLICT, "default external network already exists",  "DefaultExternalNetworkExists" },
     { NV_ERR_CONFLICT, "has ports still attached",                 "RouterInUse" },
     { NV_ERR_CONFLICT, "is required by one or more floating IPs",  "RouterExternalGatewayInUseByFloatingIp" },
     { NV_ERR_CONFLICT, "as it is required by one or more floating", "RouterInterfaceInUseByFloatingIP" },

@@ -90,8 +90,8 @@ bool check_int_of(const Field *f, const json_t *v, GError **err)
 bool check_cidr(const Field *f, const json_t *v, GError **err)
 {
     Cidr c;
-    return cidr_parse(json_string_value(v), true, &c)
-        || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid IP subnet in canonical form.", f->json,
+    return cidr_parse(json_string_value(v), false, &c)
+        || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid IP subnet.", f->json,
                    json_string_value(v));
 }
 

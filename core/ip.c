@@ -42,6 +42,16 @@ void ip_format(Ip ip, char buf[46])
     inet_ntop(ip.version == 4 ? AF_INET : AF_INET6, b, buf, 46);
 }
 
+char *ip_canonical(const char *text)
+{
+    Ip ip;
+    char buf[46];
+    if (!text || !ip_parse(text, &ip))
+        return NULL;
+    ip_format(ip, buf);
+    return g_strdup(buf);
+}
+
 void ip_key(Ip ip, char buf[IP_KEY_SIZE])
 {
     g_snprintf(buf, IP_KEY_SIZE, "%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x", (guint64) (ip.n >> 64), (guint64) ip.n);

@@ -11,6 +11,8 @@ typedef struct { Ip base; int prefix; } Cidr;
 bool ip_parse(const char *text, Ip *ret_ip);
 /* Canonical text (RFC 5952 for IPv6). */
 void ip_format(Ip ip, char buf[46]);
+/* The same of a text: "FD00::0005" → "fd00::5"; NULL for NULL and for what is no address.  Caller frees. */
+char *ip_canonical(const char *text);
 /* 32 hexadecimal digits: text that sorts as the addresses do; what the database stores to find gaps and ranges. */
 enum { IP_KEY_SIZE = 33 };
 void ip_key(Ip ip, char buf[IP_KEY_SIZE]);

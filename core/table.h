@@ -141,7 +141,7 @@ Check check_id;            /* UUID or 32 hexadecimal digits */
 Check check_enum;          /* arg: NULL-terminated array of strings */
 Check check_range;         /* arg: const Range* */
 Check check_int_of;        /* arg: 0-terminated array of gint64 */
-Check check_cidr;          /* host bits zero */
+Check check_cidr;          /* with or without host bits */
 Check check_ip;
 Check check_ip_list;
 Check check_mac;

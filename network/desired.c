@@ -22,12 +22,12 @@ static json_t *dhcp_subnet(const Subnet *s)
                      "routes", strings(s->host_routes), "mode", mode);
 }
 
-/* "host-10-0-0-5" for a port without a name of its own. */
+/* "host-10-0-0-5" for a port without a name of its own; the label of one that has the domain with it. */
 static char *port_hostname(const json_t *port, const json_t *ips)
 {
     const char *name = json_get_str(port, "dns_name"), *ip = json_string_value(json_array_get(ips, 0));
     if (name && *name)
-        return g_strdup(name);
+        return g_str_has_suffix(name, ".") ? g_strndup(name, strcspn(name, ".")) : g_strdup(name);
     return g_strdelimit(g_strdup_printf("host-%s", ip ? ip : "none"), ".:", '-');
 }
 

@@ -6,6 +6,15 @@
 #include "network/router.h"
 #include <string.h>
 
+/* Kept for a name server outside; nothing here serves it. */
+static bool check_relative_name(const Field *f, const json_t *v, GError **err)
+{
+    const char *name = json_string_value(v);
+    if (g_str_has_suffix(name, "."))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%.255s' is a FQDN. It should be a relative domain name.", f->json, name);
+    return !*name || check_hostname(f, v, err);
+}
+
 /* clang-format off */
 static const Field fields[] = {
     STR (Floating, id,                  "id",                  FILTER | SORT),
@@ -17,11 +26,11 @@ static const Field fields[] = {
     STR (Floating, floating_ip_address, "floating_ip_address", CREATE | ADMIN | NULLABLE | FILTER | SORT, .check = check_ip, .dflt = "null"),
     INPUT(Floating, subnet_id,          "subnet_id",           CREATE | NULLABLE),
     STR (Floating, port_id,             "port_id",             CREATE | UPDATE | NULLABLE | FILTER, .check = check_uuid, .dflt = "null"),
-    STR (Floating, fixed_ip_address,    "fixed_ip_address",    CREATE | UPDATE | NULLABLE | FILTER, .check = check_ip, .dflt = "null"),
-    STR (Floating, router_id,           "router_id",           NULLABLE | FILTER),
+    STR (Floating, fixed_ip_address,    "fixed_ip_address",    CREATE | UPDATE | NULLABLE | FILTER | SORT, .check = check_ip, .dflt = "null"),
+    STR (Floating, router_id,           "router_id",           NULLABLE | FILTER | SORT),
     STR (Floating, status,              "status",              FILTER | SORT, .dflt = "\"DOWN\""),
-    STR (Floating, dns_name,            "dns_name",            CREATE | FILTER, .check = check_dns_name, .dflt = "\"\""),
-    STR (Floating, dns_domain,          "dns_domain",          CREATE | FILTER, .check = check_dns_name, .dflt = "\"\""),
+    STR (Floating, dns_name,            "dns_name",            CREATE | FILTER, .check = check_relative_name, .dflt = "\"\""),
+    STR (Floating, dns_domain,          "dns_domain",          CREATE | FILTER, .check = check_dns_domain, .dflt = "\"\""),
     { .json = "port_details",     .type = T_JSON, .off = MEMBER(Floating, port_details, json_t *) },
     { .json = "port_forwardings", .type = T_JSON, .off = MEMBER(Floating, port_forwardings, json_t *) },
     CHILD(Floating, tags,               "tags",                0, &network_tags),
@@ -93,6 +102,8 @@ static bool port_make(Db *db, Floating *f, GError **err)
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Floating *f = AS(Floating, row);
+    row_lower(row, &f->dns_name);
+    row_lower(row, &f->dns_domain);
     if (!project_known(db, f->project_id, err) || !quota_check(db, f->project_id, "floatingip", 1, err))
         return false;
     g_autoptr(Network) n = network_find(db, ctx, f->floating_network_id, err);
@@ -115,11 +126,12 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const Floating *f = AS(const Floating, row);
-    gint64 forwardings = 0;
-    if (!db_query_int(db, err, &forwardings, "forwarding_count", "s", f->id))
+    g_autoptr(json_t) forwardings = db_query(db, err, "forwardings_of", "s", f->id);
+    g_autofree char *list = ids_listed(forwardings);
+    if (!forwardings)
         return false;
-    if (forwardings)
-        return nv_fail(err, NV_ERR_CONFLICT, "Floating IP %s in use by Port Forwarding resources.", f->id);
+    if (*list)
+        return nv_fail(err, NV_ERR_CONFLICT, "Floating IP %s in use by Port Forwarding resources. Port forwardings: %s.", f->id, list);
     return db_exec(db, err, "port_delete", "s", f->floating_port_id) && (!f->router_id || sync_router(db, ctx, f->router_id, err));
 }
 

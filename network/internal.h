@@ -68,6 +68,13 @@ Render render_tenant;
 /* The new row has a project to belong to, and there is such a project: an administrator may name any. */
 bool project_known(Db *db, const char *project_id, GError **err);
 #define BUMP(new_, old_) ROW_SET_INT(new_, revision_number, (old_)->revision_number + 1)
+/* What is in the way of a delete, for its refusal: "a, b" of the rows' ids, the first 20; a query asks for one more, so that it shows.  Caller
+ * frees. */
+char *ids_listed(const json_t *rows);
+/* Names in the domain name system are kept in lower case. */
+void row_lower(Row *row, char **member);
+/* Empty, or a domain's name with its dot at the end. */
+Check check_dns_domain;
 void row_unref(gpointer row);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Network, row_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Subnet, row_unref)
@@ -76,7 +83,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Group, row_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GroupRule, row_unref)
 
 /* --- subnet.c --- */
-Check check_routes, check_pools;
 /* Addresses of this subnet are made by hosts from their MAC: SLAAC or stateless DHCPv6. */
 bool subnet_is_automatic(const Subnet *s);
 Cidr subnet_cidr(const Subnet *s);
@@ -106,6 +112,8 @@ bool port_insert(Db *db, Port *p, const json_t *fixed_ips, GError **err);
 Check check_fixed_ips, check_pairs, check_dhcp_opts, check_id_list, check_mac_any, check_dns_name;
 /* Domain of ports' names (network.dns_domain), without a dot at its end. */
 const char *network_dns_domain(void);
+/* The name with that domain and a dot after it; one that ends in a dot has them.  Caller frees. */
+char *port_fqdn(const char *name);
 /* Fills a row of ours with the table's defaults; body is stolen. */
 bool row_defaults(Row *row, json_t *body, GError **err);
 /* The body's attributes that only the network's owner or an administrator may set. */

@@ -105,16 +105,15 @@ static Subnet *subnet_of_address(const GPtrArray *subnets, Ip ip)
     return NULL;
 }
 
-/* Addresses that no ordinary port may have: the subnet's first, last (IPv4) and gateway. */
+/* Addresses that no ordinary port may have: the subnet's first (of IPv6 it is any router's), last (IPv4) and gateway. */
 static bool is_reserved(const Subnet *s, const Port *p, Ip ip)
 {
     Cidr c = subnet_cidr(s);
     Ip gateway;
-    bool wide = ip.version == 4 ? c.prefix < 31 : c.prefix < 127;
-    if (wide && (ip_compare(ip, cidr_first(c)) == 0 || (ip.version == 4 && ip_compare(ip, cidr_last(c)) == 0)))
+    bool wide = ip.version == 4 ? c.prefix < 31 : c.prefix < 127, router = g_str_has_prefix(p->device_owner, "network:router_");
+    if (wide && ((ip_compare(ip, cidr_first(c)) == 0 && !(router && ip.version == 6)) || (ip.version == 4 && ip_compare(ip, cidr_last(c)) == 0)))
         return true;
-    return s->gateway_ip && ip_parse(s->gateway_ip, &gateway) && ip_compare(gateway, ip) == 0
-           && !g_str_has_prefix(p->device_owner, "network:router_");
+    return s->gateway_ip && ip_parse(s->gateway_ip, &gateway) && ip_compare(gateway, ip) == 0 && !router;
 }
 
 static bool take_address(Db *db, const GPtrArray *subnets, const Port *p, const char *text, const char *subnet_id, GError **err)

@@ -13,6 +13,17 @@ const Filter tag_filters[] = { TAG_FILTERS, { NULL, NULL, NULL } };
 const Filter shared_filters[] = { TAG_FILTERS, SHARED_FILTER, { NULL, NULL, NULL } };
 static const Child network_subnets = { .kind = CHILD_STRINGS, .table = "subnet", .parent = "network_id", .value = "id" };
 
+char *ids_listed(const json_t *rows)
+{
+    enum { LISTED = 20 };
+    GString *list = g_string_new(NULL);
+    for (size_t i = 0; i < MIN(json_array_size(rows), LISTED); i++)
+        g_string_append_printf(list, "%s%s", i ? ", " : "", json_get_str(json_array_get(rows, i), "id"));
+    if (json_array_size(rows) > LISTED)
+        g_string_append(list, " and more");
+    return g_string_free(list, FALSE);
+}
+
 void row_unref(gpointer row)
 {
     row_free(row);
@@ -38,14 +49,21 @@ static void render_zones(const Row *row, const Ctx *ctx, JsonW *w)
     jw_end_array(w);
 }
 
-/* Empty, or a domain name that ends in a dot, as Designate wants it. */
-static bool check_domain(const Field *f, const json_t *v, GError **err)
+void row_lower(Row *row, char **member)
+{
+    g_autofree char *low = row_is_dirty(row, member) && *member ? g_ascii_strdown(*member, -1) : NULL;
+    if (low)
+        row_set_str(row, member, low);
+}
+
+/* As Designate wants it. */
+bool check_dns_domain(const Field *f, const json_t *v, GError **err)
 {
     const char *s = json_string_value(v);
     if (!*s)
         return true;
     return g_str_has_suffix(s, ".") ? check_hostname(f, v, err)
-                                    : nv_fail(err, NV_ERR_INVALID, "Invalid input for dns_domain. Reason: '%s' is not a FQDN.", s);
+                                    : nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%.255s' is not a FQDN.", f->json, s);
 }
 
 static bool check_hints(const Field *f, const json_t *v, GError **err)
@@ -60,6 +78,12 @@ static bool check_hints(const Field *f, const json_t *v, GError **err)
     return true;
 }
 
+/* 0 is the default one. */
+static bool check_mtu(const Field *f, const json_t *v, GError **err)
+{
+    return json_integer_value(v) == 0 || check_range(f, v, err);
+}
+
 /* clang-format off */
 static const Field fields[] = {
     STR (Network, id,          "id",          FILTER | SORT),
@@ -72,14 +96,14 @@ static const Field fields[] = {
     BOOL(Network, shared,      "shared",      CREATE | UPDATE | ADMIN | FILTER | SORT, .dflt = "false"),
     BOOL(Network, external,    "router:external", CREATE | UPDATE | ADMIN | FILTER | SORT, .dflt = "false"),
     BOOL(Network, is_default,  "is_default",  CREATE | UPDATE | ADMIN | FILTER, .dflt = "false"),
-    INT (Network, mtu,         "mtu",         CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &mtu_range),
+    INT (Network, mtu,         "mtu",         CREATE | UPDATE | FILTER | SORT, .check = check_mtu, .arg = &mtu_range),
     BOOL(Network, port_security_enabled, "port_security_enabled", CREATE | UPDATE | FILTER, .dflt = "true"),
     STR (Network, network_type,     "provider:network_type",     CREATE | ADMIN | ADMIN_VIEW | FILTER, .check = check_enum, .arg = network_types),
     STR (Network, physical_network, "provider:physical_network", CREATE | ADMIN | ADMIN_VIEW | FILTER | NULLABLE, .check = check_name_nonempty),
     INT (Network, segmentation_id,  "provider:segmentation_id",  CREATE | ADMIN | ADMIN_VIEW | FILTER | NULLABLE, .check = check_range, .arg = &segment_range),
     INT (Network, vni,         "vni",         HIDDEN),
-    STR (Network, dns_domain,  "dns_domain",  CREATE | UPDATE | FILTER, .check = check_domain, .dflt = "\"\""),
-    JSON(Network, availability_zone_hints, "availability_zone_hints", CREATE, .check = check_hints, .dflt = "[]"),
+    STR (Network, dns_domain,  "dns_domain",  CREATE | UPDATE | FILTER, .check = check_dns_domain, .dflt = "\"\""),
+    JSON(Network, availability_zone_hints, "availability_zone_hints", CREATE | SORT, .check = check_hints, .dflt = "[]"),
     STR (Network, qos_policy_id, "qos_policy_id", CREATE | UPDATE | FILTER | NULLABLE, .check = check_uuid),
     COMPUTED("availability_zones", render_zones),
     { .json = "ipv4_address_scope", .type = T_JSON, .off = MEMBER(Network, ipv4_scope, json_t *) },
@@ -140,6 +164,14 @@ static bool qos_new(Db *db, const Ctx *ctx, Network *n, GError **err)
     return true;
 }
 
+static bool default_check(Db *db, const Network *n, GError **err)
+{
+    g_autofree char *other = NULL;
+    if (!n->is_default || !db_query_str(db, err, &other, "external_default", ""))
+        return !n->is_default;
+    return !other || strcmp(other, n->id) == 0 || nv_fail(err, NV_ERR_CONFLICT, "A default external network already exists: %s.", other);
+}
+
 /* Flags and policies say the same. */
 static bool everybody(Db *db, const Network *n, const Network *old, GError **err)
 {
@@ -160,7 +192,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: provider:network_type required for provider networks.");
         ROW_SET_STR(n, network_type, "vxlan");
     }
-    if (!row_knows(row, &n->mtu))
+    if (!n->mtu)
         ROW_SET_INT(n, mtu, segment_mtu(n));
     if (!db_query_int(db, err, &n->vni, "network_next_vni", ""))
         return false;
@@ -171,7 +203,8 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
         return false;
     if (n->is_default && !n->external)
         ROW_SET_BOOL(n, is_default, false);
-    return qos_new(db, ctx, n, err) && group_default(db, n->project_id, NULL, err) && everybody(db, n, NULL, err)
+    row_lower(row, &n->dns_domain);
+    return default_check(db, n, err) && qos_new(db, ctx, n, err) && group_default(db, n->project_id, NULL, err) && everybody(db, n, NULL, err)
         && (!n->qos_policy_id || (row_insert(db, row, err) && qos_kept(db, n->id, err)));
 }
 
@@ -198,6 +231,11 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
             n->id);
     if (!n->external && n->is_default)
         ROW_SET_BOOL(n, is_default, false);
+    if (!default_check(db, n, err))
+        return false;
+    if (!n->mtu)
+        ROW_SET_INT(n, mtu, segment_mtu(n));
+    row_lower(row, &n->dns_domain);
     if (n->mtu != old->mtu && !segment_mtu_check(db, n, err))
         return false;
     BUMP(n, old);
@@ -218,11 +256,9 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
     if (!ports)
         return false;
     if (json_array_size(ports)) {
-        g_autoptr(GString) list = g_string_new(NULL);
-        for (size_t i = 0; i < json_array_size(ports); i++)
-            g_string_append_printf(list, "%s%s", i ? ", " : "", json_get_str(json_array_get(ports, i), "id"));
+        g_autofree char *list = ids_listed(ports);
         return nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation on network %s. There are one or more ports still in use on the network, "
-                       "id of these ports is: %s.", n->id, list->str);
+                       "id of these ports is: %s.", n->id, list);
     }
     return db_exec(db, err, "dhcp_port_delete", "s", n->id) && subnets_remove(db, n->id, err) && sync_network_gone(db, ctx, n->id, err);
 }

@@ -82,10 +82,10 @@ static const Field pool_fields[] = {
          .render = render_min_prefixlen),
     INT (Pool, max_prefixlen, "max_prefixlen", CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &lengths,
          .render = render_max_prefixlen),
-    INT (Pool, default_quota, "default_quota", CREATE | UPDATE | NULLABLE | FILTER, .check = check_range, .arg = &quota_range, .dflt = "null"),
+    INT (Pool, default_quota, "default_quota", CREATE | UPDATE | NULLABLE | FILTER | SORT, .check = check_range, .arg = &quota_range, .dflt = "null"),
     BOOL(Pool, shared,      "shared",      CREATE | ADMIN | FILTER | SORT, .dflt = "false"),
     BOOL(Pool, is_default,  "is_default",  CREATE | UPDATE | ADMIN | FILTER | SORT, .dflt = "false"),
-    STR (Pool, address_scope_id, "address_scope_id", CREATE | UPDATE | NULLABLE | FILTER, .check = check_uuid, .dflt = "null"),
+    STR (Pool, address_scope_id, "address_scope_id", CREATE | UPDATE | NULLABLE | FILTER | SORT, .check = check_uuid, .dflt = "null"),
     CHILD(Pool, tags,       "tags",        0, &network_tags),
     INT (Pool, revision_number, "revision_number", FILTER | SORT, .dflt = "1"),
     TIME(Pool, created_at,  "created_at",  FILTER | SORT),
@@ -115,11 +115,14 @@ static bool scope_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GErro
 
 static bool scope_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
-    gint64 used = 0;
+    const char *id = AS(AddressScope, row)->id;
+    g_autoptr(json_t) pools = db_query(db, err, "address_scope_pools", "s", id);
+    g_autofree char *list = ids_listed(pools);
     (void) ctx;
-    if (!db_query_int(db, err, &used, "address_scope_pools", "s", AS(AddressScope, row)->id))
-        return false;
-    return !used || nv_fail(err, NV_ERR_CONFLICT, "There are one or more subnet pools in use on address scope %s.", AS(AddressScope, row)->id);
+    if (!pools || !*list)
+        return pools != NULL;
+    return nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation on address scope %s. There are one or more subnet pools in use on the "
+                   "address scope. Subnet pools: %s.", id, list);
 }
 
 const Resource address_scope_resource = {
@@ -310,11 +313,12 @@ static bool pool_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GE
 
 static bool pool_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
-    gint64 used = 0;
+    g_autoptr(json_t) subnets = db_query(db, err, "subnetpool_subnets", "s", AS(Pool, row)->id);
+    g_autofree char *list = ids_listed(subnets);
     (void) ctx;
-    if (!db_query_int(db, err, &used, "subnetpool_subnets", "s", AS(Pool, row)->id))
-        return false;
-    return !used || nv_fail(err, NV_ERR_CONFLICT, "Unable to delete subnet pool: Subnet pool has existing allocations.");
+    if (!subnets || !*list)
+        return subnets != NULL;
+    return nv_fail(err, NV_ERR_CONFLICT, "Unable to delete subnet pool: Subnet pool has existing allocations. Subnets: %s.", list);
 }
 
 const Resource subnetpool_resource = {

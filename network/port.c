@@ -49,7 +49,7 @@ static void render_dns(const Row *row, const Ctx *ctx, JsonW *w)
         const char *ip = json_get_str(one, "ip_address");
         g_autofree char *made = g_strdelimit(g_strdup_printf("host-%s", ip), ".:", '-');
         const char *name = *p->dns_name ? p->dns_name : made;
-        g_autofree char *fqdn = g_strdup_printf("%s.%s.", name, network_dns_domain());
+        g_autofree char *fqdn = port_fqdn(name);
         jw_object(w);
         jw_kstr(w, "hostname", name);
         jw_kstr(w, "ip_address", ip);
@@ -102,6 +102,12 @@ static const Field fields[] = {
 const char *network_dns_domain(void)
 {
     return conf_str("network.dns_domain");
+}
+
+char *port_fqdn(const char *name)
+{
+    const char *domain = network_dns_domain();
+    return g_str_has_suffix(name, ".") ? g_strdup(name) : g_strdup_printf("%s%s%s.", name, *domain ? "." : "", domain);
 }
 
 bool row_defaults(Row *row, json_t *body, GError **err)
@@ -168,6 +174,7 @@ bool port_default_groups(Db *db, Port *p, GError **err)
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     Port *p = AS(Port, row);
+    row_lower(row, &p->dns_name);
     g_autoptr(Network) n = network_find(db, ctx, p->network_id, err);
     if (!n || !network_usable(db, ctx, n, err) || !port_policy(ctx, n, p, NULL, err) || !project_known(db, p->project_id, err)
         || !qos_check(db, ctx, p->qos_policy_id, NULL, err) || !quota_check(db, p->project_id, "port", 1, err))
@@ -247,6 +254,7 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
 {
     Port *p = AS(Port, row);
     const Port *old = AS(const Port, old_row);
+    row_lower(row, &p->dns_name);
     g_autoptr(Network) n = network_find(db, NULL, p->network_id, err);
     /* The network's owner sees and removes the ports of others on it, and changes nothing about them. */
     if (!ctx->admin && g_strcmp0(ctx->project_id, p->project_id) != 0)

@@ -13,9 +13,18 @@ bool check_mac_any(const Field *f, const json_t *v, GError **err)
            || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%s' is not a valid MAC address.", f->json, json_string_value(v));
 }
 
+/* One label, which is what is served; with the domain after it, it ends in a dot. */
 bool check_dns_name(const Field *f, const json_t *v, GError **err)
 {
-    return !*json_string_value(v) || check_hostname(f, v, err);
+    const char *name = json_string_value(v), *dot = strchr(name, '.');
+    g_autofree char *rest = g_strdup_printf(".%s.", network_dns_domain());
+    if (!*name)
+        return true;
+    if (!check_hostname(f, v, err))
+        return false;
+    return !dot || g_ascii_strcasecmp(dot, rest) == 0
+        || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%.255s' must be one label, or one label and the domain '%s' with its "
+                   "dot at the end.", f->json, name, rest + 1);
 }
 
 bool check_id_list(const Field *f, const json_t *v, GError **err)
@@ -198,9 +207,17 @@ static bool dhcp_name_ok(const char *name)
     return g_strv_contains(dhcp_names, name);
 }
 
-/* Printable ASCII; a comma only between addresses, as in a list of servers. */
-static bool dhcp_value_ok(const char *value)
+static bool is_domain(const char *text)
 {
+    static const Field f = { .json = "opt_value" };
+    g_autoptr(json_t) v = json_string(text);
+    return check_hostname(&f, v, NULL);
+}
+
+/* Printable ASCII; a comma only between addresses, as in a list of servers, and between the domains of a search list. */
+static bool dhcp_value_ok(const char *name, const char *value)
+{
+    bool search = strcmp(name, "domain-search") == 0 || strcmp(name, "119") == 0;
     Ip ip;
     Cidr c;
     gsize n = strlen(value);
@@ -213,7 +230,7 @@ static bool dhcp_value_ok(const char *value)
         return true;
     g_auto(GStrv) parts = g_strsplit(value, ",", -1);
     for (char **p = parts; *p; p++)
-        if (!ip_parse(*p, &ip) && !cidr_parse(*p, false, &c))
+        if (!(search && is_domain(*p)) && !ip_parse(*p, &ip) && !cidr_parse(*p, false, &c))
             return false;
     return true;
 }
@@ -235,10 +252,10 @@ bool check_dhcp_opts(const Field *f, const json_t *v, GError **err)
         if (!name || !dhcp_name_ok(name))
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu: opt_name is not a DHCP option's name or number.",
                            f->json, i);
-        if (!json_is_null(json_object_get(opt, "opt_value")) && (!value || !dhcp_value_ok(value)))
+        if (!json_is_null(json_object_get(opt, "opt_value")) && (!value || !dhcp_value_ok(name, value)))
             return nv_fail(err, NV_ERR_INVALID,
                            "Invalid input for %s. Reason: item %zu: opt_value must be 1 to 255 printable ASCII characters; commas only "
-                           "between addresses.",
+                           "between addresses, or domains to search.",
                            f->json, i);
         if (version && number != 4 && number != 6)
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: item %zu: ip_version must be 4 or 6.", f->json, i);

@@ -127,8 +127,8 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
     if (!users)
         return false;
     if (json_array_size(users)) {
-        const json_t *user = json_array_get(users, 0);
-        return nv_fail(err, NV_ERR_CONFLICT, "QoS Policy %s is used by %s %s.", p->id, json_get_str(user, "kind"), json_get_str(user, "id"));
+        g_autofree char *list = ids_listed(users);
+        return nv_fail(err, NV_ERR_CONFLICT, "QoS Policy %s is used by %s.", p->id, list);
     }
     return true;
 }

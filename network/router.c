@@ -73,7 +73,9 @@ bool router_bump(Db *db, const char *router_id, GError **err)
 
 static bool snat_of(const json_t *info)
 {
-    return json_get_bool(info, "enable_snat", true);
+    bool on = true;
+    json_bool_lax(json_object_get(info, "enable_snat"), &on);
+    return on;
 }
 
 static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
@@ -115,10 +117,8 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
     if (!ports)
         return false;
     if (json_array_size(ports)) {
-        g_autoptr(GString) list = g_string_new(NULL);
-        for (size_t i = 0; i < json_array_size(ports); i++)
-            g_string_append_printf(list, "%s%s", i ? ", " : "", json_get_str(json_array_get(ports, i), "id"));
-        return nv_fail(err, NV_ERR_CONFLICT, "Router %s has ports still attached: %s", r->id, list->str);
+        g_autofree char *list = ids_listed(ports);
+        return nv_fail(err, NV_ERR_CONFLICT, "Router %s has ports still attached: %s", r->id, list);
     }
     return router_gateway_set(db, ctx, r, NULL, err) && sync_router_gone(db, ctx, r->id, err);
 }

@@ -8,6 +8,7 @@ bool check_gateway_info(const Field *f, const json_t *v, GError **err)
     static const Field addresses = { .json = "external_fixed_ips" };
     const char *network = json_get_str(v, "network_id"), *key;
     json_t *one;
+    bool flag;
     if (!json_is_object(v))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it is not a dictionary.", f->json);
     if (!json_object_size(v))
@@ -17,7 +18,7 @@ bool check_gateway_info(const Field *f, const json_t *v, GError **err)
     json_object_foreach((json_t *) v, key, one) {
         if (strcmp(key, "network_id") == 0)
             continue;
-        if (strcmp(key, "enable_snat") == 0 && json_is_boolean(one))
+        if (strcmp(key, "enable_snat") == 0 && json_bool_lax(one, &flag))
             continue;
         if (strcmp(key, "external_fixed_ips") != 0)
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%.64s' is not known or has a bad value.", f->json, key);
@@ -70,7 +71,8 @@ static bool external_check(const Network *n, const GPtrArray *subnets, const jso
         return nv_fail(err, NV_ERR_INVALID, "Bad router request: Network %s is not an external network.", n->id);
     json_array_foreach((json_t *) wanted, i, one) for (guint k = 0; k < subnets->len; k++) {
         const char *gateway = AS(const Subnet, subnets->pdata[k])->gateway_ip;
-        if (gateway && g_strcmp0(gateway, json_get_str(one, "ip_address")) == 0)
+        g_autofree char *address = ip_canonical(json_get_str(one, "ip_address"));
+        if (gateway && g_strcmp0(gateway, address) == 0)
             return nv_fail(err, NV_ERR_INVALID, "Bad router request: External IP %s is the same as the gateway IP.", gateway);
     }
     return true;
@@ -78,15 +80,14 @@ static bool external_check(const Network *n, const GPtrArray *subnets, const jso
 
 static bool gateway_remove(Db *db, const Ctx *ctx, const Router *r, const Port *gw, GError **err)
 {
-    gint64 floating = 0;
-    if (!db_query_int(db, err, &floating, "router_floating_count", "s", r->id))
+    g_autoptr(json_t) floating = db_query(db, err, "router_floating", "s", r->id);
+    g_autofree char *list = ids_listed(floating);
+    if (!floating)
         return false;
-    if (floating)
+    if (*list)
         return nv_fail(err, NV_ERR_CONFLICT,
-                       "Gateway cannot be updated for router %s, since a gateway to external network %s is required by one or "
-                       "more "
-                       "floating IPs.",
-                       r->id, gw->network_id);
+                       "Gateway cannot be updated for router %s, since a gateway to external network %s is required by one or more floating IPs. "
+                       "Floating IPs: %s.", r->id, gw->network_id, list);
     return db_exec(db, err, "port_delete", "s", gw->id) && sync_network(db, ctx, gw->network_id, err);
 }
 

@@ -155,17 +155,17 @@ static bool add_port(Db *db, const Ctx *ctx, Router *r, const char *port_id, jso
 static bool in_use_check(Db *db, const Router *r, const char *subnet_id, GError **err)
 {
     g_autoptr(Subnet) s = AS(Subnet, row_get(db, &subnet_resource, subnet_id, err));
-    gint64 floating = 0;
+    g_autoptr(json_t) floating = s ? db_query(db, err, "router_subnet_floating", "ss", r->id, subnet_id) : NULL;
+    g_autofree char *list = ids_listed(floating);
     size_t i;
     json_t *route;
     Ip ip;
-    if (!s || !db_query_int(db, err, &floating, "router_subnet_floating", "ss", r->id, subnet_id))
+    if (!floating)
         return false;
-    if (floating)
+    if (*list)
         return nv_fail(err, NV_ERR_CONFLICT,
-                       "Router interface for subnet %s on router %s cannot be deleted, as it is required by one or more "
-                       "floating IPs.",
-                       subnet_id, r->id);
+                       "Router interface for subnet %s on router %s cannot be deleted, as it is required by one or more floating IPs. "
+                       "Floating IPs: %s.", subnet_id, r->id, list);
     json_array_foreach(r->routes, i,
                        route) if (ip_parse(json_get_str(route, "nexthop"), &ip)
                                   && cidr_contains(subnet_cidr(s), ip)) return nv_fail(err, NV_ERR_CONFLICT,

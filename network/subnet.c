@@ -34,6 +34,59 @@ static bool check_service_types(const Field *f, const json_t *v, GError **err)
     return true;
 }
 
+static bool is_loopback(Cidr c)
+{
+    return c.base.version == 4 ? c.prefix >= 8 && c.base.n >> 24 == 127 : c.prefix == 128 && c.base.n == 1;
+}
+
+static bool pool_parse(const json_t *pool, Ip *first, Ip *last)
+{
+    const char *start = json_get_str(pool, "start"), *end = json_get_str(pool, "end");
+    return start && end && json_object_size(pool) == 2 && ip_parse(start, first) && ip_parse(end, last);
+}
+
+static bool check_pools(const Field *f, const json_t *v, GError **err)
+{
+    size_t i;
+    json_t *pool;
+    Ip first, last;
+    if (!check_array(f, v, err))
+        return false;
+    json_array_foreach((json_t *) v, i, pool) if (!pool_parse(pool, &first, &last)) return nv_fail(
+        err, NV_ERR_INVALID,
+        "Invalid input for %s. Reason: Data contains not allowed key or bad address in pool %zu: start and end are needed.", f->json, i);
+    return true;
+}
+
+/* "10.9.0.0/24", with its host bits zero, and not a host's own. */
+static bool route_parse(const char *text, Cidr *ret)
+{
+    return text && cidr_parse(text, true, ret) && !is_loopback(*ret);
+}
+
+static bool check_routes(const Field *f, const json_t *v, GError **err)
+{
+    size_t i;
+    json_t *route;
+    if (!check_array(f, v, err))
+        return false;
+    if (json_array_size(v) > ROUTES_MAX)
+        return nv_fail(err, NV_ERR_INVALID, "Unable to complete operation. The number of host routes exceeds the maximum %d.", ROUTES_MAX);
+    json_array_foreach((json_t *) v, i, route) {
+        const char *to = json_get_str(route, "destination"), *via = json_get_str(route, "nexthop");
+        Cidr c;
+        Ip ip;
+        if (!via || json_object_size(route) != 2 || !route_parse(to, &c) || !ip_parse(via, &ip) || c.base.version != ip.version)
+            return nv_fail(err, NV_ERR_INVALID,
+                           "Invalid input for %s. Reason: item %zu needs a destination (a routable CIDR without host bits) and a nexthop "
+                           "(address) of one IP version.", f->json, i);
+        for (size_t k = 0; k < i; k++)
+            if (json_equal(route, json_array_get(v, k)))
+                return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: Duplicate hostroute '%s'.", f->json, to);
+    }
+    return true;
+}
+
 /* clang-format off */
 static const Field fields[] = {
     STR (Subnet, id,               "id",               FILTER | SORT),
@@ -46,15 +99,15 @@ static const Field fields[] = {
     STR (Subnet, cidr,             "cidr",             CREATE | FILTER | SORT, .check = check_cidr),
     STR (Subnet, first_key,        "first_key",        HIDDEN),
     STR (Subnet, last_key,         "last_key",         HIDDEN),
-    STR (Subnet, gateway_ip,       "gateway_ip",       CREATE | UPDATE | NULLABLE | FILTER, .check = check_ip),
+    STR (Subnet, gateway_ip,       "gateway_ip",       CREATE | UPDATE | NULLABLE | FILTER | SORT, .check = check_ip),
     BOOL(Subnet, enable_dhcp,      "enable_dhcp",      CREATE | UPDATE | FILTER | SORT, .dflt = "true"),
-    STR (Subnet, ipv6_ra_mode,     "ipv6_ra_mode",     CREATE | NULLABLE | FILTER, .check = check_enum, .arg = v6_modes, .dflt = "null"),
-    STR (Subnet, ipv6_address_mode, "ipv6_address_mode", CREATE | NULLABLE | FILTER, .check = check_enum, .arg = v6_modes, .dflt = "null"),
+    STR (Subnet, ipv6_ra_mode,     "ipv6_ra_mode",     CREATE | NULLABLE | FILTER | SORT, .check = check_enum, .arg = v6_modes, .dflt = "null"),
+    STR (Subnet, ipv6_address_mode, "ipv6_address_mode", CREATE | NULLABLE | FILTER | SORT, .check = check_enum, .arg = v6_modes, .dflt = "null"),
     JSON(Subnet, allocation_pools, "allocation_pools", CREATE | UPDATE, .check = check_pools),
-    JSON(Subnet, dns_nameservers,  "dns_nameservers",  CREATE | UPDATE, .check = check_ip_list, .dflt = "[]"),
-    JSON(Subnet, host_routes,      "host_routes",      CREATE | UPDATE, .check = check_routes, .dflt = "[]"),
+    JSON(Subnet, dns_nameservers,  "dns_nameservers",  CREATE | UPDATE | NULLABLE, .check = check_ip_list, .dflt = "[]"),
+    JSON(Subnet, host_routes,      "host_routes",      CREATE | UPDATE | NULLABLE, .check = check_routes, .dflt = "[]"),
     JSON(Subnet, service_types,    "service_types",    CREATE | UPDATE, .check = check_service_types, .dflt = "[]"),
-    STR (Subnet, subnetpool_id,    "subnetpool_id",    CREATE | NULLABLE | FILTER, .check = check_uuid, .dflt = "null"),
+    STR (Subnet, subnetpool_id,    "subnetpool_id",    CREATE | NULLABLE | FILTER | SORT, .check = check_uuid, .dflt = "null"),
     INPUT(Subnet, prefixlen,       "prefixlen",        CREATE),
     INPUT(Subnet, use_default_subnetpool, "use_default_subnetpool", CREATE),
     BOOL(Subnet, dns_publish_fixed_ip, "dns_publish_fixed_ip", CREATE | UPDATE, .dflt = "false"),
@@ -75,48 +128,6 @@ Cidr subnet_cidr(const Subnet *s)
 bool subnet_is_automatic(const Subnet *s)
 {
     return s->ip_version == 6 && s->ipv6_address_mode && strcmp(s->ipv6_address_mode, "dhcpv6-stateful") != 0;
-}
-
-static bool pool_parse(const json_t *pool, Ip *first, Ip *last)
-{
-    const char *start = json_get_str(pool, "start"), *end = json_get_str(pool, "end");
-    return start && end && json_object_size(pool) == 2 && ip_parse(start, first) && ip_parse(end, last);
-}
-
-bool check_pools(const Field *f, const json_t *v, GError **err)
-{
-    size_t i;
-    json_t *pool;
-    Ip first, last;
-    if (!check_array(f, v, err))
-        return false;
-    json_array_foreach((json_t *) v, i, pool) if (!pool_parse(pool, &first, &last)) return nv_fail(
-        err, NV_ERR_INVALID,
-        "Invalid input for %s. Reason: Data contains not allowed key or bad address in pool %zu: start and end are needed.", f->json, i);
-    return true;
-}
-
-bool check_routes(const Field *f, const json_t *v, GError **err)
-{
-    size_t i;
-    json_t *route;
-    if (!check_array(f, v, err))
-        return false;
-    if (json_array_size(v) > ROUTES_MAX)
-        return nv_fail(err, NV_ERR_INVALID, "Unable to complete operation. The number of host routes exceeds the maximum %d.", ROUTES_MAX);
-    json_array_foreach((json_t *) v, i, route) {
-        const char *to = json_get_str(route, "destination"), *via = json_get_str(route, "nexthop");
-        Cidr c;
-        Ip ip;
-        if (!to || !via || json_object_size(route) != 2 || !cidr_parse(to, false, &c) || !ip_parse(via, &ip) || c.base.version != ip.version)
-            return nv_fail(err, NV_ERR_INVALID,
-                           "Invalid input for %s. Reason: item %zu needs a destination (CIDR) and a nexthop (address) of one IP version.",
-                           f->json, i);
-        for (size_t k = 0; k < i; k++)
-            if (json_equal(route, json_array_get(v, k)))
-                return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: Duplicate hostroute '%s'.", f->json, to);
-    }
-    return true;
 }
 
 static bool modes_check(const Subnet *s, Cidr c, GError **err)
@@ -142,24 +153,22 @@ static bool modes_check(const Subnet *s, Cidr c, GError **err)
     return true;
 }
 
-/* 0.0.0.0/8 … are no networks; multicast and loopback have no DHCP. */
-static bool range_check(const Subnet *s, Cidr c, GError **err)
+/* What DHCP cannot be for; asked when it is turned on. */
+static bool dhcp_check(Cidr c, GError **err)
 {
     unsigned top = (unsigned) (c.base.n >> (c.base.version == 4 ? 24 : 120)) & 0xff;
-    int host_bits = (c.base.version == 4 ? 32 : 128) - c.prefix;
     bool multicast = c.base.version == 4 ? top >= 224 && top < 240 : top == 0xff;
-    bool loopback = c.base.version == 4 ? top == 127 : c.base.n == 1;
-    if (c.prefix == 0)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: 0 is not allowed as CIDR prefix length.");
-    if (s->enable_dhcp && host_bits < 2)
+    if ((c.base.version == 4 ? 32 : 128) - c.prefix < 2)
         return nv_fail(err, NV_ERR_INVALID,
                        "Invalid input for operation: Subnet has a prefix length that is incompatible with DHCP service enabled.");
-    if (s->enable_dhcp && (multicast || loopback))
+    if (multicast || is_loopback(c))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: %s IP subnet is not supported if enable_dhcp is True.",
                        multicast ? "Multicast" : "Loopback");
-    return true;
+    return c.base.version == 6 || c.base.n
+        || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: First IP '0.0.0.0' of network is not supported if enable_dhcp is True.");
 }
 
+/* Guests and routers reach their gateway on the link, so it is an address of the subnet, or (IPv6) of the link; Neutron takes others too. */
 static bool gateway_check(const Subnet *s, Cidr c, GError **err)
 {
     Ip gw;
@@ -169,11 +178,11 @@ static bool gateway_check(const Subnet *s, Cidr c, GError **err)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: gateway_ip '%s' does not match the ip_version '%d'.",
                        s->gateway_ip, (int) s->ip_version);
     bool link_local = gw.version == 6 && (guint64) (gw.n >> 118) == 0xfe80 >> 6;
-    bool wide = (gw.version == 4 ? 32 : 128) - c.prefix > 1;
-    bool edge = wide && (ip_compare(gw, cidr_first(c)) == 0 || (gw.version == 4 && ip_compare(gw, cidr_last(c)) == 0));
-    if (edge || (!cidr_contains(c, gw) && !link_local))
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Gateway is not valid on subnet.");
-    return true;
+    if (!cidr_contains(c, gw) && !link_local)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Gateway is not valid on subnet: %s is not in %s, and gateways outside "
+                       "of their subnet are not supported here.", s->gateway_ip, s->cidr);
+    bool edge = gw.version == 4 && c.prefix < 31 && (ip_compare(gw, cidr_first(c)) == 0 || ip_compare(gw, cidr_last(c)) == 0);
+    return !edge || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Gateway is not valid on subnet.");
 }
 
 static bool pools_check(const Subnet *s, Cidr c, GError **err)
@@ -203,12 +212,17 @@ static bool servers_check(const Subnet *s, GError **err)
 {
     size_t i;
     json_t *dns;
+    Ip ip;
     if (json_array_size(s->dns_nameservers) > DNS_MAX)
         return nv_fail(err, NV_ERR_INVALID, "Unable to complete operation for subnet. The number of DNS nameservers exceeds the limit %d.", DNS_MAX);
-    json_array_foreach(s->dns_nameservers, i, dns)
+    json_array_foreach(s->dns_nameservers, i, dns) {
+        if (row_is_dirty(&s->row, &s->dns_nameservers) && ip_parse(json_string_value(dns), &ip) && ip.version != s->ip_version)
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: dns_nameserver '%s' does not match the ip_version '%d'.",
+                           json_string_value(dns), (int) s->ip_version);
         for (size_t k = 0; k < i; k++)
             if (json_equal(dns, json_array_get(s->dns_nameservers, k)))
                 return nv_fail(err, NV_ERR_INVALID, "Invalid input for dns_nameservers. Reason: Duplicate nameserver '%s'.", json_string_value(dns));
+    }
     json_array_foreach(s->host_routes, i, dns) {
         Cidr c;
         if (cidr_parse(json_get_str(dns, "destination"), false, &c) && c.base.version != s->ip_version)
@@ -217,10 +231,41 @@ static bool servers_check(const Subnet *s, GError **err)
     return true;
 }
 
-static bool all_checks(const Subnet *s, GError **err)
+static void canonical_member(json_t *object, const char *key)
+{
+    g_autofree char *text = ip_canonical(json_get_str(object, key));
+    if (text)
+        json_object_set_new(object, key, json_string(text));
+}
+
+/* Addresses as they are compared: in one form of text.  A null is an empty list. */
+static void settle(Subnet *s)
+{
+    g_autofree char *gateway = ip_canonical(s->gateway_ip);
+    size_t i;
+    json_t *one;
+    if (gateway)
+        ROW_SET_STR(s, gateway_ip, gateway);
+    if (row_is_null(&s->row, &s->dns_nameservers))
+        ROW_SET_JSON(s, dns_nameservers, json_array());
+    if (row_is_null(&s->row, &s->host_routes))
+        ROW_SET_JSON(s, host_routes, json_array());
+    json_array_foreach(s->allocation_pools, i, one) {
+        canonical_member(one, "start");
+        canonical_member(one, "end");
+    }
+    json_array_foreach(s->host_routes, i, one)
+        canonical_member(one, "nexthop");
+}
+
+/* old: NULL for a new one. */
+static bool all_checks(const Subnet *s, const Subnet *old, GError **err)
 {
     Cidr c = subnet_cidr(s);
-    return modes_check(s, c, err) && range_check(s, c, err) && gateway_check(s, c, err) && pools_check(s, c, err) && servers_check(s, err);
+    bool dhcp = s->enable_dhcp && !(old && old->enable_dhcp);
+    if (c.prefix == 0)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: 0 is not allowed as CIDR prefix length.");
+    return modes_check(s, c, err) && (!dhcp || dhcp_check(c, err)) && gateway_check(s, c, err) && pools_check(s, c, err) && servers_check(s, err);
 }
 
 /* The range: version, keys, and no overlap with the network's other subnets. */
@@ -238,9 +283,6 @@ static bool range_settle(Db *db, Subnet *s, GError **err)
     ip_key(cidr_last(c), last);
     ROW_SET_STR(s, first_key, first);
     ROW_SET_STR(s, last_key, last);
-    char canonical[50];
-    cidr_format(c, canonical);
-    ROW_SET_STR(s, cidr, canonical);
     if (!db_query_int(db, err, &overlaps, "subnet_overlaps", "siss", s->network_id, s->ip_version, first, last))
         return false;
     return !overlaps
@@ -287,6 +329,10 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
         return nv_fail(err, NV_ERR_FORBIDDEN, "rule:create_subnet is disallowed by policy");
     if (!project_known(db, s->project_id, err) || !quota_check(db, s->project_id, "subnet", 1, err))
         return false;
+    settle(s);
+    g_autofree char *cidr = cidr_canonical(s->cidr);
+    if (cidr)
+        ROW_SET_STR(s, cidr, cidr);
     if (!subnet_from_pool(db, ctx, s, err))
         return false;
     if (!s->cidr)
@@ -296,7 +342,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     gateway_default(s);
     if (!row_knows(row, &s->allocation_pools))
         ROW_SET_JSON(s, allocation_pools, ipam_default_pools(subnet_cidr(s), s->gateway_ip));
-    if (!all_checks(s, err))
+    if (!all_checks(s, NULL, err))
         return false;
     /* The row is written here, not by the engine: addresses of the subnet refer to it. */
     return row_insert(db, row, err) && give_automatic(db, s, err) && dhcp_port_settle(db, n, err)
@@ -306,8 +352,8 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 /* A router's interface has it: it cannot become another one. */
 static bool gateway_is_free(Db *db, const Subnet *old, GError **err)
 {
-    g_autofree char *port_id = NULL;
-    if (!db_query_str(db, err, &port_id, "router_port_at", "ss", old->id, old->gateway_ip))
+    g_autofree char *port_id = NULL, *gateway = ip_canonical(old->gateway_ip);
+    if (!db_query_str(db, err, &port_id, "router_port_at", "ss", old->id, gateway))
         return false;
     return !port_id || nv_fail(err, NV_ERR_CONFLICT, "Current gateway ip %s already in use by port %s. Unable to update.", old->gateway_ip, port_id);
 }
@@ -316,12 +362,15 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
 {
     Subnet *s = AS(Subnet, row);
     const Subnet *old = AS(const Subnet, old_row);
-    if (!all_checks(s, err))
+    settle(s);
+    if (!all_checks(s, old, err))
         return false;
     BUMP(s, old);
-    if (g_strcmp0(s->gateway_ip, old->gateway_ip) != 0 && !gateway_is_free(db, old, err))
+    g_autofree char *was = ip_canonical(old->gateway_ip);
+    bool moves = g_strcmp0(s->gateway_ip, was) != 0;
+    if (moves && !gateway_is_free(db, old, err))
         return false;
-    if (s->gateway_ip && g_strcmp0(s->gateway_ip, old->gateway_ip) != 0) {
+    if (s->gateway_ip && moves) {
         gint64 taken = 0;
         if (!db_query_int(db, err, &taken, "ipam_taken", "ss", s->id, s->gateway_ip))
             return false;
@@ -344,12 +393,13 @@ static bool release_and_settle(Db *db, const Ctx *ctx, const Subnet *s, GError *
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const Subnet *s = AS(const Subnet, row);
-    gint64 used = 0;
-    if (!db_query_int(db, err, &used, "subnet_in_use", "s", s->id))
+    g_autoptr(json_t) ports = db_query(db, err, "subnet_in_use", "s", s->id);
+    g_autofree char *list = ids_listed(ports);
+    if (!ports)
         return false;
-    if (used)
-        return nv_fail(err, NV_ERR_CONFLICT,
-                       "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", s->id);
+    if (*list)
+        return nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet. "
+                       "Ports: %s.", s->id, list);
     return release_and_settle(db, ctx, s, err);
 }
 

@@ -114,7 +114,7 @@ WHERE s.network_id IN (SELECT value FROM json_each(?1)) AND p.address_scope_id I
 SELECT count(*) FROM port WHERE network_id = ?1 AND project_id <> ?2 AND device_owner NOT LIKE 'network:%';
 
 -- :name network_busy_ports
-SELECT id FROM port WHERE network_id = ?1 AND device_owner <> 'network:dhcp' ORDER BY id LIMIT 20;
+SELECT id FROM port WHERE network_id = ?1 AND device_owner <> 'network:dhcp' ORDER BY id LIMIT 21;
 
 -- :name network_release_all
 DELETE FROM ip_allocation WHERE network_id = ?1;
@@ -168,11 +168,11 @@ WHERE s.network_id = ?1 AND s.ip_version = ?2 AND p.address_scope_id IS NOT NULL
 SELECT count(*) FROM subnet s JOIN subnetpool p ON p.id = ?1 WHERE s.ip_version = p.ip_version AND s.subnetpool_id IS NOT ?1
     AND s.network_id IN (SELECT network_id FROM subnet WHERE subnetpool_id = ?1);
 
--- Addresses that hold a subnet: all but DHCP's and those that hosts make from their MAC.
+-- Ports whose addresses hold a subnet: all but DHCP's and those that hosts make from their MAC.
 -- :name subnet_in_use
-SELECT count(*) FROM ip_allocation a JOIN port p ON p.id = a.port_id JOIN subnet s ON s.id = a.subnet_id
+SELECT DISTINCT p.id FROM ip_allocation a JOIN port p ON p.id = a.port_id JOIN subnet s ON s.id = a.subnet_id
 WHERE a.subnet_id = ?1 AND p.device_owner <> 'network:dhcp'
-    AND NOT (s.ip_version = 6 AND s.ipv6_address_mode IN ('slaac', 'dhcpv6-stateless') AND p.device_owner NOT LIKE 'network:router%');
+    AND NOT (s.ip_version = 6 AND s.ipv6_address_mode IN ('slaac', 'dhcpv6-stateless') AND p.device_owner NOT LIKE 'network:router%') ORDER BY 1 LIMIT 21;
 
 -- :name subnet_release_own
 DELETE FROM ip_allocation WHERE subnet_id = ?1;
@@ -357,7 +357,7 @@ FROM network n LEFT JOIN subnet s ON s.network_id = n.id WHERE ?1 IS NULL OR n.i
 -- Subnet pools and address scopes.
 
 -- :name address_scope_pools
-SELECT count(*) FROM subnetpool WHERE address_scope_id = ?1;
+SELECT id FROM subnetpool WHERE address_scope_id = ?1 ORDER BY 1 LIMIT 21;
 
 -- Prefixes of a scope's other pools.
 -- :name scope_prefixes
@@ -367,7 +367,7 @@ SELECT p.id, j.value AS prefix FROM subnetpool p, json_each(p.prefixes) j WHERE 
 SELECT id FROM subnetpool WHERE is_default = 1 AND ip_version = ?1 AND id <> ?2;
 
 -- :name subnetpool_subnets
-SELECT count(*) FROM subnet WHERE subnetpool_id = ?1;
+SELECT id FROM subnet WHERE subnetpool_id = ?1 ORDER BY 1 LIMIT 21;
 
 -- The subnet of the pool that overlaps ?2 to ?3 and ends last.
 -- :name subnetpool_taken_until

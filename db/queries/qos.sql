@@ -84,9 +84,9 @@ ORDER BY 1;
 -- :name qos_default_of
 SELECT id FROM qos_policy WHERE project_id = ?1 AND is_default = 1;
 
--- Who uses the policy.
+-- Who uses the policy, "network ID" or "port ID".
 -- :name qos_users
-SELECT 'network' AS kind, id FROM network WHERE qos_policy_id = ?1 UNION ALL SELECT 'port', id FROM port WHERE qos_policy_id = ?1 LIMIT 1;
+SELECT 'network ' || id AS id FROM network WHERE qos_policy_id = ?1 UNION ALL SELECT 'port ' || id FROM port WHERE qos_policy_id = ?1 LIMIT 21;
 
 -- :name qos_bump
 UPDATE qos_policy SET revision_number = revision_number + 1, updated_at = now_us() WHERE id = ?1;

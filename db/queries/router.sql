@@ -20,7 +20,7 @@ WHERE rp.kind = 'gateway' AND rp.router_id IN (SELECT value FROM json_each(?1)) 
 SELECT port_id FROM router_port WHERE router_id = ?1 AND kind = 'gateway';
 
 -- :name router_interfaces
-SELECT port_id AS id FROM router_port WHERE router_id = ?1 AND kind = 'interface' ORDER BY 1;
+SELECT port_id AS id FROM router_port WHERE router_id = ?1 AND kind = 'interface' ORDER BY 1 LIMIT 21;
 
 -- :name router_of_port
 SELECT router_id FROM router_port WHERE port_id = ?1;
@@ -74,15 +74,14 @@ WHERE rp.router_id = ?1 AND rp.kind = 'interface' AND p.network_id = ?2
 SELECT rp.port_id FROM router_port rp WHERE rp.router_id = ?1 AND rp.kind = 'interface'
     AND EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = rp.port_id AND a.subnet_id = ?2) ORDER BY 1 LIMIT 1;
 
--- Floating IPs and forwardings of the router that lead to addresses of the subnet.
+-- Floating IPs of the router that lead to addresses of the subnet, by themselves or by a forwarding.
 -- :name router_subnet_floating
-SELECT (SELECT count(*) FROM floating_ip f JOIN ip_allocation a ON a.port_id = f.port_id AND a.address = f.fixed_ip_address
-        WHERE f.router_id = ?1 AND a.subnet_id = ?2)
-    + (SELECT count(*) FROM port_forwarding w JOIN floating_ip f ON f.id = w.floatingip_id
-        JOIN ip_allocation a ON a.port_id = w.internal_port_id AND a.address = w.internal_ip_address WHERE f.router_id = ?1 AND a.subnet_id = ?2);
+SELECT f.id FROM floating_ip f JOIN ip_allocation a ON a.port_id = f.port_id AND a.address = f.fixed_ip_address WHERE f.router_id = ?1 AND a.subnet_id = ?2
+UNION SELECT f.id FROM port_forwarding w JOIN floating_ip f ON f.id = w.floatingip_id
+    JOIN ip_allocation a ON a.port_id = w.internal_port_id AND a.address = w.internal_ip_address WHERE f.router_id = ?1 AND a.subnet_id = ?2 ORDER BY 1 LIMIT 21;
 
--- :name router_floating_count
-SELECT count(*) FROM floating_ip WHERE router_id = ?1;
+-- :name router_floating
+SELECT id FROM floating_ip WHERE router_id = ?1 ORDER BY 1 LIMIT 21;
 
 -- :name router_is_live
 SELECT EXISTS (SELECT 1 FROM router_port WHERE router_id = ?1) OR EXISTS (SELECT 1 FROM router WHERE id = ?1 AND host <> '');
@@ -241,6 +240,9 @@ EXISTS (SELECT 1 FROM floating_ip f WHERE f.id = t.floatingip_id AND f.project_i
 
 -- :name forwarding_count
 SELECT count(*) FROM port_forwarding WHERE floatingip_id = ?1;
+
+-- :name forwardings_of
+SELECT id FROM port_forwarding WHERE floatingip_id = ?1 ORDER BY 1 LIMIT 21;
 
 -- :name forwarding_delete
 DELETE FROM port_forwarding WHERE id = ?1;

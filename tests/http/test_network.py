@@ -60,6 +60,22 @@ class Networks(Base):
         self.assertEqual(self.demo.delete(N + "networks/" + n["id"]).status, 204)
         self.refuse(404, "GET", "networks/" + n["id"])
 
+    def test_default_mtu(self):
+        n = self.network(mtu=0)
+        self.assertEqual(n["mtu"], 1450)
+        for given, mtu in ((1400, 1400), (0, 1450)):
+            self.assertEqual(self.ok(self.demo.put(N + "networks/" + n["id"], {"network": {"mtu": given}}), 200)["network"]["mtu"], mtu)
+
+    def test_one_default_external_network(self):
+        public = self.ok(self.demo.get(N + "networks?is_default=true"), 200)["networks"][0]["id"]
+        n = self.network(self.admin, **{"router:external": True})
+        for r in (self.admin.post(N + "networks", {"network": {"router:external": True, "is_default": True}}),
+                  self.admin.put(N + "networks/" + n["id"], {"network": {"is_default": True}})):
+            self.assertEqual((r.status, r.json["NeutronError"]["type"]), (409, "DefaultExternalNetworkExists"))
+            self.assertEqual(r.message, "A default external network already exists: %s." % public)
+        self.ok(self.admin.put(N + "networks/" + public, {"network": {"is_default": True}}), 200)
+        self.assertEqual(self.admin.delete(N + "networks/" + n["id"]).status, 204)
+
     def test_own_numbers(self):
         admin_view = [self.ok(self.admin.get(N + "networks/" + self.network()["id"]), 200)["network"] for _ in range(3)]
         self.assertEqual({n["provider:network_type"] for n in admin_view}, {"vxlan"})
@@ -134,11 +150,14 @@ class Subnets(Base):
         self.assertEqual([self.ips(p) for p in ports()], [["10.0.0.2"]])
         self.assertEqual(self.demo.delete(N + "subnets/" + s["id"]).status, 204)
         self.assertEqual(ports(), [])
+        body = {"network_id": n["id"], "ip_version": 4, "cidr": "10.0.1.0/24", "allocation_pools": []}
+        self.assertIn("No more IP addresses", self.refuse(409, "POST", "subnets", {"subnet": body}))        # where DHCP would have none itself
+        self.assertEqual(self.subnet(n, **{**body, "enable_dhcp": False})["allocation_pools"], [])
 
     def test_refused(self):
         n = self.network()
         self.subnet(n)
-        for bad in ({"cidr": "10.0.0.128/25"}, {"cidr": "10.1.0.1/24"}, {"cidr": "10.1.0.0/33"}, {"cidr": "999.0.0.0/8"}, {"cidr": "0.0.0.0/0"},
+        for bad in ({"cidr": "10.0.0.128/25"}, {"cidr": "10.1.0.0/33"}, {"cidr": "999.0.0.0/8"}, {"cidr": "0.0.0.0/0"},
                     {"cidr": "10.1.0.0/31"}, {"cidr": "224.0.0.0/24"}, {"cidr": "127.0.0.0/24"}, {"cidr": "10.1.0.0/24", "ip_version": 6},
                     {"cidr": "10.1.0.0/24", "gateway_ip": "10.2.0.1"}, {"cidr": "10.1.0.0/24", "gateway_ip": "10.1.0.0"},
                     {"cidr": "10.1.0.0/24", "gateway_ip": "10.1.0.255"}, {"cidr": "10.1.0.0/24", "gateway_ip": "fe80::1"},
@@ -147,6 +166,9 @@ class Subnets(Base):
                     {"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.1.0.1"}]},
                     {"cidr": "10.1.0.0/24", "dns_nameservers": ["x"]}, {"cidr": "10.1.0.0/24", "dns_nameservers": ["8.8.8.8", "8.8.8.8"]},
                     {"cidr": "10.1.0.0/24", "host_routes": [{"destination": "x", "nexthop": "10.1.0.1"}]},
+                    {"cidr": "10.1.0.0/24", "dns_nameservers": ["2001:db8::1"]}, {"cidr": "0.0.0.0/8"},
+                    {"cidr": "10.1.0.0/24", "host_routes": [{"destination": "10.9.0.5/24", "nexthop": "10.1.0.1"}]},
+                    {"cidr": "10.1.0.0/24", "host_routes": [{"destination": "127.0.0.0/8", "nexthop": "10.1.0.1"}]},
                     {"cidr": "10.1.0.0/24", "host_routes": [{"destination": "::/0", "nexthop": "10.1.0.1"}]},
                     {"cidr": "10.1.0.0/24", "service_types": [1]}, {"cidr": "10.1.0.0/24", "service_types": ["x"]},
                     {"cidr": "10.1.0.0/24", "ipv6_ra_mode": "slaac"}, {"cidr": "10.1.0.0/24", "ip_version": 5}, {},
@@ -155,6 +177,35 @@ class Subnets(Base):
             self.refuse(400, "POST", "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, **bad}})
         for pools in ([{"start": "10.1.0.1", "end": "10.1.0.9"}], [{"start": "10.1.0.5", "end": "10.1.0.9"}, {"start": "10.1.0.8", "end": "10.1.0.20"}]):
             self.refuse(409, "POST", "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, "cidr": "10.1.0.0/24", "allocation_pools": pools}})
+
+    def test_written_otherwise(self):
+        """Host bits go, IPv6 addresses become one form of text, and null is an empty list."""
+        n, put = self.network(), lambda s, status=200, **attrs: self.ok(self.demo.put(N + "subnets/" + s["id"], {"subnet": attrs}), status).get("subnet")
+        s = self.subnet(n, cidr="10.2.0.5/24", dns_nameservers=None, host_routes=None)
+        self.assertEqual((s["cidr"], s["gateway_ip"], s["dns_nameservers"], s["host_routes"]), ("10.2.0.0/24", "10.2.0.1", [], []))
+        s = put(s, dns_nameservers=["8.8.8.8"], host_routes=[{"destination": "10.9.0.0/24", "nexthop": "10.2.0.9"}])
+        s = put(s, dns_nameservers=None, host_routes=None)
+        self.assertEqual((s["dns_nameservers"], s["host_routes"]), ([], []))
+        six = self.subnet(n, ip_version=6, cidr="FD00:9:0::5/64", gateway_ip="FD00:9::0001", allocation_pools=[{"start": "FD00:9::0010", "end": "fd00:9::FF"}],
+                          host_routes=[{"destination": "fd00:8::/64", "nexthop": "FD00:9::0002"}])
+        self.assertEqual((six["cidr"], six["gateway_ip"], six["allocation_pools"], six["host_routes"][0]["nexthop"]),
+                         ("fd00:9::/64", "fd00:9::1", [{"start": "fd00:9::10", "end": "fd00:9::ff"}], "fd00:9::2"))
+        self.port(n, fixed_ips=[{"subnet_id": six["id"], "ip_address": "FD00:9::0005"}])
+        for taken in ("fd00:9::5", "FD00:9::0005"):
+            put(six, 409, gateway_ip=taken)
+        self.assertEqual(put(six, gateway_ip="FD00:9::0001")["gateway_ip"], "fd00:9::1")
+        outside = self.subnet(n, ip_version=4, cidr="10.3.0.0/24", enable_dhcp=False)
+        self.assertIn("10.99.0.1 is not in 10.3.0.0/24", self.refuse(400, "PUT", "subnets/" + outside["id"], {"subnet": {"gateway_ip": "10.99.0.1"}}))
+
+    def test_sorts(self):
+        n = self.network()
+        made = [self.subnet(n, cidr="10.%d.0.0/24" % (9 - i), gateway_ip=None if i == 1 else "10.%d.0.7" % (9 - i))["id"] for i in range(3)]
+        rows = self.ok(self.demo.get(N + "subnets?sort_key=gateway_ip&network_id=" + n["id"]), 200)["subnets"]
+        self.assertEqual([s["id"] for s in rows], [made[1], made[2], made[0]])
+        for path, keys in (("subnets", ("ipv6_ra_mode", "ipv6_address_mode", "subnetpool_id")), ("floatingips", ("fixed_ip_address", "router_id")),
+                           ("subnetpools", ("address_scope_id", "default_quota")), ("networks", ("availability_zone_hints",)), ("address-groups", ("description",))):
+            for key in keys:
+                self.ok(self.demo.get(N + path + "?sort_key=" + key), 200)
 
     def test_service_types(self):
         """A port gets its address from a subnet for its owner, whatever service that is."""
@@ -171,7 +222,9 @@ class Subnets(Base):
         n = self.network()
         s = self.subnet(n)
         p = self.port(n)
-        self.refuse(409, "DELETE", "subnets/" + s["id"])
+        r = self.demo.delete(N + "subnets/" + s["id"])
+        self.assertEqual((r.status, r.json["NeutronError"]["type"]), (409, "SubnetInUse"))
+        self.assertTrue(r.message.endswith("Ports: %s." % p["id"]), r)
         self.assertIn(p["id"], self.refuse(409, "DELETE", "networks/" + n["id"]))
         self.assertEqual(self.demo.delete(N + "ports/" + p["id"]).status, 204)
         self.assertEqual(self.demo.delete(N + "networks/" + n["id"]).status, 204)
@@ -333,15 +386,25 @@ class Ports(Base):
         n = self.network()
         p = self.port(n, extra_dhcp_opts=[{"opt_name": "bootfile-name", "opt_value": "pxelinux.0"}, {"opt_name": "150", "opt_value": "10.0.0.1,10.0.0.2"}])
         self.assertEqual(p["extra_dhcp_opts"][0], {"opt_name": "bootfile-name", "opt_value": "pxelinux.0", "ip_version": 4})
+        self.port(n, extra_dhcp_opts=[{"opt_name": name, "opt_value": "a.example,b.example"} for name in ("domain-search", "119")])
         r = self.demo.put(N + "ports/" + p["id"], {"port": {"extra_dhcp_opts": [{"opt_name": "150", "opt_value": None}]}})
         self.assertEqual([o["opt_name"] for o in self.ok(r, 200)["port"]["extra_dhcp_opts"]], ["bootfile-name"])
-        for name, value in (("bootfile-name", "x\nconf-file=/etc/shadow"), ("bootfile\n-name", "x"), ("tag:x,option:3", "x"), ("option:router", "x"), ("256", "x"),
+        for name, value in (("bootfile-name", "x\nconf-file=/etc/shadow"), ("bootfile\n-name", "x"), ("tag:x,option:3", "x"), ("tag:ipxe,67", "x"), ("domain-search", "a.b,tag:x"), ("bootfile-name", "a.b,c.d"), ("option:router", "x"), ("256", "x"),
                             ("bootfile-name", "a,tag:b"), ("bootfile-name", "x" * 256), ("bootfile-name", "\x7f"), ("bootfile-name", "é"), ("", "x")):
             self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "extra_dhcp_opts": [{"opt_name": name, "opt_value": value}]}})
 
     def test_names(self):
         n = self.network()
+        self.subnet(n)
         self.assertEqual(self.port(n, dns_name="web-1")["dns_name"], "web-1")
+        for given, kept, fqdn in (("WEB-2", "web-2", "web-2.nuvolet.internal."), ("H1.nuvolet.Internal.", "h1.nuvolet.internal.", "h1.nuvolet.internal.")):
+            p = self.port(n, dns_name=given)
+            self.assertEqual((p["dns_name"], p["dns_assignment"][0]["hostname"], p["dns_assignment"][0]["fqdn"]), (kept, kept, fqdn))
+        self.ok(self.demo.put(N + "ports/" + p["id"], {"port": {"dns_name": "Other"}}), 200)
+        self.assertEqual([x["id"] for x in self.ok(self.demo.get(N + "ports?dns_name=other"), 200)["ports"]], [p["id"]])
+        for name in ("abc.", "h1.elsewhere.", ".nuvolet.internal.", "nuvolet.internal.", "a.b.c", "a.b.nuvolet.internal."):
+            self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "dns_name": name}})
+        self.assertEqual(self.network(dns_domain="Example.ORG.")["dns_domain"], "example.org.")
         for name in ("a\nfa:16:3e:0:0:1,10.0.0.9", "*", "a,b", "-x", "x" * 64, ".".join(["a"] * 127) + "aa", "\U0001f600", "a b"):
             self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "dns_name": name}})
 
@@ -432,7 +495,7 @@ class Groups(Base):
     def test_rules_in_lists(self):
         g, h = self.group(), self.group()
         want = [{"protocol": p, "port_range_min": n, "port_range_max": n + 1, "remote_ip_prefix": a} for p, n, a in
-                (("tcp", 9, "10.0.0.1/32"), ("udp", 80, "10.0.0.0/8"), ("tcp", 80, None))]
+                (("tcp", 9, "10.0.0.1/32"), ("udp", 80, "10.0.0.0/8"), ("tcp", 81, None))]
         rules = [self.rule(g, **w)["security_group_rule"] for w in want]
         r = self.demo.post(N + "security-group-rules", {"security_group_rules": [*rules, self.rule(h)["security_group_rule"]]})
         self.assertEqual((r.status, r.json["NeutronError"]["type"]), (400, "SecurityGroupNotSingleGroupRules"))

@@ -26,8 +26,9 @@ class Pools(Base):
         self.from_pool(p, 400, prefixlen=23)
         self.from_pool(p, 400, prefixlen=33)
         self.from_pool(p, 400, ip_version=6)
-        self.assertEqual(self.from_pool(p)["cidr"], "10.11.1.128/25")
-        self.refuse(409, "DELETE", "subnetpools/" + p["id"])
+        last = self.from_pool(p)
+        self.assertEqual(last["cidr"], "10.11.1.128/25")
+        self.assertIn(last["id"], self.refuse(409, "DELETE", "subnetpools/" + p["id"]))
 
     def test_quota(self):
         p = self.pool(prefixes=["10.20.0.0/16"], default_quota=256, default_prefixlen=25)
@@ -90,7 +91,7 @@ class Pools(Base):
         p = self.pool(address_scope_id=s["id"], prefixes=["10.30.0.0/16"])
         self.refuse(409, "POST", "subnetpools", {"subnetpool": {"name": "x", "prefixes": ["10.30.1.0/24"], "address_scope_id": s["id"]}})
         self.refuse(400, "POST", "subnetpools", {"subnetpool": {"name": "x", "prefixes": ["2001:db8::/64"], "address_scope_id": s["id"]}})
-        self.refuse(409, "DELETE", "address-scopes/" + s["id"])
+        self.assertIn("Subnet pools: %s." % p["id"], self.refuse(409, "DELETE", "address-scopes/" + s["id"]))
         self.assertEqual(self.demo.delete(N + "subnetpools/" + p["id"]).status, 204)
         self.assertEqual(self.demo.delete(N + "address-scopes/" + s["id"]).status, 204)
 

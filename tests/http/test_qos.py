@@ -96,6 +96,12 @@ class Policies(Help, NetworkBase):
         port = self.port(n)
         self.assertEqual((n["qos_policy_id"], port["qos_policy_id"], port["qos_network_policy_id"]), (p["id"], None, p["id"]))
         self.assertIn("is used by network " + n["id"], self.refuse(409, "DELETE", "qos/policies/" + p["id"], who=self.admin))
+        also = self.network(qos_policy_id=p["id"])
+        r = self.admin.delete(POLICIES + "/" + p["id"])
+        self.assertEqual((r.status, r.json["NeutronError"]["type"]), (409, "QosPolicyInUse"))
+        for used in (n, also):
+            self.assertIn("network " + used["id"], r.message)
+        self.assertEqual(self.demo.delete(N + "networks/" + also["id"]).status, 204)
         self.refuse(409, "PUT", "qos/policies/" + p["id"], {"policy": {"shared": False}}, self.admin)
         own = self.policy(shared=True)
         port = self.ok(self.demo.put(N + "ports/" + port["id"], {"port": {"qos_policy_id": own["id"]}}), 200)["port"]

@@ -124,6 +124,10 @@ class Routers(Base):
                                                       "external_fixed_ips": [{"subnet_id": self.public_subnet, "ip_address": "172.24.99.1"}]})
         self.assertEqual(self.ok(self.admin.get(N + "ports?device_id=" + r["id"]), 200)["ports"][0]["id"], port["id"])
         self.becomes(lambda: self.world("routers")[r["id"]]["gateway"]["snat"] is False, "no translation")
+        for given, on in (("True", True), ("False", False)):
+            c = self.change("router", r, self.admin, external_gateway_info={"network_id": self.public, "enable_snat": given})
+            self.assertIs(c["external_gateway_info"]["enable_snat"], on)
+        self.change("router", r, self.admin, 400, external_gateway_info={"network_id": self.public, "enable_snat": "perhaps"})
         body = {"router": {"external_gateway_info": {"network_id": self.public, "external_fixed_ips": [{"ip_address": "172.24.0.1"}]}}}
         self.refuse(400, "PUT", "routers/" + r["id"], body, who=self.admin)
         self.assertIsNone(self.change("router", r, external_gateway_info=None)["external_gateway_info"])
@@ -206,6 +210,21 @@ class Routers(Base):
         self.refuse(404, "GET", "ports/" + one["port_id"])
         strange = self.subnet(n, ip_version=6, cidr="2001:db8:3::/64", ipv6_address_mode="slaac")
         self.refuse(400, "PUT", "routers/%s/add_router_interface" % r["id"], {"subnet_id": strange["id"]})
+        self.gone("router", r["id"])
+        self.gone("network", n["id"])
+
+    def test_ipv6_gateways(self):
+        """A gateway is the address whatever its text; it may be the first of the subnet, which any router has."""
+        r, (n, s) = self.router(out=False), self.inside("fd00:2::/64", ip_version=6, gateway_ip="FD00:2::0001")
+        port = self.plug(r, s)["port_id"]
+        self.assertIn("already in use by port " + port, self.refuse(409, "PUT", "subnets/" + s["id"], {"subnet": {"gateway_ip": "fe80::1"}}))
+        first = self.subnet(n, ip_version=6, cidr="fd00:3::/64", gateway_ip="fd00:3::")
+        self.assertEqual((first["gateway_ip"], first["allocation_pools"][0]["start"]), ("fd00:3::", "fd00:3::1"))
+        self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "fixed_ips": [{"ip_address": "fd00:3::"}]}})
+        self.plug(r, first)
+        self.becomes(lambda: self.world("routers")[r["id"]]["interfaces"][0]["addresses"] == ["fd00:2::1/64", "fd00:3::/64"], "both")
+        for subnet in (s, first):
+            self.unplug(r, subnet_id=subnet["id"])
         self.gone("router", r["id"])
         self.gone("network", n["id"])
 
@@ -304,7 +323,8 @@ class Floating(Base):
         self.becomes(lambda: self.show("floatingip", f["id"])["status"] == "ACTIVE", "it in force")
         refused = self.demo.put(N + "routers/" + self.r["id"], {"router": {"external_gateway_info": None}})
         self.assertEqual((refused.status, refused.json["NeutronError"]["type"]), (409, "RouterExternalGatewayInUseByFloatingIp"))
-        self.assertIn("floating IPs", self.refuse(409, "PUT", "routers/%s/remove_router_interface" % self.r["id"], {"subnet_id": self.s["id"]}))
+        self.assertIn("Floating IPs: %s." % f["id"], refused.message)
+        self.assertIn("Floating IPs: %s." % f["id"], self.refuse(409, "PUT", "routers/%s/remove_router_interface" % self.r["id"], {"subnet_id": self.s["id"]}))
         self.assertEqual(self.change("floatingip", f, description="e")["port_id"], port["id"])
         self.assertEqual([x["id"] for x in self.ok(self.demo.get(N + "floatingips?port_id=" + port["id"]), 200)["floatingips"]], [f["id"]])
         other = self.port(self.n)
@@ -449,9 +469,10 @@ class Floating(Base):
         c = self.ok(self.demo.put(N + path + "/" + w["id"], {"port_forwarding": {"internal_port": 2022}}), 200)["port_forwarding"]
         self.assertEqual((c["internal_port"], c["external_port"]), (2022, 2222))
         self.becomes(lambda: [x for x in self.world("routers")[self.r["id"]]["forwardings"] if x["internal_first"] == 2022], "the change")
-        self.assertIn("Port Forwarding", self.refuse(409, "DELETE", "floatingips/" + f["id"]))
+        said = self.refuse(409, "DELETE", "floatingips/" + f["id"])
+        self.assertTrue(w["id"] in said and ranged["id"] in said and "in use by Port Forwarding resources." in said, said)
         self.refuse(409, "PUT", "floatingips/" + f["id"], {"floatingip": {"port_id": port["id"]}})
-        self.refuse(409, "PUT", "routers/%s/remove_router_interface" % self.r["id"], {"subnet_id": self.s["id"]})
+        self.assertIn(f["id"], self.refuse(409, "PUT", "routers/%s/remove_router_interface" % self.r["id"], {"subnet_id": self.s["id"]}))
         g = self.floating()
         self.refuse(404, "GET", "floatingips/%s/port_forwardings/%s" % (g["id"], w["id"]))
         self.assertEqual(self.ok(self.demo.get(N + "floatingips/%s/port_forwardings?floatingip_id=%s" % (g["id"], f["id"])), 200)["port_forwardings"], [])

@@ -72,8 +72,6 @@ class Field:
             yield "not an id", "not-an-id"
         if c in ("cidr", "ip"):
             yield "not an address", "10.0.0.256"
-        if c == "cidr":
-            yield "host bits", "10.0.0.1/24"
         if c == "mac":
             yield "not a MAC address", "00:11:22:33:44"
         if c == "hostname":

@@ -53,7 +53,7 @@ static void networks(void **state)
         "\"gateway_ip\": \"10.1.0.1\", \"enable_dhcp\": false}"));
     g_autoptr(json_t) ports = json_parse_trusted("[{\"id\": \"55555555-5555-4555-8555-555555555555\", \"mac_address\": \"fa:16:3e:00:00:01\", \"dns_name\": \"\", "
         "\"device_owner\": \"network:dhcp\", \"extra_dhcp_opts\": \"[]\", \"addresses\": \"10.0.0.2,2001:db8::f816:3eff:fe00:1\"},"
-        "{\"id\": \"66666666-6666-4666-8666-666666666666\", \"mac_address\": \"fa:16:3e:00:00:02\", \"dns_name\": \"web\", \"device_owner\": \"compute:nova\", "
+        "{\"id\": \"66666666-6666-4666-8666-666666666666\", \"mac_address\": \"fa:16:3e:00:00:02\", \"dns_name\": \"web.nuvolet.internal.\", \"device_owner\": \"compute:nova\", "
         "\"extra_dhcp_opts\": \"[{\\\"opt_name\\\": \\\"bootfile-name\\\", \\\"opt_value\\\": \\\"x\\\", \\\"ip_version\\\": 4}]\", \"addresses\": \"10.0.0.3\"},"
         "{\"id\": \"77777777-7777-4777-8777-777777777777\", \"mac_address\": \"fa:16:3e:00:00:03\", \"dns_name\": \"\", \"device_owner\": \"\", "
         "\"extra_dhcp_opts\": \"[]\", \"addresses\": \"2001:db8::5\"},"
