@@ -189,8 +189,8 @@ const Dialect dialect_nova = {
     .created = 200, .updated = 200, .quota_status = 403, .error = error_nova, .list_links = links_rows,
 };
 const Dialect dialect_neutron = {
-    .name = "neutron", .service_type = "network", .clock = CLOCK_SECONDS_Z, .lax_types = true, .admin_lists_all = true, .revision_match = true,
-    .created = 201, .updated = 200, .quota_status = 409, .error = error_neutron, .list_links = links_rows,
+    .name = "neutron", .service_type = "network", .clock = CLOCK_SECONDS_Z, .lax_types = true, .bool_words = true, .admin_lists_all = true,
+    .revision_match = true, .created = 201, .updated = 200, .quota_status = 409, .error = error_neutron, .list_links = links_rows,
 };
 const Dialect dialect_cinder = {
     .name = "cinder", .service_type = "volumev3", .clock = CLOCK_MICROS, .lax_types = true, .unknown_filter_ignored = true,

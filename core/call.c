@@ -27,19 +27,12 @@ bool call_query_int(const Call *c, const char *name, gint64 min, gint64 max, gin
 
 bool call_query_bool(const Call *c, const char *name, bool otherwise, bool *ret_b, GError **err)
 {
-    static const char *const yes[] = { "true", "1", "yes", "on", "t", "y", NULL };
-    static const char *const no[] = { "false", "0", "no", "off", "f", "n", NULL };
     const char *text = call_query(c, name);
     if (!text) {
         *ret_b = otherwise;
         return true;
     }
-    g_autofree char *low = g_ascii_strdown(text, -1);
-    bool is_yes = g_strv_contains(yes, low);
-    if (!is_yes && !g_strv_contains(no, low))
-        return nv_fail(err, NV_ERR_INVALID, "query parameter %s must be true or false", name);
-    *ret_b = is_yes;
-    return true;
+    return text_is_bool(text, ret_b) || nv_fail(err, NV_ERR_INVALID, "query parameter %s must be true or false", name);
 }
 
 JsonW call_begin(Call *c, int status)

@@ -93,7 +93,7 @@ bool resource_list(Call *c, const char *fragment, GError **err);
 const char *call_query(const Call *c, const char *name);
 /* Integer in [min,max]; absent: otherwise.  False: err names it. */
 bool call_query_int(const Call *c, const char *name, gint64 min, gint64 max, gint64 otherwise, gint64 *ret_n, GError **err);
-/* True/1/yes and False/0/no in any case; absent: otherwise. */
+/* As text_is_bool takes it; absent: otherwise. */
 bool call_query_bool(const Call *c, const char *name, bool otherwise, bool *ret_b, GError **err);
 /* Starts a JSON reply: sets the status and returns a writer on c->out. */
 JsonW call_begin(Call *c, int status);

@@ -8,6 +8,7 @@ struct Dialect {
     const char *service_type;        /* "compute" */
     ClockStyle clock;
     bool lax_types;                  /* "true" and "64" accepted where a boolean or a number is meant */
+    bool bool_words;                 /* so are "yes", "off" and the like (Neutron) */
     bool admin_lists_all;            /* an administrator's list is over all projects without asking (Neutron, Glance) */
     bool flat;                       /* one resource is not wrapped in {"one": …} (Glance) */
     bool unknown_filter_ignored;     /* query parameters that name no field are ignored instead of 400 */

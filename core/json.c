@@ -109,6 +109,21 @@ bool json_bool_lax(const json_t *v, bool *ret_b)
     return yes || no;
 }
 
+bool text_is_bool(const char *text, bool *ret_b)
+{
+    static const char *const words[][2] = { { "0", "1" }, { "false", "true" }, { "f", "t" }, { "no", "yes" }, { "n", "y" }, { "off", "on" } };
+    g_autofree char *bare = g_strstrip(g_strdup(text));
+    for (guint i = 0; i < 2 * G_N_ELEMENTS(words); i++)
+        if (g_ascii_strcasecmp(words[i / 2][i % 2], bare) == 0)
+            return *ret_b = i % 2, true;
+    return false;
+}
+
+bool json_bool_words(const json_t *v, bool *ret_b)
+{
+    return json_bool_lax(v, ret_b) || (json_is_string(v) && text_is_bool(json_string_value(v), ret_b));
+}
+
 json_t *json_make(const char *types, ...)
 {
     json_t *object = json_object();

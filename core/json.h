@@ -22,6 +22,11 @@ gint64 json_get_int(const json_t *object, const char *key, gint64 otherwise);
 bool json_get_bool(const json_t *object, const char *key, bool otherwise);
 /* A boolean as many of OpenStack's services take it: true, "true" in any case, 1 or "1", and the like.  False: it is none. */
 bool json_bool_lax(const json_t *v, bool *ret_b);
+/* The words that oslo's bool_from_string knows, as Neutron takes them in bodies and most services in filters: 1, t, true, on, y, yes and their
+ * opposites, in any case, between blanks. */
+bool text_is_bool(const char *text, bool *ret_b);
+/* json_bool_lax, and these words. */
+bool json_bool_words(const json_t *v, bool *ret_b);
 /* New object from "s"tring (NULL → null), "i" gint64, "b"ool (int), "o" json_t* (stolen; NULL → null) members:
  * json_make("sib", "id", id, "size", (gint64) 1, "on", true). */
 json_t *json_make(const char *types, ...);

@@ -81,7 +81,7 @@ static json_t *coerce(const Row *row, const Field *f, const json_t *v)
     bool b;
     if (!row->res->dialect->lax_types)
         return NULL;
-    if (f->type == T_BOOL && json_bool_lax(v, &b))
+    if (f->type == T_BOOL && (row->res->dialect->bool_words ? json_bool_words : json_bool_lax)(v, &b))
         return json_boolean(b);
     if (f->type == T_INT && s && *s && strlen(s) < 19) {
         gint64 n = g_ascii_strtoll(s, &end, 10);

@@ -60,13 +60,12 @@ static void add_value(Building *b, const char *value)
 static bool stored_text(const Field *f, const char *value, char **ret, GError **err)
 {
     gint64 us;
+    bool b;
     char *end;
     switch (f->type) {
     case T_BOOL:
-        if (g_ascii_strcasecmp(value, "true") == 0 || g_str_equal(value, "1") || g_ascii_strcasecmp(value, "yes") == 0)
-            return *ret = g_strdup("1"), true;
-        if (g_ascii_strcasecmp(value, "false") == 0 || g_str_equal(value, "0") || g_ascii_strcasecmp(value, "no") == 0)
-            return *ret = g_strdup("0"), true;
+        if (text_is_bool(value, &b))
+            return *ret = g_strdup(b ? "1" : "0"), true;
         return nv_fail(err, NV_ERR_INVALID, "Invalid filter %s: '%.80s' is not a boolean", f->json, value);
     case T_INT:
         g_ascii_strtoll(value, &end, 10);

@@ -143,7 +143,7 @@ static bool describe(Call *c, const json_t *v, GError **err)
 static bool up_check(const json_t *v, const char *host, GError **err)
 {
     bool up, configured = agent_is_configured(host);
-    if (!json_bool_lax(v, &up))
+    if (!json_bool_words(v, &up))
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for admin_state_up. Reason: it is not a boolean.");
     if (up == configured)
         return true;

@@ -104,6 +104,14 @@ class Networks(Base):
         self.refuse(403, "PUT", "networks/" + n["id"], {"network": {"shared": True}})
         self.network(shared=False, project_id=self.demo.project_id)      # what is so anyway may be said
 
+    def test_booleans_are_words(self):
+        on, off = [self.network(name="words", admin_state_up=word) for word in ("Yes", "off")]
+        self.assertEqual((on["admin_state_up"], off["admin_state_up"]), (True, False))
+        for word, found in (("on", on), ("T", on), ("1", on), ("n", off), ("No", off), ("f", off)):
+            rows = self.ok(self.demo.get(N + "networks?name=words&admin_state_up=" + word), 200)["networks"]
+            self.assertEqual([n["id"] for n in rows], [found["id"]], word)
+        self.refuse(400, "GET", "networks?admin_state_up=maybe")
+
     def test_refused(self):
         for bad in ({"name": 1}, {"name": "x" * 256}, {"mtu": 10}, {"mtu": "x"}, {"admin_state_up": "maybe"}, {"dns_domain": "no dot"}, {"name": "a\nb"}):
             self.refuse(400, "POST", "networks", {"network": bad})

@@ -139,6 +139,16 @@ static void booleans_in_many_shapes(void **state)
         assert_int_equal(json_bool_lax(v, &b), shapes[i].is >= 0);
         assert_int_equal(b, shapes[i].is != 0);
     }
+    static const struct { const char *text; int is; } words[] = {
+        { "T", 1 }, { "true", 1 }, { "On", 1 }, { "y", 1 }, { " YES\t", 1 }, { "1", 1 }, { "f", 0 }, { "False", 0 }, { "off", 0 }, { "N", 0 },
+        { "no", 0 }, { "0", 0 }, { "", -1 }, { "2", -1 }, { "ja", -1 }, { "o n", -1 }, { "null", -1 },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+        g_autoptr(json_t) v = json_string(words[i].text);
+        bool b = words[i].is != 1;
+        assert_int_equal(json_bool_words(v, &b), words[i].is >= 0);
+        assert_int_equal(b, words[i].is != 0);
+    }
 }
 
 static void writer_puts_commas_and_escapes(void **state)
