@@ -71,6 +71,8 @@ bool project_known(Db *db, const char *project_id, GError **err);
 /* What is in the way of a delete, for its refusal: "a, b" of the rows' ids, the first 20; a query asks for one more, so that it shows.  Caller
  * frees. */
 char *ids_listed(const json_t *rows);
+/* That member of each object of the list, an address, in the one form that texts are compared in. */
+void addresses_canonical(json_t *list, const char *key);
 /* Names in the domain name system are kept in lower case. */
 void row_lower(Row *row, char **member);
 /* Empty, or a domain's name with its dot at the end. */

@@ -24,6 +24,17 @@ char *ids_listed(const json_t *rows)
     return g_string_free(list, FALSE);
 }
 
+void addresses_canonical(json_t *list, const char *key)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(list, i, one) {
+        g_autofree char *text = ip_canonical(json_get_str(one, key));
+        if (text)
+            json_object_set_new(one, key, json_string(text));
+    }
+}
+
 void row_unref(gpointer row)
 {
     row_free(row);

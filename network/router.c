@@ -97,6 +97,7 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     const Router *old = AS(const Router, old_row);
     if (row_is_null(row, &r->routes))
         ROW_SET_JSON(r, routes, json_array());
+    addresses_canonical(r->routes, "nexthop");
     if (row_is_dirty(row, &r->routes) && !router_routes_check(db, r->id, r->routes, err))
         return false;
     if (row_is_dirty(row, &r->gateway_info)) {

@@ -86,13 +86,14 @@ static bool change(Call *c, bool add, GError **err)
 {
     static const Field f = { .json = "routes" };
     json_t *body = call_body_object(c, "router", err);
-    const json_t *given = json_object_get(body, "routes");
+    json_t *given = json_object_get(body, "routes");
     if (!body)
         return false;
     if (!given || json_object_size(body) != 1)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for router. Reason: it needs routes, and nothing else.");
     if (!check_extra_routes(&f, given, err))
         return false;
+    addresses_canonical(given, "nexthop");
     g_auto(Txn) txn = txn_begin(c->db, err);
     g_autoptr(Router) r = txn.db ? router_find(c->db, c->ctx, c->params[0], err) : NULL;
     if (!r)

@@ -111,6 +111,7 @@ static const Field fields[] = {
     INPUT(Subnet, prefixlen,       "prefixlen",        CREATE),
     INPUT(Subnet, use_default_subnetpool, "use_default_subnetpool", CREATE),
     BOOL(Subnet, dns_publish_fixed_ip, "dns_publish_fixed_ip", CREATE | UPDATE, .dflt = "false"),
+    { .json = "shared", .type = T_BOOL, .flags = HIDDEN },           /* its network's: asked for, not shown */
     CHILD(Subnet, tags,            "tags",             0, &network_tags),
     INT (Subnet, revision_number,  "revision_number",  FILTER | SORT, .dflt = "1"),
     TIME(Subnet, created_at,       "created_at",       FILTER | SORT),
@@ -231,31 +232,19 @@ static bool servers_check(const Subnet *s, GError **err)
     return true;
 }
 
-static void canonical_member(json_t *object, const char *key)
-{
-    g_autofree char *text = ip_canonical(json_get_str(object, key));
-    if (text)
-        json_object_set_new(object, key, json_string(text));
-}
-
 /* Addresses as they are compared: in one form of text.  A null is an empty list. */
 static void settle(Subnet *s)
 {
     g_autofree char *gateway = ip_canonical(s->gateway_ip);
-    size_t i;
-    json_t *one;
     if (gateway)
         ROW_SET_STR(s, gateway_ip, gateway);
     if (row_is_null(&s->row, &s->dns_nameservers))
         ROW_SET_JSON(s, dns_nameservers, json_array());
     if (row_is_null(&s->row, &s->host_routes))
         ROW_SET_JSON(s, host_routes, json_array());
-    json_array_foreach(s->allocation_pools, i, one) {
-        canonical_member(one, "start");
-        canonical_member(one, "end");
-    }
-    json_array_foreach(s->host_routes, i, one)
-        canonical_member(one, "nexthop");
+    addresses_canonical(s->allocation_pools, "start");
+    addresses_canonical(s->allocation_pools, "end");
+    addresses_canonical(s->host_routes, "nexthop");
 }
 
 /* old: NULL for a new one. */

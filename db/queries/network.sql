@@ -53,7 +53,7 @@ EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = t.id AND instr(a.address
 (:value = '1') = (t.shared = 1 OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = t.id AND r.action = 'access_as_shared' AND r.target_tenant = :project))
 
 -- :fragment subnet_shared
-(lower(:value) IN ('true', '1')) = EXISTS (SELECT 1 FROM network n WHERE n.id = t.network_id AND (n.shared = 1
+(:value = '1') = EXISTS (SELECT 1 FROM network n WHERE n.id = t.network_id AND (n.shared = 1
     OR EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = n.id AND r.action = 'access_as_shared' AND r.target_tenant = :project)))
 
 -- :fragment shared_visible

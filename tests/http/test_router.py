@@ -223,6 +223,11 @@ class Routers(Base):
         self.refuse(400, "POST", "ports", {"port": {"network_id": n["id"], "fixed_ips": [{"ip_address": "fd00:3::"}]}})
         self.plug(r, first)
         self.becomes(lambda: self.world("routers")[r["id"]]["interfaces"][0]["addresses"] == ["fd00:2::1/64", "fd00:3::/64"], "both")
+        route, path = {"destination": "fd00:9::/64", "nexthop": "FD00:2::0009"}, N + "routers/%s/%%s_extraroutes" % r["id"]
+        plain = [{**route, "nexthop": "fd00:2::9"}]
+        self.assertEqual(self.change("router", r, routes=[route])["routes"], plain)
+        self.assertEqual(self.ok(self.demo.put(path % "add", {"router": {"routes": [route]}}), 200)["router"]["routes"], plain)
+        self.assertEqual(self.ok(self.demo.put(path % "remove", {"router": {"routes": [route]}}), 200)["router"]["routes"], [])
         for subnet in (s, first):
             self.unplug(r, subnet_id=subnet["id"])
         self.gone("router", r["id"])
