@@ -1,7 +1,9 @@
 """tests/http/test_network.py -- networks, subnets, ports and security groups over HTTP: shapes, addresses, tenants, hostile input."""
 import concurrent.futures
 import ipaddress
+import pathlib
 import re
+import sqlite3
 import unittest
 import uuid
 
@@ -499,6 +501,21 @@ class Groups(Base):
                     self.assertIn(made["id"], r.message)
         for everything in ({"remote_ip_prefix": "0.0.0.0/0"}, {**six, "remote_ip_prefix": "::/0"}, ports):       # the group's own, from the first
             self.refuse(409, "POST", "security-group-rules", self.rule(g, direction="egress", **everything))
+
+    def test_old_spellings(self):
+        """Rules that an older version stored as they were given are the twins of what is given now."""
+        g = self.group()
+        old = [{"ethertype": "IPv6", "protocol": p, "remote_ip_prefix": a, "port_range_min": low, "port_range_max": high} for p, a, low, high in
+               (("icmp", None, 8, None), ("icmpv6", None, None, None), ("1", None, 9, 0), ("tcp", None, 1, 65535), ("udp", "2001:DB8::/32", 1, 2), ("udp", "2001:DB8::1", 1, 2))]
+        made = [self.ok(self.demo.post(N + "security-group-rules", self.rule(g, **r)), 201)["security_group_rule"]["id"] for r in old]
+        migration = (pathlib.Path(__file__).parents[2] / "db/migrations/012-rule.sql").read_text()
+        with sqlite3.connect(self.cloud.state + "/nuvolet.db", timeout=10) as db:
+            for rule_id, r in zip(made, old):
+                db.execute("UPDATE security_group_rule SET %s WHERE id = ?" % ",".join(k + "=?" for k in r), (*r.values(), rule_id))
+            db.executescript(migration)
+        db.close()
+        for rule_id, r in zip(made, old):
+            self.assertIn(rule_id, self.refuse(409, "POST", "security-group-rules", self.rule(g, **r)))
 
     def test_rules_in_lists(self):
         g, h = self.group(), self.group()
