@@ -86,10 +86,12 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GErr
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const AddressGroup *g = AS(const AddressGroup, row);
-    gint64 used = 0;
-    if (!own(ctx, g, err) || !db_query_int(db, err, &used, "address_group_rules", "s", g->id))
+    if (!own(ctx, g, err))
         return false;
-    return !used || nv_fail(err, NV_ERR_CONFLICT, "Address group %s is in use on one or more security group rules.", g->id);
+    g_autoptr(json_t) rules = db_query(db, err, "address_group_rules", "ss", g->id, ctx->admin ? NULL : ctx->project_id);
+    g_autofree char *list = ids_listed(rules);
+    return rules
+        && (!*list || nv_fail(err, NV_ERR_CONFLICT, "Address group %s is in use on one or more security group rules. Rules: %s.", g->id, list));
 }
 
 const Resource address_group_resource = {

@@ -80,20 +80,24 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     return name_check(g, err) && row_insert(db, row, err) && group_rules_insert(db, g->id, g->project_id, false, err);
 }
 
+static bool free_check(Db *db, const Ctx *ctx, const Group *g, GError **err)
+{
+    g_autoptr(json_t) ports = db_query(db, err, "group_in_use", "ss", g->id, ctx->admin ? NULL : ctx->project_id);
+    g_autofree char *list = ids_listed(ports);
+    return ports && (!*list || nv_fail(err, NV_ERR_CONFLICT, "Security Group %s in use. Ports: %s.", g->id, list));
+}
+
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)
 {
     Group *g = AS(Group, row);
     const Group *old = AS(const Group, old_row);
-    gint64 used = 0;
     bool named = row_is_dirty(row, &g->name);
     if (named && !name_check(g, err))
         return false;
     if (named && old->is_default)
         return nv_fail(err, NV_ERR_CONFLICT, "Updating default security group not allowed.");
-    if (g->stateful != old->stateful && !db_query_int(db, err, &used, "group_in_use", "s", g->id))
+    if (g->stateful != old->stateful && !free_check(db, ctx, g, err))
         return false;
-    if (used)
-        return nv_fail(err, NV_ERR_CONFLICT, "Security Group %s in use.", g->id);
     BUMP(g, old);
     return sync_group(db, ctx, g->id, err);
 }
@@ -112,14 +116,9 @@ bool network_project_gone(Db *db, const char *project_id, GError **err)
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const Group *g = AS(const Group, row);
-    gint64 used = 0;
     if (g->is_default && !ctx->admin)
         return nv_fail(err, NV_ERR_CONFLICT, "Insufficient rights for removing default security group.");
-    if (!db_query_int(db, err, &used, "group_in_use", "s", g->id))
-        return false;
-    if (used)
-        return nv_fail(err, NV_ERR_CONFLICT, "Security Group %s in use.", g->id);
-    return sync_group_gone(db, ctx, g->id, err);
+    return free_check(db, ctx, g, err) && sync_group_gone(db, ctx, g->id, err);
 }
 
 const Resource security_group_resource = {

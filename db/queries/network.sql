@@ -284,8 +284,10 @@ UPDATE port SET server_id = NULL, device_id = '', device_owner = '', host = '', 
 -- :name group_default
 SELECT id FROM security_group WHERE project_id = ?1 AND is_default = 1;
 
+-- Its ports, for the project ?2 (NULL: an administrator): those that it sees, and all others as one.
 -- :name group_in_use
-SELECT count(*) FROM port_security_group WHERE security_group_id = ?1;
+SELECT DISTINCT CASE WHEN ?2 IS NULL OR p.project_id = ?2 OR n.project_id = ?2 THEN p.id ELSE 'ports of other projects' END AS id
+FROM port_security_group g JOIN port p ON p.id = g.port_id JOIN network n ON n.id = p.network_id WHERE g.security_group_id = ?1 ORDER BY 1 LIMIT 21;
 
 -- ?1: JSON array of ids.
 -- :name group_kinds
@@ -423,8 +425,10 @@ SELECT count(*) FROM subnetpool p JOIN address_scope s ON s.id = p.address_scope
 
 -- Address groups.
 
+-- Rules that name it, for the project ?2 as above.
 -- :name address_group_rules
-SELECT count(*) FROM security_group_rule WHERE remote_address_group_id = ?1;
+SELECT DISTINCT CASE WHEN ?2 IS NULL OR r.project_id = ?2 OR g.project_id = ?2 THEN r.id ELSE 'rules of other projects' END AS id
+FROM security_group_rule r JOIN security_group g ON g.id = r.security_group_id WHERE r.remote_address_group_id = ?1 ORDER BY 1 LIMIT 21;
 -- :name address_group_groups
 SELECT DISTINCT security_group_id AS id FROM security_group_rule WHERE remote_address_group_id = ?1;
 -- :name address_group_add

@@ -308,6 +308,15 @@ class Policies(Base):
         p = self.port(n, self.other, security_groups=[g["id"]])
         self.assertEqual(p["security_groups"], [g["id"]])
         self.refuse(403, "DELETE", "security-groups/" + g["id"], who=self.other)
+        path, own = "security-groups/" + g["id"], self.port(self.network(), security_groups=[g["id"]])
+        self.assertIn("in use. Ports: %s, ports of other projects." % own["id"], self.refuse(409, "DELETE", path, type="SecurityGroupInUse"))
+        self.assertIn("Ports: %s." % ", ".join(sorted([own["id"], p["id"]])), self.refuse(409, "DELETE", path, who=self.admin))
+        for who, port in ((self.other, p), (self.demo, own)):
+            self.assertEqual(who.delete(N + "ports/" + port["id"]).status, 204)
+        user = self.group()
+        self.made("security-group-rules", "security_group_rule", security_group_id=user["id"], direction="ingress", remote_group_id=g["id"])
+        self.gone(path)                                      # a rule of another group goes with it
+        self.assertEqual(len(self.ok(self.demo.get(N + "security-groups/" + user["id"]), 200)["security_group"]["security_group_rules"]), 2)
 
     def made(self, path, one, who=None, **attrs):
         return self.ok((who or self.demo).post(N + path, {one: attrs}), 201)[one]
@@ -397,8 +406,8 @@ class AddressGroups(Base):
         self.assertEqual(change("add_addresses", "10.0.0.1/33").status, 400)
         g = self.group()
         rule = {"security_group_id": g["id"], "direction": "ingress", "remote_address_group_id": a["id"]}
-        self.ok(self.demo.post(N + "security-group-rules", {"security_group_rule": rule}), 201)
-        self.refuse(409, "DELETE", path)
+        made = self.ok(self.demo.post(N + "security-group-rules", {"security_group_rule": rule}), 201)["security_group_rule"]
+        self.assertIn("Rules: %s." % made["id"], self.refuse(409, "DELETE", path, type="AddressGroupInUse"))
         self.refuse(404, "PUT", path + "/add_addresses", {"address_group": {"addresses": ["1.1.1.1"]}}, self.other)
         self.ok(self.demo.post(N + "rbac-policies", {"rbac_policy": {"object_type": "address_group", "object_id": a["id"], "action": "access_as_shared",
                                                                      "target_tenant": self.guest.project_id}}), 201)
