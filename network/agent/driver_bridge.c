@@ -1,6 +1,5 @@
 /* network/agent/driver_bridge.c -- the driver of Linux bridges: netlink for the links, nftables for the rules. */
 #include "core/error.h"
-#include "core/log.h"
 #include "core/proc.h"
 #include "network/agent/check.h"
 #include "network/agent/counters.h"
@@ -26,21 +25,6 @@ static bool start(GError **err)
     return need_br_netfilter(err) && rules_start(err);
 }
 
-static gint unable;                  /* atomic; the kernel has no guards */
-
-/* Rules may be taken away by hand: until they are back, what has no mark of theirs does not pass. */
-static bool guard(const char *link, GError **err)
-{
-    g_autoptr(GError) why = NULL;
-    if (g_atomic_int_get(&unable) || link_guard(link, NFT_MARK, &why))
-        return true;
-    if (nv_error_code(why) != NV_ERR_HOST_FAULT)
-        return g_propagate_error(err, g_steal_pointer(&why)), false;
-    g_atomic_int_set(&unable, 1);
-    log_warn("net.no_guard", "reason", why->message, NULL);
-    return true;
-}
-
 /* A MAC that is known is where the bridge says, whoever sends from it. */
 static bool link_join(const char *link, const char *bridge, const char *mac, GError **err)
 {
@@ -49,7 +33,7 @@ static bool link_join(const char *link, const char *bridge, const char *mac, GEr
     guint8 raw[6];
     if (mac && mac_parse(mac, raw))
         g_array_append_vals(macs, raw, 1);
-    return guard(link, err) && link_enslave(link, bridge, err) && link_bridge_port(link, &flags, err) && link_fdb(link, macs, err);
+    return link_guard(link, NFT_MARK, err) && link_enslave(link, bridge, err) && link_bridge_port(link, &flags, err) && link_fdb(link, macs, err);
 }
 
 static bool link_leave(const char *link, GError **err)
@@ -81,7 +65,7 @@ static bool port_join(const PortSpec *p, GError **err)
     BridgePort flags = { .learning = open, .flood = !p->port_security, .locked = !open };
     BridgePort unlocked = { .learning = open, .flood = !p->port_security };
     g_autoptr(GError) why = NULL;
-    if (!guard(p->tap.s, err) || !link_enslave(p->tap.s, p->bridge.s, err))
+    if (!link_guard(p->tap.s, NFT_MARK, err) || !link_enslave(p->tap.s, p->bridge.s, err))
         return false;
     if (!link_bridge_port(p->tap.s, &flags, &why) && !link_bridge_port(p->tap.s, &unlocked, err))
         return false;
@@ -90,13 +74,13 @@ static bool port_join(const PortSpec *p, GError **err)
 
 static bool masters(GHashTable *links, GError **err)
 {
-    static const char *const guarded[] = { "nvt", "nvd", "nvr" };
+    static const char *const guarded[] = { "nvt", "nvd", "nvr", "nvx", "nvu" };
     GHashTableIter it;
     gpointer value;
     (void) err;
     g_hash_table_iter_init(&it, links);
     /* The kernel told them; one without its guard has to be joined again. */
-    while (!g_atomic_int_get(&unable) && g_hash_table_iter_next(&it, NULL, &value))
+    while (link_guards() && g_hash_table_iter_next(&it, NULL, &value))
         for (gsize i = 0; i < G_N_ELEMENTS(guarded); i++)
             if (g_str_has_prefix(((LinkInfo *) value)->name, guarded[i]) && !((LinkInfo *) value)->diverts)
                 ((LinkInfo *) value)->master = 0;

@@ -108,6 +108,10 @@ bool link_tag_ensure(const char *tap, const char *inner, const char *owner, int 
 bool link_tag_absent(const char *owner, GError **err);
 /* Both programs are there. */
 bool link_tagged(int tap, int inner, const char *owner, int vlan);
-/* What was forwarded to the link without one of flag's bits in its mark goes no further, whoever took the rules away.  NV_ERR_HOST_FAULT where the
- * kernel cannot. */
+/* What was forwarded to the link without one of flag's bits in its mark goes no further, whoever took the rules away.  A kernel that cannot is told
+ * of once, and then all links count as guarded. */
 bool link_guard(const char *name, guint32 flag, GError **err);
+bool link_unguard(const char *name, GError **err);
+bool link_guarded(int index);
+/* Whether the kernel can, as far as is known. */
+bool link_guards(void);

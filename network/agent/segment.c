@@ -3,6 +3,7 @@
 #include "core/conf.h"
 #include "core/physnet.h"
 #include "network/agent/link.h"
+#include "network/agent/nft.h"
 #include "network/agent/promise.h"
 #include "network/agent/wiring.h"
 #include <string.h>
@@ -148,7 +149,8 @@ static bool vxlan_ensure(const NetworkSpec *n, GError **err)
         return false;
     wiring_sysctl("ipv6", link, "disable_ipv6", "1");
     wiring_sysctl("ipv4", link, "arp_ignore", "8");
-    return link_enslave(link, n->bridge.s, err) && link_bridge_port(link, &flags, err) && segment_entries(n, err) && link_up(link, true, err);
+    return link_guard(link, NFT_MARK, err) && link_enslave(link, n->bridge.s, err) && link_bridge_port(link, &flags, err) &&
+           segment_entries(n, err) && link_up(link, true, err);
 }
 
 /* --- physical networks --- */
@@ -175,7 +177,8 @@ static bool physical_join(const NetworkSpec *n, GError **err)
     /* Frames to bridge-group addresses reach the host past every rule for bridges. */
     wiring_sysctl("ipv4", link, "drop_unicast_in_l2_multicast", "1");
     wiring_sysctl("ipv6", link, "drop_unicast_in_l2_multicast", "1");
-    return link_enslave(link, n->bridge.s, err) && link_bridge_port(link, &flags, err) && link_up(link, true, err);
+    return link_guard(link, NFT_MARK, err) && link_enslave(link, n->bridge.s, err) && link_bridge_port(link, &flags, err) &&
+           link_up(link, true, err);
 }
 
 static bool flat_ensure(const NetworkSpec *n, GError **err)
@@ -199,6 +202,12 @@ static bool vlan_ensure(const NetworkSpec *n, GError **err)
 
 /* --- all --- */
 
+/* The host has its interface back as it was. */
+static bool leave(const char *interface, GError **err)
+{
+    return link_release(interface, err) && link_unguard(interface, err);
+}
+
 /* An interface that the configuration named for this network once. */
 static bool release_others(const NetworkSpec *n, GError **err)
 {
@@ -207,7 +216,7 @@ static bool release_others(const NetworkSpec *n, GError **err)
     for (guint i = 0; i < physical->len; i++) {
         const char *name = g_array_index(physical, Physnet, i).interface;
         if (*name && strcmp(name, n->segment.link.s) != 0 && link_get(name, &link, NULL) && link_get(n->bridge.s, &bridge, NULL) &&
-            link.master == bridge.index && !link_release(name, err))
+            link.master == bridge.index && !leave(name, err))
             return false;
     }
     return true;
@@ -233,18 +242,34 @@ bool segment_ensure(const NetworkSpec *n, GError **err)
     return others_absent(n, err) && (n->segment.type == SEGMENT_NONE || ensure[n->segment.type](n, err));
 }
 
-/* A flat network's interface is the host's: it leaves with the bridge. */
+/* Whatever the configuration says by now. */
+static bool interfaces_leave(const char *n, GError **err)
+{
+    g_autofree char *name = g_strdup_printf("nvb%s", n);
+    LinkInfo bridge;
+    if (!link_get(name, &bridge, NULL))
+        return true;
+    g_autoptr(GArray) links = link_list("", err);
+    for (guint i = 0; links && i < links->len; i++) {
+        const LinkInfo *link = &g_array_index(links, LinkInfo, i);
+        if (link->master == bridge.index && !g_str_has_prefix(link->name, "nv") && !leave(link->name, err))
+            return false;
+    }
+    return links != NULL;
+}
+
 bool segment_absent(const char *n, GError **err)
 {
     g_autofree char *vxlan = g_strdup_printf("nvx%s", n), *vlan = g_strdup_printf("nvu%s", n);
-    return link_absent(vxlan, err) && link_absent(vlan, err);
+    return link_absent(vxlan, err) && link_absent(vlan, err) && interfaces_leave(n, err);
 }
 
+/* Links of ours without their guard count as not joined; an interface of the host is not among them. */
 bool segment_complete(const NetworkSpec *n, GHashTable *links)
 {
     const LinkInfo *bridge = g_hash_table_lookup(links, n->bridge.s), *link = g_hash_table_lookup(links, n->segment.link.s);
     LinkInfo flat;
     if (n->segment.type == SEGMENT_FLAT)
-        link = link_get(n->segment.link.s, &flat, NULL) ? &flat : NULL;
+        link = link_get(n->segment.link.s, &flat, NULL) && link_guarded(flat.index) ? &flat : NULL;
     return n->segment.type == SEGMENT_NONE || (link && bridge && link->up && link->master == bridge->index);
 }

@@ -849,6 +849,66 @@ class Damage(Case):
         self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
 
 
+class Segments(Case):
+    """Networks that leave the host: by an interface of its own, or in a tunnel."""
+    options = ["--set", "network.physical=lab:up0", "--set", "network.tunnel_address=10.66.0.1"]
+
+    @classmethod
+    def setUpClass(cls):
+        """For each an interface, and its other end."""
+        sh("for x in up un; do ip link add ${x}0 type veth peer name ${x}1; ip link set ${x}0 up; ip link set ${x}1 up; done; ip addr add 10.66.0.1/24 dev un0")
+        sh("ip neigh add 10.66.0.2 lladdr $(cat /sys/class/net/un1/address) dev un0 nud permanent")
+        super().setUpClass()
+
+    def check(self, segment, link, wire):
+        """What a guest may send leaves; what it may not does not, whether rules and agent are there or not."""
+        net = Network(1)
+        args = net.args
+        net.args = lambda: dict(args(), segment=segment)
+        self.ensure_network(net)
+        self.made.append(("network.absent", net.id))
+        p, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
+        link = link or "nvx" + net.short
+        away = "fa:16:3e:00:00:77"
+
+        def left(source):
+            mark = os.urandom(16)
+            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as w:
+                w.bind((wire, 0))
+                for _ in range(20):
+                    g.send(ether(p.mac, away, 0x800, ip4(source, "10.0.0.77", 17, udp(67 if source != p.ip else 1000, 68, mark))))
+                time.sleep(0.3)
+                w.setblocking(False)
+                count = 0
+                try:
+                    while True:
+                        count += mark in w.recv(4096)
+                except BlockingIOError:
+                    return count
+        whole = lambda: net.short in self.verb("net.list")["networks"]
+        until("the way out", 10, lambda: left(p.ip))
+        self.assertEqual(left("10.0.0.99"), 0)
+        self.assertTrue(any(sh("tc qdisc del dev %s clsact" % link) and not whole() for _ in range(3)), link)
+        until("the guard is back", 10, whole)
+        os.kill(self.agent.pid, signal.SIGSTOP)
+        try:
+            sh("nft flush ruleset")
+            self.assertEqual([left("10.0.0.99"), left(p.ip)], [0, 0])
+        finally:
+            os.kill(self.agent.pid, signal.SIGCONT)
+        until("the way out", 10, lambda: left(p.ip))
+
+    def test_without_rules_and_agent_nothing_leaves_by_an_interface(self):
+        self.check({"type": "flat", "physical": "lab"}, "up0", "up1")
+        self.clean()
+        self.assertNotIn("clsact", sh("tc qdisc show dev up0").stdout)
+        self.assertNotIn("master", sh("ip link show up0").stdout)
+
+    def test_without_rules_and_agent_nothing_leaves_by_a_tunnel(self):
+        peer = {"remote": "10.66.0.2", "mac": "fa:16:3e:00:00:77", "ips": ["10.0.0.77"], "pairs": []}
+        self.check({"type": "vxlan", "vni": 77, "local": "10.66.0.1", "peers": [peer]}, None, "un1")
+
+
 class Refusals(Case):
     def test_text_never_reaches_rules(self):
         net = self.network(1)
