@@ -69,11 +69,6 @@ static void tuple_parse(const guint8 *p, gsize left, guint16 which, Tuple *ret)
         ret->destination_port = a.data[0] << 8 | a.data[1];
 }
 
-static bool same(Ip a, Ip b)
-{
-    return a.version == b.version && a.n == b.n;
-}
-
 static void put_attr(GByteArray *msg, guint16 type, const void *data, guint16 len)
 {
     static const guint8 zeros[4];
@@ -180,7 +175,7 @@ static bool is_flow(const Tracked *t, const void *data)
     for (guint i = 0; i < flows->len; i++) {
         const Flow *f = &g_array_index(flows, Flow, i);
         for (gsize k = 0; f->zone == t->zone && k < G_N_ELEMENTS(ips); k++)
-            if (same(ips[k], f->ip))
+            if (cidr_contains(f->cidr, ips[k]))
                 return true;
     }
     return false;

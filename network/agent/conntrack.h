@@ -1,9 +1,9 @@
-/* network/agent/conntrack.h -- forgets tracked connections, so that a narrower rule holds for them too. */
+/* network/agent/conntrack.h -- forgets tracked connections, so that who gets an address next has none of its last owner's. */
 #pragma once
 #include "core/error.h"
 #include "core/ip.h"
 
-typedef struct Flow { int zone; Ip ip; } Flow;       /* every connection of ip in that zone */
+typedef struct Flow { int zone; Cidr cidr; } Flow;   /* every connection of these addresses in that zone */
 /* Forgets the connections of those flows (Flow).  Reads each of their zones, or all connections where that is quicker. */
 bool conntrack_flush(const GArray *flows, GError **err);
 

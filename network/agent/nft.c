@@ -213,6 +213,13 @@ static const BaseChain base[] = {
         "ct state established,related accept",
         "meta l4proto { 1, 58 } accept",
         "counter drop") },
+    /* Where a group's rule leads to: the connection may go on. */
+    { "inet", "allow_out", NULL, RULES(
+        "ct mark & $O != 0 ct mark set ct mark & $o",
+        "accept") },
+    { "inet", "allow_in", NULL, RULES(
+        "ct mark & $I != 0 ct mark set ct mark & $i",
+        "accept") },
     { "inet", "postrouting", "type nat hook postrouting priority srcnat; policy accept;", RULES(
         "oifname != \"nv*\" ip saddr @nat4 masquerade",
         "oifname != \"nv*\" ip6 saddr @nat6 masquerade") },
@@ -246,10 +253,15 @@ void nft_element_build(GString *out, const NftElement *e, bool add)
 
 static void append_value(GString *out, char name)
 {
+    static const struct { char name; guint32 value; } marks[] = {
+        { 'T', NFT_MARK }, { 'H', NFT_MARK_HOST },
+        { 'O', NFT_REFUSED_OUT }, { 'o', ~NFT_REFUSED_OUT }, { 'I', NFT_REFUSED_IN }, { 'i', ~NFT_REFUSED_IN },
+    };
     if (name == 'V')
         g_string_append(out, conf_str("network.vxlan_port"));
-    else
-        g_string_append_printf(out, "0x%x", name == 'T' ? NFT_MARK : NFT_MARK_HOST);
+    for (gsize i = 0; i < G_N_ELEMENTS(marks); i++)
+        if (marks[i].name == name)
+            g_string_append_printf(out, "0x%x", marks[i].value);
 }
 
 static void put_rule(GString *out, const char *rule)

@@ -4,6 +4,8 @@
  *   the guest it comes from, and later with the guest it goes to: NFT_MARK | number of the port.
  * table inet nuvolet: stateful security groups on those marks (bridged IP packets pass it through br_netfilter): egress in prerouting,
  *   ingress in forward; packets that the host routes or sends itself get the mark by bridge and destination address instead.
+ *   Rules are asked for every packet in the direction that its connection was opened in, so that a narrower rule holds for those too
+ *   that are open; replies pass unless the last of these packets was refused (the connection's mark tells).
  * Frames from other hosts (nvx) are held to what the rows say of those hosts' ports, and the hosts' own packets to their addresses; those of
  * a physical network (uplinks) are whose they are.
  * A port is entries of sets and maps only, so that a thousand of them cost one a small transaction.  Chains: eg_, in_ (one pair for each
@@ -13,6 +15,9 @@
 
 #define NFT_MARK 0x40000000u
 #define NFT_MARK_HOST 0x20000000u
+/* Bits of a connection's mark: by its sender's rules, or by its receiver's, its last packet that was no reply was refused; replies end too. */
+#define NFT_REFUSED_OUT 0x40000000u
+#define NFT_REFUSED_IN 0x20000000u
 typedef enum {
     MAP_MARKS, MAP_PORTS, MAP_EGRESS, MAP_INGRESS, MAP_ROUTED4, MAP_ROUTED6, MAP_ZONES,
     SET_MACS, SET_CHADDR, SET_ARP, SET_ARPNETS, SET_IP4, SET_IP4NETS, SET_IP6, SET_IP6NETS, SET_ND, SET_NDNETS,

@@ -54,14 +54,15 @@ static void put_protocol(GString *out, const GroupRule *r)
 /* A rule by address group is several rules of one id: the first of them goes on with what all have counted. */
 static void put_counter(GString *out, const GroupRule *r, GHashTable *counters)
 {
+    const char *allow = r->ingress ? "allow_in" : "allow_out";
     gpointer id = NULL, counted = NULL;
     if (!counters || !g_hash_table_steal_extended(counters, r->id.s, &id, &counted)) {
-        g_string_append_printf(out, " counter accept comment \"%s\"\n", r->id.s);
+        g_string_append_printf(out, " counter goto %s comment \"%s\"\n", allow, r->id.s);
         return;
     }
     g_autofree Counter *c = counted;
-    g_string_append_printf(out, " counter packets %" G_GUINT64_FORMAT " bytes %" G_GUINT64_FORMAT " accept comment \"%s\"\n", c->packets,
-                           c->bytes, r->id.s);
+    g_string_append_printf(out, " counter packets %" G_GUINT64_FORMAT " bytes %" G_GUINT64_FORMAT " goto %s comment \"%s\"\n", c->packets,
+                           c->bytes, allow, r->id.s);
     g_free(id);
 }
 

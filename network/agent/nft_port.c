@@ -188,9 +188,14 @@ static void combo_chain(GString *out, const PortSpec *p, const char *name, bool 
     g_string_append_printf(out, "add chain inet nuvolet %s%s\nflush chain inet nuvolet %s%s\ntable inet nuvolet {\n\tchain %s%s {\n", mine, name,
                            mine, name, mine, name);
     if (stateful)
-        g_string_append(out, "\t\tct state vmap { established : accept, related : accept, invalid : drop }\n");
+        g_string_append_printf(out, "\t\tct state invalid drop\n\t\tct state related ct mark & 0x%x == 0 accept\n"
+                               "\t\tct state established ct direction reply ct mark & 0x%x == 0 accept\n"
+                               "\t\tct state established ct direction reply counter drop\n", NFT_REFUSED_IN | NFT_REFUSED_OUT,
+                               ingress ? NFT_REFUSED_OUT : NFT_REFUSED_IN);
     for (guint i = 0; i < p->groups->len; i++)
         g_string_append_printf(out, "\t\tjump %s%s\n", group, g_array_index(p->groups, Id12, i).s);
+    if (stateful)
+        g_string_append_printf(out, "\t\tct mark set ct mark | 0x%x\n", ingress ? NFT_REFUSED_IN : NFT_REFUSED_OUT);
     g_string_append(out, "\t\tcounter drop\n\t}\n}\n");
 }
 

@@ -18,6 +18,8 @@ typedef struct NetState { GArray *elements; int zone; } NetState;
 static GMutex lock;
 static GHashTable *ports, *groups, *networks;
 static GHashTable *combos;           /* names of the combinations of groups that have their chains */
+static GHashTable *built;            /* those of them that this process has filled; what an earlier agent left, anybody may have changed */
+static bool took_over;               /* there was an earlier agent, so an address may have had a port that nobody here knows of */
 static GHashTable *orphans;          /* groups that are gone but whose sets a rule still names */
 
 static void port_state_free(gpointer data)
@@ -50,33 +52,43 @@ static int zone_of(const char *network)
     return net ? net->zone : 0;
 }
 
-static void flows_of_port(const PortSpec *p, GArray *flows)
+static void add_flow(GArray *flows, int zone, Cidr cidr)
 {
+    Flow f = { zone, cidr };
+    g_array_append_val(flows, f);
+}
+
+static GArray *flows_of(const PortSpec *p)
+{
+    GArray *flows = g_array_new(FALSE, TRUE, sizeof(Flow));
     int zone = zone_of(p->network.s);
     for (guint i = 0; i < p->addresses->len; i++) {
-        Flow f = { zone, g_array_index(p->addresses, Ip, i) };
-        g_array_append_val(flows, f);
+        Ip ip = g_array_index(p->addresses, Ip, i);
+        add_flow(flows, zone, (Cidr){ ip, ip.version == 4 ? 32 : 128 });
     }
-    for (guint i = 0; i < p->pairs->len; i++) {
-        Cidr c = g_array_index(p->pairs, Pair, i).cidr;
-        Flow f = { zone, c.base };
-        if (c.prefix == (c.base.version == 4 ? 32 : 128))
-            g_array_append_val(flows, f);
-    }
+    for (guint i = 0; i < p->pairs->len; i++)
+        add_flow(flows, zone, g_array_index(p->pairs, Pair, i).cidr);
+    return flows;
 }
 
-static void forget_flows(const GArray *flows)
+static bool has_flow(const GArray *flows, const Flow *flow)
 {
-    g_autoptr(GError) why = NULL;
-    if (!conntrack_flush(flows, &why))
-        log_warn("net.flows_kept", "error", why->message, NULL);
+    for (guint i = 0; i < flows->len; i++) {
+        const Flow *f = &g_array_index(flows, Flow, i);
+        if (f->zone == flow->zone && f->cidr.prefix == flow->cidr.prefix && cidr_contains(f->cidr, flow->cidr.base))
+            return true;
+    }
+    return false;
 }
 
-static void forget_port_flows(const PortSpec *p)
+/* The connections of addresses that the port had and has no longer: whoever has them next shall not inherit them. */
+static bool forget_flows(const PortSpec *had, const PortSpec *has, GError **err)
 {
-    g_autoptr(GArray) flows = g_array_new(FALSE, TRUE, sizeof(Flow));
-    flows_of_port(p, flows);
-    forget_flows(flows);
+    g_autoptr(GArray) flows = flows_of(had), kept = has ? flows_of(has) : NULL;
+    for (guint i = flows->len; kept && i-- > 0;)
+        if (has_flow(kept, &g_array_index(flows, Flow, i)))
+            g_array_remove_index_fast(flows, i);
+    return !flows->len || conntrack_flush(flows, err);
 }
 
 /* Stateless only where every group says so. */
@@ -123,6 +135,7 @@ static void sweep_combos(void)
         nft_combo_absent_build(text, name);
         if (!nft_apply(text->str, &why))
             log_warn("net.chains_kept", "combination", name, "error", why->message, NULL);
+        g_hash_table_remove(built, name);
         g_hash_table_iter_remove(&it);
     }
 }
@@ -133,36 +146,38 @@ static bool needs_mark(const PortSpec *p)
     return p->qos.dscp >= 0 && g_strcmp0(elements_value(MAP_DSCP, tap), value) != 0;
 }
 
-static bool port_apply(const PortSpec *spec, guint32 mark, bool *ret_changed, GError **err)
+static void combo_built(const char *name)
 {
+    g_hash_table_add(combos, g_strdup(name));
+    g_hash_table_add(built, g_strdup(name));
+}
+
+static bool port_apply(const PortSpec *spec, guint32 mark, GError **err)
+{
+    bool changed;
     bool stateful = is_stateful(spec);
     NftCombo combo = nft_combo(spec, stateful);
     g_autofree char *owner = g_strdup_printf("p%s", spec->n.s);
     g_autoptr(GArray) elements = nft_port_elements(spec, mark, stateful);
     g_autoptr(GString) chains = g_string_new(NULL);
-    if (spec->port_security && !g_hash_table_contains(combos, combo.name))
+    if (spec->port_security && !g_hash_table_contains(built, combo.name))
         nft_combo_build(chains, spec, stateful);
     if (needs_mark(spec))
         nft_dscp_build(chains, spec->qos.dscp);
-    if (!elements_commit(owner, elements, chains->str, "", ret_changed, err))
+    if (!elements_commit(owner, elements, chains->str, "", &changed, err))
         return false;
     if (spec->port_security)
-        g_hash_table_add(combos, g_strdup(combo.name));
-    if (*ret_changed)
+        combo_built(combo.name);
+    if (changed)
         sweep_combos();
     return true;
 }
 
-static bool same_bytes(const GArray *a, const GArray *b)
+/* No rules of the port are in force yet, though they may have been once. */
+static bool is_new(const PortSpec *spec)
 {
-    return a->len == b->len && memcmp(a->data, b->data, (gsize) a->len * g_array_get_element_size((GArray *) a)) == 0;
-}
-
-/* Flows that were allowed are allowed as before. */
-static bool differ_in_limits_only(const PortSpec *a, const PortSpec *b)
-{
-    return memcmp(&a->qos, &b->qos, sizeof a->qos) != 0 && a->port_security == b->port_security && strcmp(a->mac, b->mac) == 0 &&
-           same_bytes(a->addresses, b->addresses) && same_bytes(a->pairs, b->pairs) && same_bytes(a->groups, b->groups);
+    g_autofree char *tap = g_strdup_printf("\"%s\"", spec->tap.s);
+    return !elements_value(MAP_PORTS, tap);
 }
 
 bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
@@ -170,13 +185,12 @@ bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
     g_autoptr(PortSpec) spec = spec_stolen;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
-    PortState *old = g_hash_table_lookup(ports, spec->n.s);
+    const PortState *old = g_hash_table_lookup(ports, spec->n.s);
     guint32 mark = mark_for(spec->n.s);
-    bool changed = false;
-    if (!port_apply(spec, mark, &changed, err))
+    if (!old && took_over && is_new(spec) && !forget_flows(spec, NULL, err))
         return false;
-    if (old && changed && !differ_in_limits_only(old->spec, spec))
-        forget_port_flows(old->spec);
+    if (!port_apply(spec, mark, err) || (old && !forget_flows(old->spec, spec, err)))
+        return false;
     PortState *state = g_new0(PortState, 1);
     *state = (PortState){ g_steal_pointer(&spec), mark };
     g_hash_table_replace(ports, g_strdup(state->spec->n.s), state);
@@ -187,10 +201,9 @@ bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
 static bool reapply_ports(bool (*concerns)(const PortSpec *p, const char *n), const char *n, GError **err)
 {
     g_autoptr(GList) states = g_hash_table_get_values(ports);
-    bool changed;
     for (GList *l = states; l; l = l->next) {
         const PortState *s = l->data;
-        if (concerns(s->spec, n) && !port_apply(s->spec, s->mark, &changed, err))
+        if (concerns(s->spec, n) && !port_apply(s->spec, s->mark, err))
             return false;
     }
     return true;
@@ -207,15 +220,17 @@ bool rules_port_absent(const char *n, GError **err)
     (void) locker;
     g_autofree char *owner = g_strdup_printf("p%s", n);
     gpointer key = NULL, value = NULL;
+    const PortState *state = g_hash_table_lookup(ports, n);
     if (!elements_commit(owner, NULL, "", "", NULL, err))
         return false;
     sweep_combos();
+    if (state && !forget_flows(state->spec, NULL, err))
+        return false;
     if (!g_hash_table_steal_extended(ports, n, &key, &value))
         return true;
     g_autoptr(PortSpec) spec = ((PortState *) value)->spec;
     g_free(value);
     g_free(key);
-    forget_port_flows(spec);
     return !spec->pairs->len || reapply_ports(may_share, spec->network.s, err);
 }
 
@@ -234,75 +249,12 @@ static void sweep_orphans(void)
     }
 }
 
-static bool has_rule(const GArray *rules, const GroupRule *rule)
-{
-    for (guint i = 0; i < rules->len; i++)
-        if (memcmp(&g_array_index(rules, GroupRule, i), rule, offsetof(GroupRule, id)) == 0)
-            return true;
-    return false;
-}
-
-static bool has_member(const GArray *members, Cidr c)
-{
-    for (guint i = 0; i < members->len; i++) {
-        Cidr m = g_array_index(members, Cidr, i);
-        if (m.prefix == c.prefix && m.base.version == c.base.version && m.base.n == c.base.n)
-            return true;
-    }
-    return false;
-}
-
-/* True if something that old allowed may not be allowed by now. */
-static bool narrows(const GroupSpec *old, const GroupSpec *now, bool *ret_members)
-{
-    *ret_members = false;
-    for (guint i = 0; i < old->members->len && !*ret_members; i++)
-        *ret_members = !has_member(now->members, g_array_index(old->members, Cidr, i));
-    for (guint i = 0; i < old->rules->len; i++)
-        if (!has_rule(now->rules, &g_array_index(old->rules, GroupRule, i)))
-            return true;
-    return *ret_members || old->stateful != now->stateful;
-}
-
-static bool names_group(const GroupSpec *g, const char *n)
-{
-    for (guint i = 0; i < g->rules->len; i++) {
-        const GroupRule *r = &g_array_index(g->rules, GroupRule, i);
-        if (r->has_group && strcmp(r->group.s, n) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Whether the port is in the group, or (with members) in one whose rules name the group. */
-static bool port_concerned(const PortSpec *p, const char *n, bool members)
-{
-    for (guint i = 0; i < p->groups->len; i++) {
-        const char *mine = g_array_index(p->groups, Id12, i).s;
-        const GroupState *g = g_hash_table_lookup(groups, mine);
-        if (strcmp(mine, n) == 0 || (members && g && names_group(g->spec, n)))
-            return true;
-    }
-    return false;
-}
-
-static void forget_group_flows(const char *n, bool members)
-{
-    g_autoptr(GArray) flows = g_array_new(FALSE, TRUE, sizeof(Flow));
-    GHashTableIter it;
-    gpointer value;
-    g_hash_table_iter_init(&it, ports);
-    while (g_hash_table_iter_next(&it, NULL, &value)) {
-        const PortState *s = value;
-        if (port_concerned(s->spec, n, members))
-            flows_of_port(s->spec, flows);
-    }
-    forget_flows(flows);
-}
-
 static bool is_member(const PortSpec *p, const char *group)
 {
-    return port_concerned(p, group, false);
+    for (guint i = 0; i < p->groups->len; i++)
+        if (strcmp(g_array_index(p->groups, Id12, i).s, group) == 0)
+            return true;
+    return false;
 }
 
 static char *hash_of(const GString *text)
@@ -328,26 +280,25 @@ bool rules_group_ensure(GroupSpec *spec_stolen, GError **err)
     g_autoptr(GString) text = g_string_new(NULL);
     g_autofree char *n = g_strdup(spec->n.s);
     GroupState *old = g_hash_table_lookup(groups, n);
-    bool members = false, was_stateful = !old || old->spec->stateful;
+    bool was_stateful = !old || old->spec->stateful;
     nft_group_build(text, spec, NULL);
     g_autofree char *hash = hash_of(text);
-    if (old && strcmp(old->hash, hash) == 0 && old->spec->stateful == spec->stateful)
+    if (old && g_strcmp0(old->hash, hash) == 0 && old->spec->stateful == spec->stateful)
         return true;
     go_on_counting(text, spec);
     if (!nft_apply(text->str, err))
         return false;
-    bool narrower = old && narrows(old->spec, spec, &members);
     GroupState *state = g_new0(GroupState, 1);
     *state = (GroupState){ g_steal_pointer(&spec), g_steal_pointer(&hash) };
     bool stateful = state->spec->stateful;
     g_hash_table_replace(groups, g_strdup(n), state);
     g_hash_table_remove(orphans, n);
     sweep_orphans();
-    if (stateful != was_stateful && !reapply_ports(is_member, n, err))
-        return false;
-    if (narrower)
-        forget_group_flows(n, members);
-    return true;
+    if (stateful == was_stateful || reapply_ports(is_member, n, err))
+        return true;
+    g_clear_pointer(&state->hash, g_free);       /* asked again, it is not done yet */
+    state->spec->stateful = was_stateful;
+    return false;
 }
 
 bool rules_group_absent(const char *n, GError **err)
@@ -417,14 +368,17 @@ static void build_ports(GString *out)
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GString) entries = g_string_new(NULL);
     g_hash_table_remove_all(combos);
+    g_hash_table_remove_all(built);
     g_hash_table_iter_init(&it, ports);
     while (g_hash_table_iter_next(&it, NULL, &value)) {
         const PortState *s = value;
         bool stateful = is_stateful(s->spec);
         NftCombo combo = nft_combo(s->spec, stateful);
         g_autoptr(GArray) elements = nft_port_elements(s->spec, s->mark, stateful);
-        if (s->spec->port_security && g_hash_table_add(combos, g_strdup(combo.name)))
+        if (s->spec->port_security && !g_hash_table_contains(built, combo.name)) {
             nft_combo_build(out, s->spec, stateful);
+            combo_built(combo.name);
+        }
         if (s->spec->qos.dscp >= 0)
             nft_dscp_build(out, s->spec->qos.dscp);
         for (guint i = 0; i < elements->len; i++) {
@@ -498,6 +452,7 @@ bool rules_prime(GPtrArray *group_specs, GPtrArray *port_specs, GError **err)
     g_hash_table_remove_all(groups);
     g_hash_table_remove_all(ports);
     g_hash_table_remove_all(combos);
+    g_hash_table_remove_all(built);
     return false;
 }
 
@@ -566,6 +521,7 @@ static bool read_combos(GError **err)
     gpointer name;
     if (!inet)
         return false;
+    took_over = g_hash_table_size(inet) > 0;
     g_hash_table_iter_init(&it, inet);
     while (g_hash_table_iter_next(&it, &name, NULL))
         if (g_str_has_prefix(name, "in_"))
@@ -582,14 +538,18 @@ bool rules_start(GError **err)
     groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, group_state_free);
     networks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, net_state_free);
     combos = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    built = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     elements_start();
     orphans = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    if (!read_combos(err))
+        return false;
     nft_base_build(text, false);
     if (nft_apply(text->str, NULL))
-        return elements_read(err) && read_combos(err) && elements_commit(ELEMENTS_STALE, NULL, "", "", NULL, err);
+        return elements_read(err) && elements_commit(ELEMENTS_STALE, NULL, "", "", NULL, err);
     /* An older version's tables of another shape: begin anew, closed until the controller says what there is. */
     g_string_truncate(text, 0);
     nft_base_build(text, true);
+    g_hash_table_remove_all(combos);
     return nft_apply(text->str, err) && elements_read(err);
 }
 

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -163,10 +164,10 @@ class Case(unittest.TestCase):
     def connects(self, g, address, port):
         return g.run(CONNECT % (address, port), check=False).returncode == 0
 
-    def listen(self, g, port):
-        code = ("import socket,threading\ns=socket.socket();s.setsockopt(1,2,1);s.bind((\"\",%d));s.listen(8)\n"
+    def listen(self, g, port, family=""):
+        code = ("import socket,threading\ns=socket.socket(%s);s.setsockopt(1,2,1);s.bind((\"\",%d));s.listen(8)\n"
                 "def echo(c):\n  try:\n    while True:\n      d=c.recv(999)\n      if not d: return\n      c.sendall(d)\n  except OSError: pass\n"
-                "print(1,flush=True)\nwhile True: threading.Thread(target=echo,args=(s.accept()[0],),daemon=True).start()" % port)
+                "print(1,flush=True)\nwhile True: threading.Thread(target=echo,args=(s.accept()[0],),daemon=True).start()" % (family, port))
         p = g.start(sys.executable, "-c", code, stdout=subprocess.PIPE)
         p.stdout.readline()
         self.addCleanup(lambda: (p.kill(), p.wait(), p.stdout.close()))
@@ -446,28 +447,6 @@ class Groups(Case):
         self.group(50, [rule("egress", protocol=1)])
         self.assertTrue(g.pings("10.0.0.12"))
 
-    def test_a_removed_rule_ends_what_it_had_allowed(self):
-        net = self.network(1)
-        group = self.group(50, OUT + [rule(protocol=6)])
-        _, g = self.port(1, net, "10.0.0.11", [group])
-        _, h = self.port(2, net, "10.0.0.12", [group])
-        self.listen(h, 80)
-        code = ("import socket,sys\ns=socket.create_connection((\"10.0.0.12\",80),3);s.settimeout(2)\n"
-                "for line in sys.stdin:\n  s.sendall(line.encode())\n  try: print(s.recv(99).decode(),end=\"\",flush=True)\n  except OSError: print(\"dead\",flush=True)")
-        c = g.start(sys.executable, "-c", code, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-        def say(word):
-            c.stdin.write(word + "\n")
-            c.stdin.flush()
-            return c.stdout.readline().strip()
-        self.assertEqual(say("one"), "one")
-        self.group(50, OUT + [rule(protocol=6), rule(protocol=17)])
-        self.assertEqual(say("two"), "two")
-        self.group(50, OUT + [rule(protocol=17)])
-        self.assertEqual(say("three"), "dead")
-        c.kill()
-        c.communicate()
-
     def test_stateless_group_needs_both_directions(self):
         net = self.network(1)
         free = self.group(51, OUT + [rule()])
@@ -518,6 +497,166 @@ class Groups(Case):
         time.sleep(0.3)
         foreign = [f for f in i.seen if not f[0] & 1 and f[:6] != mac_bytes(r.mac)]
         self.assertEqual(foreign, [])
+
+
+class Narrowing(Case):
+    """What becomes of open connections when rules change."""
+    # A line in, the answer out; "dead" after two seconds without one.
+    TALK = ("import socket,sys\ns=socket.create_connection((\"%s\",%d),3);s.settimeout(2)\nfor line in sys.stdin:\n  s.sendall(line.encode())\n"
+            "  try: print(s.recv(99).decode(),end=\"\",flush=True)\n  except OSError: print(\"dead\",flush=True)")
+    # Sends without end what nobody asks for, and says what it hears.
+    PUSH = ("import socket,threading,time\ns=socket.socket();s.setsockopt(1,2,1);s.bind((\"\",80));s.listen(8)\nprint(1,flush=True)\nc=s.accept()[0]\n"
+            "def hear():\n  for line in c.makefile(): print(line,end=\"\",flush=True)\nthreading.Thread(target=hear,daemon=True).start()\n"
+            "while True:\n  c.sendall(b\"x\"*100)\n  time.sleep(0.05)")
+    # Says how many bytes have come, whenever it is asked: a line, which it sends on unless it is empty.
+    TAKE = ("import socket,sys,threading\ns=socket.create_connection((\"%s\",80),3)\ns.settimeout(None)\nn=0\n"
+            "def take():\n  global n\n  while True: n+=len(s.recv(9999))\nthreading.Thread(target=take,daemon=True).start()\n"
+            "for line in sys.stdin:\n  if line.strip(): s.sendall(line.encode())\n  print(n,flush=True)")
+
+    def ask(self, g, code):
+        """A function that gives the program a line and returns the line it answers."""
+        c = g.start(sys.executable, "-c", code, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(lambda: (c.kill(), c.communicate()))
+
+        def say(word):
+            c.stdin.write(word + "\n")
+            c.stdin.flush()
+            return c.stdout.readline().strip()
+        return say
+
+    def push(self, g):
+        p = g.start(sys.executable, "-c", self.PUSH, stdout=subprocess.PIPE, text=True)
+        p.stdout.readline()
+        self.addCleanup(lambda: (p.kill(), p.communicate()))
+        return p
+
+    def flows(self, take, seconds=1):
+        before = int(take(""))
+        time.sleep(seconds * PATIENCE)
+        return int(take("")) - before
+
+    def restart_agent(self):
+        self.agent.kill()
+        self.agent.wait()
+        type(self).start_agent()
+
+    def test_a_removed_rule_ends_what_it_had_allowed(self):
+        net = self.network(1)
+        group = self.group(50, OUT + [rule(protocol=6)])
+        _, g = self.port(1, net, "10.0.0.11", [group])
+        _, h = self.port(2, net, "10.0.0.12", [group])
+        self.listen(h, 80)
+        say = self.ask(g, self.TALK % ("10.0.0.12", 80))
+        self.assertEqual(say("one"), "one")
+        self.group(50, OUT + [rule(protocol=6), rule(protocol=17)])
+        self.assertEqual(say("two"), "two")
+        self.group(50, OUT + [rule(protocol=17)])
+        self.assertEqual(say("three"), "dead")
+
+    def test_a_guest_that_goes_on_sending_keeps_nothing_open(self):
+        net = self.network(1)
+        client, server = self.group(50, OUT), self.group(51, OUT + [rule(protocol=6)])
+        _, g = self.port(1, net, "10.0.0.11", [client])
+        _, h = self.port(2, net, "10.0.0.12", [server])
+        pusher = self.push(h)
+        take = self.ask(g, self.TAKE % "10.0.0.12")
+        take("one")
+        self.assertEqual(pusher.stdout.readline(), "one\n")
+        self.assertGreater(self.flows(take), 0)
+        self.group(51, OUT)
+        take("two")
+        self.flows(take)
+        self.assertEqual(self.flows(take, 2), 0)
+        self.assertEqual(select.select([pusher.stdout], [], [], 0)[0], [])
+        # A rule again: it goes on where it was.
+        self.group(51, OUT + [rule(protocol=6)])
+        until("the connection goes on", 20, lambda: self.flows(take, 0.5))
+        self.assertEqual(pusher.stdout.readline(), "two\n")
+
+    def test_what_is_still_allowed_goes_on_though_only_the_other_end_sends(self):
+        net = self.network(1)
+        mine = lambda members, *more: self.group(50, OUT + [rule(group=uid(50)), *more], members)
+        mine(["10.0.0.11", "10.0.0.77"], rule(protocol=17))
+        _, g = self.port(1, net, "10.0.0.11", [uid(50)])
+        _, h = self.port(2, net, "10.0.0.12", [self.group(51, OUT + [rule()])])
+        self.push(h)
+        take = self.ask(g, self.TAKE % "10.0.0.12")
+        until("it flows", 5, lambda: int(take("")))
+        mine(["10.0.0.11"], rule(protocol=17))       # another server of the group has gone
+        self.assertGreater(self.flows(take), 0)
+        mine(["10.0.0.11"])
+        self.assertGreater(self.flows(take), 0)
+
+    def test_connections_of_pairs_and_link_local_addresses_end_too(self):
+        net = self.network(1)
+        group = self.group(50, OUT + [rule(protocol=6), rule(protocol=6, version=6)])
+        _, g = self.port(1, net, "10.0.0.11", [self.group(51, OUT + [rule(), rule(version=6)])])
+        q, h = self.port(2, net, "10.0.0.12", [group], pairs=["10.0.0.128/25"])
+        h.run("ip addr add 10.0.0.200/24 dev eth0")
+        for port, family in ((80, ""), (81, "10")):
+            self.listen(h, port, family)
+        until("the link-local addresses are usable", 5, lambda: self.connects(g, q.local + "%eth0", 81))
+        talks = [self.ask(g, self.TALK % to) for to in (("10.0.0.200", 80), (q.local + "%eth0", 81))]
+        self.assertEqual([say("one") for say in talks], ["one"] * 2)
+        self.group(50, OUT)
+        self.assertEqual([say("two") for say in talks], ["dead"] * 2)
+
+    def test_a_rule_that_was_removed_while_no_agent_was_there(self):
+        net = self.network(1)
+        group = self.group(50, OUT + [rule(protocol=6)])
+        p, g = self.port(1, net, "10.0.0.11", [group])
+        q, h = self.port(2, net, "10.0.0.12", [group])
+        self.listen(h, 80)
+        say = self.ask(g, self.TALK % ("10.0.0.12", 80))
+        self.assertEqual(say("one"), "one")
+        self.restart_agent()
+        self.ensure_network(net)
+        self.group(50, OUT)
+        for port in (p, q):
+            self.verb("port.ensure", **port.args())
+        self.assertEqual(say("two"), "dead")
+
+    def test_a_port_inherits_no_connection(self):
+        net = self.network(1)
+        talk = self.group(50, OUT + [rule(protocol=17)])
+        p, g = self.port(1, net, "10.0.0.11", [talk])
+        q, h = self.port(2, net, "10.0.0.12", [talk])
+        code = "import socket; s=socket.socket(2,2); s.bind((\"\",%d)); s.sendto(b\"%s\",(\"%s\",%d))"
+        send = lambda x, *what: x.start(sys.executable, "-c", code % what).wait()
+        for _ in range(2):
+            send(h, 5000, "x", p.ip, 6000)
+            send(g, 6000, "y", q.ip, 5000)
+        # The first thing that the new agent hears of the port is that it goes.
+        self.restart_agent()
+        self.guests.remove(h)
+        h.close()
+        self.verb("port.absent", id=q.id)
+        net.ports.remove(q)
+        self.ensure_network(net)
+        self.group(50, OUT + [rule(protocol=17)])
+        self.verb("port.ensure", **p.args())
+        _, k = self.port(3, net, q.ip, [self.group(51, OUT)])
+        g.run("ip neigh flush all")
+        until("the new guest answers for the address", 5, lambda: (g.run("busybox arping -c 1 -w 1 -I eth0 " + q.ip, check=False).returncode == 0))
+        send(g, 6000, "OF-THE-OLD-ONE", q.ip, 5000)
+        time.sleep(0.5)
+        self.assertFalse([f for f in k.seen if b"OF-THE-OLD-ONE" in f])
+
+    def test_chains_that_were_emptied_while_no_agent_was_there(self):
+        net = self.network(1)
+        group = self.group(50, OUT)
+        p, g = self.port(1, net, "10.0.0.11", [group])
+        q, h = self.port(2, net, "10.0.0.12", [group])
+        self.assertFalse(g.pings(q.ip))
+        self.agent.kill()
+        self.agent.wait()
+        sh("nft flush table inet nuvolet")
+        type(self).start_agent()
+        self.ensure_network(net)
+        self.group(50, OUT)
+        for port in (p, q):
+            self.verb("port.ensure", **port.args())
+        self.assertFalse(g.pings(q.ip))
 
 
 class Spoofing(Case):

@@ -40,14 +40,14 @@ static int done(void **state)
     return 0;
 }
 
-static Ip address(int a, int b, int c)
+static Cidr address(int a, int b, int c)
 {
-    return (Ip) { .version = 4, .n = 127u << 24 | (guint32) a << 16 | (guint32) b << 8 | (guint32) c };
+    return (Cidr) { { .version = 4, .n = 127u << 24 | (guint32) a << 16 | (guint32) b << 8 | (guint32) c }, 32 };
 }
 
-static void talk(int fd, Ip to)
+static void talk(int fd, Cidr to)
 {
-    struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl((guint32) to.n) };
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl((guint32) to.base.n) };
     assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *) &in, sizeof in), 1);
 }
 
@@ -123,10 +123,13 @@ static void forgets_what_is_named(void **state)
     assert_int_equal(c.zone[8], PER_ZONE - 1);
     assert_int_equal(c.zone[9], PER_ZONE - 1);
     assert_int_equal(c.all, OTHERS + ZONES * PER_ZONE - 2);
+    /* A prefix is all of its addresses: 4 to 7, of which 5 is gone. */
+    forget((Flow[]) { { 9, { address(9, 0, 4).base, 30 } } }, 1);
+    assert_int_equal(counted(CONNTRACK_ALL).zone[9], PER_ZONE - 4);
     /* A connection has its source, too. */
     forget((Flow[]) { { 8, address(0, 0, 1) } }, 1);
     assert_int_equal(counted(CONNTRACK_ALL).zone[8], 0);
-    assert_int_equal(counted(CONNTRACK_ALL).all, OTHERS + (ZONES - 1) * PER_ZONE - 1);
+    assert_int_equal(counted(CONNTRACK_ALL).all, OTHERS + (ZONES - 1) * PER_ZONE - 4);
 }
 
 static void forgets_in_many_zones(void **state)
@@ -139,7 +142,7 @@ static void forgets_in_many_zones(void **state)
     forget(flows, ZONES);
     Count c = counted(CONNTRACK_ALL);
     for (int z = 0; z < ZONES; z++)
-        assert_int_equal(c.zone[7 + z], z == 1 ? 0 : PER_ZONE - 1 - (z == 2));
+        assert_int_equal(c.zone[7 + z], z == 1 ? 0 : PER_ZONE - 1 - 3 * (z == 2) - (z == 2));
     forget((Flow[]) { { 7, address(7, 0, 1) }, { 0, address(100, 0, 1) } }, 2);
     c = counted(CONNTRACK_ALL);
     assert_int_equal(c.zone[7], PER_ZONE - 2);
