@@ -530,6 +530,9 @@ class Narrowing(Case):
         self.addCleanup(lambda: (p.kill(), p.communicate()))
         return p
 
+    def datagram(self, g, low, word, to, high):
+        g.start(sys.executable, "-c", "import socket; s=socket.socket(2,2); s.bind((\"\",%d)); s.sendto(b\"%s\",(\"%s\",%d))" % (low, word, to, high)).wait()
+
     def flows(self, take, seconds=1):
         before = int(take(""))
         time.sleep(seconds * PATIENCE)
@@ -572,6 +575,19 @@ class Narrowing(Case):
         self.group(51, OUT + [rule(protocol=6)])
         until("the connection goes on", 20, lambda: self.flows(take, 0.5))
         self.assertEqual(pusher.stdout.readline(), "two\n")
+
+    def test_replies_end_with_a_packet_that_is_refused(self):
+        net = self.network(1)
+        open_, shut = OUT + [rule(protocol=17)], OUT
+        p, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
+        q, h = self.port(2, net, "10.0.0.12", [self.group(51, open_)])
+        for n, (rules, passes) in enumerate(((open_, True), (shut, False), (open_, True))):
+            self.group(51, rules)
+            self.datagram(g, 6000, "ask%d" % n, q.ip, 5000)
+            self.datagram(h, 5000, "reply%d" % n, p.ip, 6000)
+            time.sleep(0.5 * PATIENCE)
+            for x, word in ((h, "ask%d"), (g, "reply%d")):
+                self.assertEqual(any((word % n).encode() in f for f in x.seen), passes, word % n)
 
     def test_what_is_still_allowed_goes_on_though_only_the_other_end_sends(self):
         net = self.network(1)
@@ -621,11 +637,9 @@ class Narrowing(Case):
         talk = self.group(50, OUT + [rule(protocol=17)])
         p, g = self.port(1, net, "10.0.0.11", [talk])
         q, h = self.port(2, net, "10.0.0.12", [talk])
-        code = "import socket; s=socket.socket(2,2); s.bind((\"\",%d)); s.sendto(b\"%s\",(\"%s\",%d))"
-        send = lambda x, *what: x.start(sys.executable, "-c", code % what).wait()
         for _ in range(2):
-            send(h, 5000, "x", p.ip, 6000)
-            send(g, 6000, "y", q.ip, 5000)
+            self.datagram(h, 5000, "x", p.ip, 6000)
+            self.datagram(g, 6000, "y", q.ip, 5000)
         # The first thing that the new agent hears of the port is that it goes.
         self.restart_agent()
         self.guests.remove(h)
@@ -638,7 +652,7 @@ class Narrowing(Case):
         _, k = self.port(3, net, q.ip, [self.group(51, OUT)])
         g.run("ip neigh flush all")
         until("the new guest answers for the address", 5, lambda: (g.run("busybox arping -c 1 -w 1 -I eth0 " + q.ip, check=False).returncode == 0))
-        send(g, 6000, "OF-THE-OLD-ONE", q.ip, 5000)
+        self.datagram(g, 6000, "OF-THE-OLD-ONE", q.ip, 5000)
         time.sleep(0.5)
         self.assertFalse([f for f in k.seen if b"OF-THE-OLD-ONE" in f])
 
