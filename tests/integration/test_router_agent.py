@@ -200,12 +200,12 @@ class Routing(Case):
             x.run("ip -6 addr flush dev eth0 scope global; echo 2 > /proc/sys/net/ipv6/conf/eth0/accept_ra; ip link set eth0 down; ip link set eth0 up")
         mode = dict(mode="slaac")
         r = self.ensure(Router(1).interface(a, "10.0.0.1/24", "2001:db8:a::1/64", ra=[dict(mode, prefix=a.six)])
-                        .interface(b, "2001:db8:b::1/64", ra=[dict(mode, prefix=b.six)]))
+                        .interface(b, "2001:db8:b::/64", ra=[dict(mode, prefix=b.six)]))
         for x in (g, h):
             until("a default route", 10, lambda: "default via fe80::" in x.run("ip -6 route").stdout)
         until("an address", 10, lambda: "2001:db8:b:0:f816:3eff:fe00:c" in h.run("ip -6 addr show dev eth0 -tentative").stdout)
         until("routed", 5, lambda: g.pings("2001:db8:b:0:f816:3eff:fe00:c"))
-        self.assertTrue(g.pings("2001:db8:b::1"))
+        self.assertTrue(g.pings("2001:db8:b::"))
         self.who(h, 7006)
         # A guest that asks gets its answer within seconds.
         h.run("ip link set eth0 down; ip link set eth0 up")
