@@ -822,6 +822,11 @@ class SecurityGroups(Base):
         self.assertEqual({g["name"] for g in self.show(sid)["security_groups"]}, {"default", "extra"})
         self.assertEqual(self.action(sid, "removeSecurityGroup", {"name": gid}).status, 202)
         self.assertEqual(names(), ["default"])
+        self.demo.post("/network/v2.0/security-groups", {"security_group": {"name": "stateless", "stateful": False}})
+        for refused in (self.action(sid, "addSecurityGroup", {"name": "stateless"}),
+                        self.demo.post(V + "/servers", self.body(security_groups=[{"name": "default"}, {"name": "stateless"}]))):
+            self.assertEqual(refused.status, 409, refused)
+            self.assertIn("both stateful and stateless", refused.message)
         self.assertEqual(self.action(sid, "addSecurityGroup", {"name": "nope"}).status, 404)
         self.assertEqual(self.action(sid, "addSecurityGroup", {}).status, 400)
         self.assertEqual(self.action(sid, "addSecurityGroup", {"name": "extra"}, self.cloud.new_tenant()).status, 404)
