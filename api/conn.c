@@ -8,8 +8,11 @@
 #include "core/log.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
@@ -131,8 +134,41 @@ static void start_lingering(Conn *c)
     conns->lingering[conns->n_lingering++].until = clock_mono_us() + LINGER_US;
 }
 
+/* Whole pages of zeros, which come back as such: libmicrohttpd clears its memory after each request.  Where it did not, or bytes of the next
+ * request are in it already, nothing is done. */
+static void memory_give_back(const Conn *c)
+{
+    const guintptr page = (guintptr) sysconf(_SC_PAGESIZE), end = ((guintptr) c->memory + c->memory_size) & ~(page - 1);
+    guintptr begin = ((guintptr) c->memory + page - 1) & ~(page - 1);
+    if (begin >= end)
+        return;
+    for (const guint64 *p = (const guint64 *) begin; p < (const guint64 *) end; p++)
+        if (*p)
+            return;
+    madvise((void *) begin, end - begin, MADV_DONTNEED);
+}
+
+/* Idle from now on: takes the place of the one that has been so longest. */
+static void warm_add(Conn *c)
+{
+    Conns *conns = c->conns;
+    if (!c->memory || c->warm)
+        return;
+    Conn **place = &conns->warm[conns->next_warm];
+    if (*place) {
+        (*place)->warm = 0;
+        if ((*place)->state == CONN_IDLE)
+            memory_give_back(*place);
+    }
+    *place = c;
+    c->warm = 1 + conns->next_warm;
+    conns->next_warm = (conns->next_warm + 1) % WARM_MAX;
+}
+
 void conn_free(Conn *c)
 {
+    if (c->warm)
+        c->conns->warm[c->warm - 1] = NULL;
     if (c->linger)
         start_lingering(c);
     if (c->joined)
@@ -157,6 +193,7 @@ void conn_enter(Conn *c, ConnState state)
         c->head_since = 0;
         c->body_seen = 0;
         c->ring = NULL;
+        warm_add(c);
     } else if (state == CONN_HEAD) {
         if (!c->head_since)
             c->head_since = c->since;
@@ -240,6 +277,21 @@ static bool tcp_bytes(int fd, guint64 *ret_in, guint64 *ret_out)
     *ret_in = info.tcpi_bytes_received;
     *ret_out = info.tcpi_bytes_acked;
     return true;
+}
+
+/* Before the head lies in that memory at most what else was received: empty lines, which are skipped.  Of the two counts the one of what has not
+ * been read is taken first, so that what comes between them makes the rest larger, not smaller. */
+void conn_memory(Conn *c, const char *head, gsize size, gsize memory_size)
+{
+    guint64 in, out;
+    int unread;
+    if (ioctl(c->fd, SIOCINQ, &unread) < 0 || !tcp_bytes(c->fd, &in, &out) || in < (guint64) unread + size)
+        return;
+    guint64 before = in - (guint64) unread - size;
+    if (before >= memory_size)
+        return;
+    c->memory = (char *) (guintptr) head;
+    c->memory_size = memory_size - before;
 }
 
 /* tell: nothing of a reply went out yet, so that a 408 may. */

@@ -28,6 +28,7 @@ enum {
     TINY_PIECES = 4096, TINY_SIZE = 16,      /* so many pieces of a body, and their average must not be below */
     STILL_MAX = 20,
     STOP_US = 5 * G_USEC_PER_SEC,
+    HEADER_COST = 64, REPLY_HEAD_MAX = 2048, /* what libmicrohttpd needs of a connection's memory for a header that came, and for those it sends */
     PER_VIA = 512,                           /* twice what an agent keeps: those it ended may not be closed here yet */
 };
 
@@ -284,15 +285,23 @@ static enum MHD_Result begin(Req *req, const char *method, const char *version)
 {
     HttpServer *s = req->io->server;
     const char *why;
+    if (req->conn->doomed)
+        return MHD_NO;
     req->head.method = method;
     req->head.version = version;
     req->head.size = MHD_get_connection_info(req->conn->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
     MHD_get_connection_values(req->conn->mhd, MHD_HEADER_KIND, add_header, &req->head);
     int status = gate_check(&req->head, &req->gate, &why);
+    if (req->head.size + req->head.n_headers * HEADER_COST + REPLY_HEAD_MAX > s->opt.head_max && !s->rules.tls) {
+        conn_refuse_raw(req->conn, 431, "The request has too many or too long headers.");
+        return MHD_NO;
+    }
     if (status)
         return refuse(req, status, why);
     if (req->head.target_len > URI_MAX)
         return refuse(req, 414, "The URI is too long.");
+    if (!req->conn->memory)
+        conn_memory(req->conn, method, req->head.size, s->opt.head_max);
     if ((why = uri_parse(req->target, &req->uri)))
         return refuse(req, 400, why);
     if (atomic_load(&s->stopping))
@@ -379,9 +388,17 @@ static void *on_target(void *data, const char *target, struct MHD_Connection *mh
     Io *io = data;
     Conn *conn = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     Req *req = req_new(io, conn, target ? target : "");
+    /* libmicrohttpd would make an object in the connection's memory of each argument, which nobody reads: it finds none. */
+    char *query = target ? strchr((char *) (guintptr) target, '?') : NULL;
+    if (query && query[1])
+        query[1] = '\0';
     conn->req = req;
     io->conns.now = clock_mono_us();         /* the last round may have begun long ago */
     conn_enter(conn, CONN_HEAD);
+    if (req->head.target_len > URI_MAX && !io->server->rules.tls) {      /* the headers may not fit beside it */
+        conn_refuse_raw(conn, 414, "The URI is too long.");
+        conn_end(conn, false);
+    }
     return req;
 }
 
@@ -658,7 +675,7 @@ static void set_rules(HttpServer *s)
 {
     HttpOptions *o = &s->opt;
     ConnRules *r = &s->rules;
-    o->head_max = o->head_max ? o->head_max : 8192;
+    o->head_max = o->head_max ? o->head_max : 16384;
     o->queue_max = o->queue_max ? o->queue_max : 512;
     conn_rules_init(r);
     r->tls = o->tls_cert && o->tls_key;

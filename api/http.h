@@ -37,7 +37,7 @@ typedef struct HttpOptions {
     /* Requests whose handler computes for long (password hashing): they have a share of the workers, as uploads have theirs.  NULL: none. */
     bool (*slow)(const char *method, const char *path);
     /* Zero means the default in brackets. */
-    gsize head_max;                  /* memory of a connection: bounds request line and headers together [8 KiB; an idle connection keeps it] */
+    gsize head_max;                  /* memory of a connection: bounds request line and headers; an idle one gives most of it back [16 KiB] */
     int max_connections;             /* [16384]; beyond it the connection that was idle longest is closed */
     int per_source;                  /* connections from one address [no limit; 8 per (network, address, via) with passed_socket, and 512 per via] */
     int queue_max;                   /* requests waiting for a worker; more: 503 [512] */

@@ -8,6 +8,7 @@ Req *req_new(Io *io, Conn *conn, const char *target)
     gsize n = strlen(target);
     Req *req = g_malloc(sizeof *req + n + 1);
     memset(req, 0, offsetof(Req, head));
+    req->uri = (Uri){ 0 };
     req->head.target = target;
     req->head.target_len = n;
     req->head.n_headers = 0;
@@ -33,6 +34,7 @@ void req_free(Req *req)
     if (c->fd >= 0)
         close(c->fd);
     g_free(req->header_copy);
+    uri_done(&req->uri);
     g_free(req);
 }
 

@@ -54,6 +54,13 @@ static void add_filter(ListAsk *a, const Resource *res, const char *name, const 
     g_array_append_val(a->filters, f);
 }
 
+/* Each once; of names that are no field's, one is enough to say that fields were asked for. */
+static void add_field(ListAsk *a, const Resource *res, const char *name, int mv)
+{
+    if (!a->fields->len || (field_index(res, name, mv) >= 0 && !g_ptr_array_find_with_equal_func(a->fields, name, g_str_equal, NULL)))
+        g_ptr_array_add(a->fields, (gpointer) name);
+}
+
 static bool is_filter(const Resource *res, const char *name, int mv)
 {
     for (const Filter *own = res->filters; own && own->query; own++)
@@ -109,7 +116,7 @@ static bool read_ask(const Call *c, ListAsk *a, GError **err)
     for (size_t i = 0; i < c->n_query; i++) {
         const char *name = canonical(res, c->query[i].name), *value = c->query[i].value;
         if (strcmp(name, "fields") == 0) {
-            g_ptr_array_add(a->fields, (gpointer) value);
+            add_field(a, res, value, c->ctx->mv);
         } else if (!g_strv_contains(own, name)) {
             if (is_filter(res, name, c->ctx->mv))
                 add_filter(a, res, name, value, c->ctx->mv);

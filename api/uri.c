@@ -65,13 +65,15 @@ static const char *parse_pair(char *text, const char *end, Param *pair)
 
 static const char *parse_query(char *text, Uri *uri)
 {
+    size_t most = 1;
+    for (const char *p = text; *p; p++)
+        most += *p == '&';
+    uri->query = g_new(Param, most);
     while (text) {
         char *end = strchr(text, '&'), *next = end ? end + 1 : NULL;
         if (!end)
             end = text + strlen(text);
         if (end > text) {
-            if (uri->n_query == QUERY_MAX)
-                return "The URI has too many query parameters.";
             const char *bad = parse_pair(text, end, &uri->query[uri->n_query++]);
             if (bad)
                 return bad;
@@ -83,8 +85,7 @@ static const char *parse_query(char *text, Uri *uri)
 
 const char *uri_parse(char *text, Uri *uri)
 {
-    uri->path = text;
-    uri->n_query = 0;
+    *uri = (Uri){ .path = text };
     const char *bad = check_raw(text);
     if (bad)
         return bad;
@@ -94,4 +95,9 @@ const char *uri_parse(char *text, Uri *uri)
     if ((bad = decode(text, end, PART_PATH)) || (bad = check_segments(text)))
         return bad;
     return query ? parse_query(query + 1, uri) : NULL;
+}
+
+void uri_done(Uri *uri)
+{
+    g_clear_pointer(&uri->query, g_free);
 }

@@ -20,7 +20,7 @@ typedef struct Call {
     const char *method, *path;                   /* decoded path, service prefix included */
     bool head;                                   /* method is GET, and HEAD was meant: only the status and headers are sent */
     char *params[CALL_PARAMS_MAX];               /* values of the {…} of the route's path, in order */
-    const Param *query; size_t n_query;          /* decoded, in order, ≤ 64 */
+    const Param *query; size_t n_query;          /* decoded, in order */
     const char *(*header)(const struct Call *call, const char *name);   /* request header or NULL */
     const char *client;                          /* peer address as text */
     const char *network;                         /* metadata listener: the network the connection came in from; else NULL */

@@ -26,7 +26,7 @@ static const Option options[] = {
     { "api.max_body",     OPT_INT, "114688", 1024, 16777216, "Largest request body in bytes (image uploads are streamed and not limited by it)." },
     { "api.max_connections", OPT_INT, "16384", 16, 1000000, "Connections held at a time; beyond it those that were idle longest are closed. The limit of open files bounds it too." },
     { "api.max_per_address", OPT_INT, "0", 0, 1000000, "Connections from one address; 0: no limit of its own. Set it where clients are strangers." },
-    { "api.head_max",     OPT_INT, "8192", 4096, 65536, "Bytes for the request line and the headers of a request; each idle connection holds on to as much memory." },
+    { "api.head_max",     OPT_INT, "16384", 12288, 65536, "Bytes for the request line and the headers of a request. Idle connections give most of them back." },
     { "api.page_max",     OPT_INT, "1000", 1, 10000, "Most rows a list returns in one page." },
     { "api.tls_cert",     OPT_STR, "", 0, 0, "PEM file; with tls_key, the port speaks TLS only." },
     { "api.tls_key",      OPT_STR, "", 0, 0, "PEM file." },

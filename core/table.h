@@ -92,8 +92,9 @@ typedef enum {
 } Scope;
 
 /* A query parameter that is no column: the condition `fragment` of db/queries, in which :value is what the caller gave (1 or 0, where it is the
- * name of a boolean).  prefix (or NULL): the
- * row is for values that begin with it, without it (fixed_ips=subnet_id=…).  Repeated parameters: any of them. */
+ * name of a boolean).  prefix (or NULL): the row is for values that begin with it, without it (fixed_ips=subnet_id=…).  Repeated parameters: any
+ * of them; with the prefix PARTS one condition for all together, in which :value is a JSON array of what stands between commas, each once. */
+#define PARTS ","
 typedef struct Filter { const char *query, *prefix, *fragment; } Filter;
 
 struct Resource {

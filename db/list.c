@@ -4,6 +4,8 @@
 #include "db/internal.h"
 #include <string.h>
 
+enum { FILTERS_MAX = 64 };
+
 void rows_bind_ctx(Stmt *st, const Ctx *ctx)
 {
     bind_text(st, ":project", ctx->project_id);
@@ -83,17 +85,68 @@ static bool stored_text(const Field *f, const char *value, char **ret, GError **
     g_assert_not_reached();
 }
 
-static bool filter_children(Building *b, const Resource *res, const Field *f, const ListFilter *q)
+/* Any number of values as one: a JSON array of distinct texts, so that neither SQL's text nor its depth grows with them. */
+static void add_values(Building *b, GPtrArray *texts)
+{
+    g_autoptr(json_t) list = json_array();
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; i < texts->len; i++)
+        if (g_hash_table_add(seen, texts->pdata[i]))
+            json_array_append_new(list, json_string(texts->pdata[i]));
+    g_autofree char *text = json_text(list);
+    add_value(b, text);
+}
+
+/* The row has any (OP_IN) or all of the values; OP_NE: not all. */
+static void filter_children(Building *b, const Resource *res, const Field *f, const ListFilter *q)
 {
     const Child *c = f->child;
-    bool negate = q->op == OP_NE;
-    g_string_append(b->sql, negate ? " AND NOT (" : " AND (");
+    g_autoptr(GPtrArray) texts = g_ptr_array_new();
+    for (size_t i = 0; i < q->n; i++)
+        g_ptr_array_add(texts, (gpointer) q->values[i]);
+    g_string_append_printf(b->sql, " AND %s(SELECT count(DISTINCT c.\"%s\") FROM %s c WHERE c.\"%s\"=t.\"%s\" AND c.\"%s\" IN "
+                           "(SELECT value FROM json_each(", q->op == OP_NE ? "NOT " : "", c->value, c->table, c->parent, res->fields[0].col,
+                           c->value);
+    guint at = b->values->len;
+    add_values(b, texts);
+    if (q->op == OP_IN)
+        g_string_append(b->sql, ")))>0");
+    else
+        g_string_append_printf(b->sql, ")))=json_array_length(:v%u)", at);
+}
+
+/* A time without a fraction is that whole second: it is what services that show seconds have shown. */
+static bool is_second(const Field *f, const char *value)
+{
+    return f->type == T_TIME && !strchr(value, '.');
+}
+
+/* The column is one of the values: seconds (or what is not seconds) of them. */
+static void add_one_of(Building *b, const Field *f, const char *cast, const char *scale, GPtrArray *texts)
+{
+    if (!texts->len)
+        return;
+    g_string_append_printf(b->sql, " OR t.\"%s\"%s IN (SELECT (value%s)%s FROM json_each(", f->col, scale, cast, scale);
+    add_values(b, texts);
+    g_string_append(b->sql, "))");
+}
+
+static bool filter_one_of(Building *b, const Field *f, const char *cast, const ListFilter *q, GError **err)
+{
+    g_autoptr(GPtrArray) exact = g_ptr_array_new_with_free_func(g_free), seconds = g_ptr_array_new_with_free_func(g_free);
+    bool empty = false;
     for (size_t i = 0; i < q->n; i++) {
-        g_string_append_printf(b->sql, "%sEXISTS(SELECT 1 FROM %s c WHERE c.\"%s\"=t.\"%s\" AND c.\"%s\"=",
-                               i ? q->op == OP_IN ? " OR " : " AND " : "", c->table, c->parent, res->fields[0].col, c->value);
-        add_value(b, q->values[i]);
-        g_string_append_c(b->sql, ')');
+        char *value;
+        if (!stored_text(f, q->values[i], &value, err))
+            return false;
+        g_ptr_array_add(is_second(f, q->values[i]) ? seconds : exact, value);
+        empty |= !*q->values[i];
     }
+    g_string_append(b->sql, " AND (0");
+    add_one_of(b, f, cast, "", exact);
+    add_one_of(b, f, cast, "/1000000", seconds);
+    if ((f->flags & NULLABLE) && empty)
+        g_string_append_printf(b->sql, " OR t.\"%s\" IS NULL", f->col);
     g_string_append_c(b->sql, ')');
     return true;
 }
@@ -104,25 +157,23 @@ static bool filter_column(Building *b, const Field *f, const ListFilter *q, GErr
     const char *cast = f->type == T_STR || f->type == T_JSON ? "" : "+0";
     if (q->op == OP_REGEX || q->op == OP_PREFIX) {
         g_string_append_printf(b->sql, q->op == OP_REGEX ? " AND regexp(" : " AND t.\"%s\" GLOB ", f->col);
-        if (q->op == OP_REGEX) {
-            add_value(b, q->values[0]);
+        add_value(b, q->values[0]);
+        if (q->op == OP_REGEX)
             g_string_append_printf(b->sql, ",t.\"%s\")", f->col);
-        } else {
-            add_value(b, q->values[0]);
+        else
             g_string_append(b->sql, "||'*'");
-        }
         return true;
     }
+    if (q->n != 1 && (q->op == OP_EQ || q->op == OP_IN))
+        return filter_one_of(b, f, cast, q, err);
     g_string_append_printf(b->sql, " AND (%s", q->n ? "" : "0");
     for (size_t i = 0; i < q->n; i++) {
         g_autofree char *value = NULL;
-        /* A time without a fraction is that whole second: it is what services that show seconds have shown. */
-        bool second = f->type == T_TIME && (q->op == OP_EQ || q->op == OP_NE || q->op == OP_IN) && !strchr(q->values[i], '.');
+        bool second = is_second(f, q->values[i]) && (q->op == OP_EQ || q->op == OP_NE || q->op == OP_IN);
         if (!stored_text(f, q->values[i], &value, err))
             return false;
-        g_string_append_printf(b->sql, "%st.\"%s\"%s%s", i ? " OR " : "", f->col, second ? "/1000000" : "",
+        g_string_append_printf(b->sql, "%st.\"%s\"%s%s(", i ? " OR " : "", f->col, second ? "/1000000" : "",
                                operators[q->op == OP_IN ? OP_EQ : q->op]);
-        g_string_append_c(b->sql, '(');
         add_value(b, value);
         g_string_append_printf(b->sql, "%s)%s", cast, second ? "/1000000" : "");
         if ((f->flags & NULLABLE) && !*q->values[i])
@@ -132,18 +183,65 @@ static bool filter_column(Building *b, const Field *f, const ListFilter *q, GErr
     return true;
 }
 
-/* The fragment with :value replaced by a parameter that holds value. */
-static void add_condition(Building *b, const char *fragment, const char *value)
+/* The condition holds for any of the values: one is bound as it is, several come as rows of a JSON array. */
+static void add_condition(Building *b, const char *fragment, GPtrArray *texts)
 {
     const char *text = query_fragment(fragment);
     if (!text)
         g_error("db/queries has no fragment %s", fragment);
     g_auto(GStrv) parts = g_strsplit(text, ":value", -1);
+    if (texts->len > 1) {
+        g_autofree char *one = g_strjoinv("given.value", parts);
+        g_string_append(b->sql, "EXISTS (SELECT 1 FROM json_each(");
+        add_values(b, texts);
+        g_string_append_printf(b->sql, ") given WHERE (%s))", one);
+        return;
+    }
     for (char **p = parts; *p; p++) {
         g_string_append(b->sql, *p);
         if (p[1])
-            add_value(b, value);
+            add_value(b, texts->pdata[0]);
     }
+}
+
+static bool is_set(const Filter *f)
+{
+    return f->prefix && strcmp(f->prefix, PARTS) == 0;
+}
+
+/* All values' parts between commas, each once: ["a,b", "b"] is one value, the JSON array ["a","b"]. */
+static GPtrArray *as_set(const ListFilter *q)
+{
+    g_autoptr(json_t) list = json_array();
+    for (size_t i = 0; i < q->n; i++) {
+        g_auto(GStrv) parts = g_strsplit(q->values[i], ",", -1);
+        for (char **p = *parts ? parts : NULL; p && *p; p++)
+            if (!json_has(list, *p))
+                json_array_append_new(list, json_string(*p));
+    }
+    GPtrArray *one = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(one, json_text(list));
+    return one;
+}
+
+/* The values that this row of the resource's filters is for, as the fragment wants them; NULL: err. */
+static GPtrArray *own_values(const Resource *res, const Filter *f, const ListFilter *q, GError **err)
+{
+    int at = field_index(res, q->json, G_MAXINT16);
+    g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
+    if (is_set(f))
+        return as_set(q);
+    for (size_t i = 0; i < q->n; i++) {
+        char *value;
+        if (f->prefix && !g_str_has_prefix(q->values[i], f->prefix))
+            continue;
+        if (at < 0 || res->fields[at].type != T_BOOL)
+            value = g_strdup(q->values[i] + (f->prefix ? strlen(f->prefix) : 0));
+        else if (!stored_text(&res->fields[at], q->values[i], &value, err))
+            return NULL;
+        g_ptr_array_add(texts, value);
+    }
+    return g_steal_pointer(&texts);
 }
 
 /* True where the resource has a condition of its own for that parameter. */
@@ -151,25 +249,19 @@ static bool filter_own(Building *b, const Resource *res, const ListFilter *q, bo
 {
     size_t taken = 0;
     bool mine = false;
-    int at = field_index(res, q->json, G_MAXINT16);
     for (const Filter *f = res->filters; f && f->query; f++) {
         if (strcmp(f->query, q->json) != 0)
             continue;
-        size_t n = 0;
         mine = true;
-        for (size_t i = 0; i < q->n; i++) {
-            if (f->prefix && !g_str_has_prefix(q->values[i], f->prefix))
-                continue;
-            g_autofree char *value = NULL;
-            if (at >= 0 && res->fields[at].type == T_BOOL && !stored_text(&res->fields[at], q->values[i], &value, err))
-                return *ret_ok = false, true;
-            g_string_append(b->sql, n++ ? " OR (" : " AND ((");
-            add_condition(b, f->fragment, (value ? value : q->values[i]) + (f->prefix ? strlen(f->prefix) : 0));
+        g_autoptr(GPtrArray) texts = own_values(res, f, q, err);
+        if (!texts)
+            return *ret_ok = false, true;
+        if (texts->len) {
+            g_string_append(b->sql, " AND (");
+            add_condition(b, f->fragment, texts);
             g_string_append_c(b->sql, ')');
         }
-        if (n)
-            g_string_append_c(b->sql, ')');
-        taken += n;
+        taken += is_set(f) ? q->n : texts->len;
     }
     *ret_ok = !mine || taken == q->n || nv_fail(err, NV_ERR_INVALID, "Invalid filter: '%.80s' is not a valid value of %s", q->values[0], q->json);
     return mine;
@@ -177,6 +269,8 @@ static bool filter_own(Building *b, const Resource *res, const ListFilter *q, bo
 
 static bool add_filters(Building *b, const Resource *res, const Ctx *ctx, const ListQuery *q, GError **err)
 {
+    if (q->n_filters > FILTERS_MAX)              /* not values: of these there may be any number */
+        return nv_fail(err, NV_ERR_INVALID, "There are more than %d filters.", FILTERS_MAX);
     for (size_t i = 0; i < q->n_filters; i++) {
         const ListFilter *one = &q->filters[i];
         bool ok;
@@ -189,7 +283,9 @@ static bool add_filters(Building *b, const Resource *res, const Ctx *ctx, const 
         const Field *f = at < 0 ? NULL : &res->fields[at];
         if (!f || !(f->flags & FILTER) || ((f->flags & ADMIN_VIEW) && !ctx->admin))
             return nv_fail(err, NV_ERR_INVALID, "Invalid filter: '%.80s' is not a valid query parameter for %s", one->json, res->many);
-        if (f->child ? !filter_children(b, res, f, one) : !filter_column(b, f, one, err))
+        if (f->child)
+            filter_children(b, res, f, one);
+        else if (!filter_column(b, f, one, err))
             return false;
     }
     if (q->fragment)
@@ -211,6 +307,14 @@ static void add_column(GString *sql, const char *table, const Order *o)
     g_string_append_printf(sql, o->null ? "ifnull(%s.\"%s\",%s)" : "%s.\"%s\"", table, o->col, o->null);
 }
 
+static bool order_has(const GArray *order, const char *col)
+{
+    for (guint i = 0; i < order->len; i++)
+        if (strcmp(g_array_index(order, Order, i).col, col) == 0)
+            return true;
+    return false;
+}
+
 /* The order asked for, made total by the key. */
 static GArray *order_of(const Resource *res, const Ctx *ctx, const ListQuery *q, GError **err)
 {
@@ -223,7 +327,8 @@ static GArray *order_of(const Resource *res, const Ctx *ctx, const ListQuery *q,
             return NULL;
         }
         Order o = order_by(f, q->sorts[i].desc != q->reverse);
-        g_array_append_val(order, o);
+        if (!order_has(order, o.col))            /* what is equal already is not ordered by the same again */
+            g_array_append_val(order, o);
     }
     if (!q->n_sorts && res->default_sort) {
         bool desc = res->default_sort[0] == '-';
@@ -231,9 +336,8 @@ static GArray *order_of(const Resource *res, const Ctx *ctx, const ListQuery *q,
         g_array_append_val(order, o);
     }
     const char *key = res->fields[0].col;
-    for (guint i = 0; i < order->len; i++)
-        if (strcmp(g_array_index(order, Order, i).col, key) == 0)
-            return g_steal_pointer(&order);
+    if (order_has(order, key))
+        return g_steal_pointer(&order);
     bool desc = order->len ? g_array_index(order, Order, order->len - 1).desc : q->reverse;
     Order last = { .col = key, .desc = desc };
     g_array_append_val(order, last);

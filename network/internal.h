@@ -47,11 +47,11 @@ typedef struct GroupRule {
 /* --- network.c --- */
 extern const Child network_tags;
 /* Query parameters over tags: tags=a,b (all of them), tags-any, not-tags, not-tags-any. */
-#define TAG_FILTERS                                                                                                                        \
-    { "tags", NULL, "tags_all" }, { "tags-any", NULL, "tags_any" }, { "not-tags", NULL, "tags_not_all" },                                  \
-    {                                                                                                                                      \
-        "not-tags-any", NULL, "tags_not_any"                                                                                               \
-    }
+/* clang-format off */
+#define TAG_FILTERS                                                                                                                    \
+    { "tags", PARTS, "tags_all" }, { "tags-any", PARTS, "tags_any" }, { "not-tags", PARTS, "tags_not_all" },                           \
+    { "not-tags-any", PARTS, "tags_not_any" }
+/* clang-format on */
 extern const Filter tag_filters[];
 /* The network by id as ctx sees it; ctx NULL: any.  NV_ERR_NOT_FOUND. */
 Network *network_find(Db *db, const Ctx *ctx, const char *id, GError **err);

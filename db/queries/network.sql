@@ -26,18 +26,16 @@ EXISTS (SELECT 1 FROM security_group g WHERE g.id = t.security_group_id AND g.pr
 
 -- Query parameters that are no fields; :value is what the caller gave.
 -- :fragment tags_all
-(SELECT count(*) FROM network_tag g WHERE g.parent_id = t.id AND instr(',' || :value || ',', ',' || g.tag || ','))
-    >= length(:value) - length(replace(:value, ',', '')) + 1
+(SELECT count(*) FROM network_tag g WHERE g.parent_id = t.id AND g.tag IN (SELECT value FROM json_each(:value))) = json_array_length(:value)
 
 -- :fragment tags_any
-EXISTS (SELECT 1 FROM network_tag g WHERE g.parent_id = t.id AND instr(',' || :value || ',', ',' || g.tag || ','))
+EXISTS (SELECT 1 FROM network_tag g WHERE g.parent_id = t.id AND g.tag IN (SELECT value FROM json_each(:value)))
 
 -- :fragment tags_not_all
-(SELECT count(*) FROM network_tag g WHERE g.parent_id = t.id AND instr(',' || :value || ',', ',' || g.tag || ','))
-    < length(:value) - length(replace(:value, ',', '')) + 1
+(SELECT count(*) FROM network_tag g WHERE g.parent_id = t.id AND g.tag IN (SELECT value FROM json_each(:value))) < json_array_length(:value)
 
 -- :fragment tags_not_any
-NOT EXISTS (SELECT 1 FROM network_tag g WHERE g.parent_id = t.id AND instr(',' || :value || ',', ',' || g.tag || ','))
+NOT EXISTS (SELECT 1 FROM network_tag g WHERE g.parent_id = t.id AND g.tag IN (SELECT value FROM json_each(:value)))
 
 -- :fragment port_in_subnet
 EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = t.id AND a.subnet_id = :value)

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const guint8 *data, size_t n)
     int status = gate_check(&head, &result, &why);
     g_assert((status == 0) == (why == NULL));
     g_autofree char *target = status ? NULL : g_strndup(head.target, head.target_len);
-    Uri uri = { 0 };
+    g_auto(Uri) uri = { 0 };
     if (status || uri_parse(target, &uri))
         return 0;                                /* the target's own bytes are the decoder's to judge */
     /* The library writes NULs where lines end: one of the client's own in the place of a CR or LF cannot be told from them. */

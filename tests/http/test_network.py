@@ -124,7 +124,8 @@ class Networks(Base):
         n = self.network(name="tagged")
         path = "networks/%s/tags" % n["id"]
         self.assertEqual(self.ok(self.demo.put(N + path, {"tags": ["red", "blue"]}), 200), {"tags": ["red", "blue"]})
-        for query, found in (("tags=red,blue", 1), ("tags=red,green", 0), ("tags-any=red,green", 1), ("not-tags=red,blue", 0), ("not-tags-any=green", 1)):
+        for query, found in (("tags=red&tags=blue", 1), ("tags=red&tags=green", 0), ("tags=red,red", 1), ("not-tags=red,red", 0),
+                             ("not-tags-any=green&not-tags-any=red", 0), ("not-tags=red&not-tags=green", 1), ("tags=red,blue", 1), ("tags=red,green", 0), ("tags-any=red,green", 1), ("not-tags=red,blue", 0), ("not-tags-any=green", 1)):
             rows = self.ok(self.demo.get(N + "networks?name=tagged&" + query), 200)["networks"]
             self.assertEqual(len(rows), found, query)
         self.assertEqual(self.demo.get(N + path + "/red").status, 204)
@@ -557,6 +558,23 @@ class Groups(Base):
             self.ok(self.demo.post(N + "security-group-rules", self.rule(one, remote_group_id=two["id"])), 201)
         for g in (a, b):
             self.assertEqual(self.demo.delete(N + "security-groups/" + g["id"]).status, 204)
+
+
+class Lists(Base):
+    def test_many_values(self):
+        """As many as fit into a target of 8 KiB."""
+        n = self.network(name="many")
+        port = self.port(n, device_id=str(uuid.uuid4()), name="p")
+        others = [str(uuid.uuid4()) for _ in range(165)]
+        for query, found in (("&".join("device_id=" + d for d in others + [port["device_id"]]), [port["id"]]), ("&".join("device_id=" + d for d in others), []),
+                             ("id=" + port["id"] + "&id=" * 1500, [port["id"]]), ("name=p&" + "sort_key=name&sort_key=id&" * 250 + "&fields=id" * 80, [port["id"]]),
+                             ("name=p&" + "fixed_ips=subnet_id%3Dx&" * 300, []), ("name=p&" + "not-tags=x&" * 600, [port["id"]]),
+                             ("name=p&" + "revision_number=7&" * 400, [])):
+            rows = self.ok(self.demo.get(N + "ports?" + query), 200)["ports"]
+            self.assertEqual([p["id"] for p in rows if p["id"]], found, query[:80])
+        page = self.demo.get(N + "ports?limit=1&marker=" + port["id"] + "&sort_key=name&sort_key=id" * 250)
+        self.assertEqual(page.status, 200, page)
+        self.assertEqual(self.demo.get(N + "ports?" + "a" * 8200).status, 414)
 
 
 class Tenants(Base):

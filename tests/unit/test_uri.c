@@ -22,7 +22,7 @@ static void refused(void **state)
         "/;", "/a#b", "/?a=%00", "/?%0d=1", "/?a=%", "/?a=\x7f", "/?a=%f5%80%80%80",
     };
     for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
-        Uri uri;
+        g_auto(Uri) uri = { 0 };
         g_autofree char *text = NULL;
         if (!parse(bad[i], &uri, &text))
             fail_msg("accepted %s", bad[i]);
@@ -37,7 +37,7 @@ static void decoded(void **state)
         { "/a%3Bb", "/a;b" }, { "/a+b", "/a+b" }, { "/a?b", "/a" }, { "/%3F?", "/?" }, { "/a?x=//../..;#", NULL }, { "/~a!$&'()*,:=@", "/~a!$&'()*,:=@" },
     };
     for (guint i = 0; i < G_N_ELEMENTS(good); i++) {
-        Uri uri;
+        g_auto(Uri) uri = { 0 };
         g_autofree char *text = NULL;
         const char *why = parse(good[i][0], &uri, &text);
         if (!good[i][1])
@@ -53,7 +53,7 @@ static void query(void **state)
 {
     (void) state;
     static const char *const want[] = { "a", "1", "b", "", "c", "x y/z&=", "", "v", "a", "=2" };
-    Uri uri;
+    g_auto(Uri) uri = { 0 };
     g_autofree char *text = NULL;
     assert_null(parse("/p?a=1&b&&c=x+y%2Fz%26%3d&=v&a==2&", &uri, &text));
     assert_int_equal(uri.n_query, 5);
@@ -63,16 +63,17 @@ static void query(void **state)
     }
 }
 
-static void query_limit(void **state)
+static void any_number_of_parameters(void **state)
 {
     (void) state;
-    for (int n = QUERY_MAX - 1; n <= QUERY_MAX + 1; n++) {
+    for (guint n = 1; n <= URI_MAX / 2; n = 2 * n + 1) {
         g_autoptr(GString) s = g_string_new("/?");
-        for (int i = 0; i < n; i++)
-            g_string_append_printf(s, "k%d=v&", i);
-        Uri uri;
+        for (guint i = 0; i < n; i++)
+            g_string_append(s, "k&&");
+        g_auto(Uri) uri = { 0 };
         g_autofree char *text = NULL;
-        assert_int_equal(parse(s->str, &uri, &text) == NULL, n <= QUERY_MAX);
+        assert_null(parse(s->str, &uri, &text));
+        assert_int_equal(uri.n_query, n);
     }
 }
 
@@ -88,7 +89,7 @@ static void random_targets(void **state)
         for (size_t i = 1; i < len; i++)
             target[i] = alphabet[(size_t) random() % (sizeof alphabet - 1)];
         target[len] = 0;
-        Uri uri;
+        g_auto(Uri) uri = { 0 };
         g_autofree char *text = NULL;
         if (parse(target, &uri, &text))
             continue;
@@ -111,7 +112,7 @@ static void random_targets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refused), cmocka_unit_test(decoded), cmocka_unit_test(query), cmocka_unit_test(query_limit), cmocka_unit_test(random_targets),
+        cmocka_unit_test(refused), cmocka_unit_test(decoded), cmocka_unit_test(query), cmocka_unit_test(any_number_of_parameters), cmocka_unit_test(random_targets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
