@@ -128,7 +128,7 @@ static bool fail_method(const Node *n, Call *c, int mv, GError **err)
             g_string_append_printf(allow, "%s%s", allow->len ? ", " : "", r->method);
     }
     if (!allow->len)
-        return nv_fail(err, NV_ERR_NOT_FOUND, "The resource could not be found.");
+        return nv_fail(err, NV_ERR_NOT_FOUND, "The resource could not be found: this cloud has no such call.");
     call_header(c, "Allow", allow->str);
     return nv_fail(err, NV_ERR_METHOD, "The method %s is not allowed for this resource.", c->method);
 }
@@ -251,7 +251,7 @@ static bool run(HttpRequest *req, Scene *scene, const Node *n, const Dialect *d,
         return false;
     reply_version(c, d, ctx->mv);
     if (!n)
-        return nv_fail(err, NV_ERR_NOT_FOUND, "The resource could not be found.");
+        return nv_fail(err, NV_ERR_NOT_FOUND, "The resource could not be found: this cloud has no such call.");
     c->route = pick(n, c, ctx->mv);
     if (!c->route)
         return fail_method(n, c, ctx->mv, err);

@@ -167,8 +167,9 @@ purge() {
         [ ! -d $d ] || find $d -mindepth 1 -delete
         rmdir $d 2>/dev/null || true             # it may be a mount point of yours
     done
+    find /var/log/libvirt/qemu -maxdepth 1 -name 'nuvolet-*.log' -delete 2>/dev/null || true
     ! getent passwd nuvolet >/dev/null || userdel nuvolet
-    say PURGE "removed $state, $run, $log, /etc/nuvolet and the user nuvolet"
+    say PURGE "removed $state, $run, $log, /etc/nuvolet and the user nuvolet; kept the key for the first server and $image"
 }
 
 main() {

@@ -345,7 +345,13 @@ static void check_destination(Way *w)
     if (json_is_object(floating) && !json_get_str(floating, "fixed"))
         return;
     if (!json_is_object(w->to)) {
-        hop(w, "destination", w->target_text, "unknown", NULL, NULL, "no port of this cloud that you may see has the address");
+        const json_t *meant = json_object_get(w->scene, "elsewhere");
+        if (json_is_object(meant))
+            hop(w, "destination", w->target_text, "unknown", NULL, "Join both networks by a router, or send to a floating IP of that port.",
+                "it is the address of port %s on network %s, which no router joins to this one", json_get_str(meant, "id"),
+                json_get_str(meant, "network_id"));
+        else
+            hop(w, "destination", w->target_text, "unknown", NULL, NULL, "no port of this cloud that you may see has the address");
         return;
     }
     if (!flag(w->to, "disclosed")) {

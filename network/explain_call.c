@@ -78,6 +78,13 @@ static bool add_router(Db *db, const Ctx *ctx, const char *port_id, int version,
     return router && json_object_set_new(scene, "router", router) == 0;
 }
 
+/* Whom the sender may have meant: a port that the asker may see, on a network that cannot be reached from here. */
+static bool add_elsewhere(Db *db, const Ctx *ctx, const char *address, json_t *scene, GError **err)
+{
+    g_autoptr(json_t) found = db_query(db, err, "explain_elsewhere", "ss", address, ctx->admin ? NULL : ctx->project_id ? ctx->project_id : "");
+    return found && json_object_set(scene, "elsewhere", json_array_size(found) ? json_array_get(found, 0) : json_null()) == 0;
+}
+
 /* Where the packet goes: a port by its id, or by an address that is its own or a floating one. */
 static bool add_target(Db *db, const Ctx *ctx, const char *from_id, const char *to, json_t *scene, GError **err)
 {
@@ -109,6 +116,8 @@ static bool add_target(Db *db, const Ctx *ctx, const char *from_id, const char *
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for to. Reason: '%.64s' is neither a port's id nor an address.", to);
     }
     json_object_set_new(scene, "address", json_string(address));
+    if (!port_id && !json_object_get(scene, "floating") && !add_elsewhere(db, ctx, address, scene, err))
+        return false;
     json_t *end = port_id ? end_of(db, ctx, port_id, err) : json_null();
     return end && json_object_set_new(scene, "to", end) == 0;
 }

@@ -25,3 +25,8 @@ SELECT port_id FROM (
         JOIN router_port o ON o.router_id = r.router_id JOIN port q ON q.id = o.port_id JOIN ip_allocation a ON a.network_id = q.network_id
     WHERE mine.port_id = ?1 AND a.address = ?2)
 ORDER BY turn, port_id LIMIT 1;
+
+-- A port of project ?2 (NULL: of any) with address ?1, wherever it is.
+-- :name explain_elsewhere
+SELECT p.id, p.network_id FROM ip_allocation a JOIN port p ON p.id = a.port_id WHERE a.address = ?1 AND (?2 IS NULL OR p.project_id = ?2)
+ORDER BY p.id LIMIT 1;

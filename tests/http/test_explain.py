@@ -72,6 +72,11 @@ class Explain(World, ComputeBase):
         way = self.way(a, "192.0.2.1")
         self.assertEqual(self.hops(way)[3:], [("route", "pass"), ("NAT", "pass"), ("destination", "unknown")])
         self.assertIn("router's address", way["hops"][4]["why"])
+        # The address of one's own port that no router leads to: the answer names it.
+        apart = self.ok(self.demo.post(N + "ports", {"port": {"network_id": self.make_network(self.demo, "10.97.0.0/24")}}), 201)["port"]
+        lost = self.way(a, apart["fixed_ips"][0]["ip_address"])["hops"][-1]
+        self.assertIn(apart["id"], lost["why"])
+        self.assertIn("router", lost["change"])
         f = self.ok(self.demo.post(N + "floatingips", {"floatingip": {"floating_network_id": public, "port_id": b["id"]}}), 201)["floatingip"]
         way = self.way(a, f["floating_ip_address"])
         self.assertEqual(way["verdict"], "denied")
@@ -95,6 +100,7 @@ class Explain(World, ComputeBase):
         self.way(a, b["id"], 404, other)
         foreign = self.ok(other.post(N + "ports", {"port": {"network_id": self.make_network(other, "10.96.0.0/24")}}), 201)["port"]
         self.way(a, foreign["id"], 404)
+        self.assertNotIn(foreign["id"], str(self.way(a, foreign["fixed_ips"][0]["ip_address"])))
         for query in ({"to": "x"}, {"to": b["id"], "protocol": "tcp"}, {"to": b["id"], "protocol": "x"}, {"to": b["id"], "protocol": "tcp", "port": "70000"},
                       {"to": b["id"], "port": "1x"}):
             self.way(a, query.pop("to"), 400, **query)
