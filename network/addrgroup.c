@@ -33,7 +33,7 @@ static const Field fields[] = {
     STR (AddressGroup, project_id,  "project_id",  CREATE | ADMIN | FILTER | SORT, .check = check_text),
     COMPUTED("tenant_id", render_tenant),
     STR (AddressGroup, name,        "name",        CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
-    STR (AddressGroup, description, "description", CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
+    STR (AddressGroup, description, "description", CREATE | UPDATE | FILTER | SORT, .check = check_text, .dflt = "\"\""),
     CHILD(AddressGroup, addresses,  "addresses",   CREATE, &group_addresses, .check = check_addresses, .dflt = "[]"),
     INT (AddressGroup, revision_number, "revision_number", FILTER | SORT, .dflt = "1"),
     TIME(AddressGroup, created_at,  "created_at",  FILTER | SORT),

@@ -137,7 +137,7 @@ static bool describe(Call *c, const json_t *v, GError **err)
         return db_exec(c->db, err, "network_agent_forget", "s", c->params[0]);
     if (!text)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for description. Reason: it is not a string.");
-    return check_name(&f, v, err) && db_exec(c->db, err, "network_agent_describe", "ss", c->params[0], text);
+    return check_text(&f, v, err) && db_exec(c->db, err, "network_agent_describe", "ss", c->params[0], text);
 }
 
 static bool up_check(const json_t *v, const char *host, GError **err)

@@ -51,6 +51,7 @@ static const Extension extensions[] = {
     { "qos-pps-minimum-rule-alias", "Quality of Service minimum packet rate rule alias", "Such rules without naming their policy" },
     { "qos-rule-type-details",     "Details of QoS rule types", "The parameters that rules may have" },
     { "qos-rules-alias",           "Quality of Service rules alias API", "Rules without naming their policy" },
+    { "quota-check-limit",         "Quota engine limit check",  "check_limit refuses limits below what is used" },
     { "quota_details",             "Quota details management support", "What is used of quotas" },
     { "quotas",                    "Quota management support",  "Limits of projects" },
     { "rbac-address-group",        "Address group RBAC",        "Address groups shared with chosen projects" },

@@ -20,7 +20,7 @@ static const Field fields[] = {
     STR (Floating, id,                  "id",                  FILTER | SORT),
     STR (Floating, project_id,          "project_id",          CREATE | ADMIN | FILTER | SORT, .check = check_text),
     COMPUTED("tenant_id", render_tenant),
-    STR (Floating, description,         "description",         CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Floating, description,         "description",         CREATE | UPDATE | FILTER, .check = check_text, .dflt = "\"\""),
     STR (Floating, floating_network_id, "floating_network_id", CREATE | REQUIRED | FILTER | SORT, .check = check_uuid),
     STR (Floating, floating_port_id,    "floating_port_id",    HIDDEN),
     STR (Floating, floating_ip_address, "floating_ip_address", CREATE | ADMIN | NULLABLE | FILTER | SORT, .check = check_ip, .dflt = "null"),

@@ -73,7 +73,7 @@ static const Field fields[] = {
     INT (Forwarding, internal_first,      "internal_port",       CREATE | UPDATE | NULLABLE, .check = check_range, .arg = &ports, .render = render_internal),
     INT (Forwarding, internal_last,       "internal_last",       HIDDEN),
     { .json = "internal_port_range", .type = T_JSON, .off = MEMBER(Forwarding, internal_port_range, json_t *), .flags = CREATE | UPDATE | NULLABLE, .check = check_port_range },
-    STR (Forwarding, description,         "description",         CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Forwarding, description,         "description",         CREATE | UPDATE | FILTER, .check = check_text, .dflt = "\"\""),
     INT (Forwarding, revision_number,     "revision_number",     FILTER | HIDDEN, .dflt = "1"),
     TIME(Forwarding, created_at,          "created_at",          HIDDEN),
     TIME(Forwarding, updated_at,          "updated_at",          HIDDEN),

@@ -15,7 +15,7 @@ static const Field fields[] = {
     STR (Group, project_id,  "project_id",  CREATE | ADMIN | FILTER | SORT, .check = check_text),
     STR (Group, name,        "name",        CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
     COMPUTED("tenant_id", render_tenant),
-    STR (Group, description, "description", CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Group, description, "description", CREATE | UPDATE | FILTER, .check = check_text, .dflt = "\"\""),
     BOOL(Group, stateful,    "stateful",    CREATE | UPDATE | FILTER, .dflt = "true"),
     BOOL(Group, is_default,  "is_default",  HIDDEN),
     CHILD(Group, rules,      "security_group_rules", 0, &group_rules),

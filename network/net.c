@@ -101,7 +101,7 @@ static const Field fields[] = {
     STR (Network, project_id,  "project_id",  CREATE | ADMIN | FILTER | SORT, .check = check_text),
     STR (Network, name,        "name",        CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
     COMPUTED("tenant_id", render_tenant),
-    STR (Network, description, "description", CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Network, description, "description", CREATE | UPDATE | FILTER, .check = check_text, .dflt = "\"\""),
     STR (Network, status,      "status",      FILTER | SORT, .dflt = "\"ACTIVE\""),
     BOOL(Network, admin_state_up, "admin_state_up", CREATE | UPDATE | FILTER | SORT, .dflt = "true"),
     BOOL(Network, shared,      "shared",      CREATE | UPDATE | ADMIN | FILTER | SORT, .dflt = "false"),

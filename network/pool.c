@@ -73,7 +73,7 @@ static const Field pool_fields[] = {
     STR (Pool, project_id,  "project_id",  CREATE | ADMIN | FILTER | SORT, .check = check_text),
     COMPUTED("tenant_id", render_tenant),
     STR (Pool, name,        "name",        CREATE | UPDATE | REQUIRED | FILTER | SORT, .check = check_name_nonempty),
-    STR (Pool, description, "description", CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Pool, description, "description", CREATE | UPDATE | FILTER, .check = check_text, .dflt = "\"\""),
     INT (Pool, ip_version,  "ip_version",  FILTER | SORT),
     JSON(Pool, prefixes,    "prefixes",    CREATE | UPDATE | REQUIRED, .check = check_prefixes),
     INT (Pool, default_prefixlen, "default_prefixlen", CREATE | UPDATE | FILTER | SORT, .check = check_range, .arg = &lengths,

@@ -66,7 +66,7 @@ static const Field fields[] = {
     STR (Port, name,           "name",           CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
     COMPUTED("tenant_id", render_tenant),
     STR (Port, network_id,     "network_id",     CREATE | REQUIRED | FILTER | SORT, .check = check_uuid),
-    STR (Port, description,    "description",    CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Port, description,    "description",    CREATE | UPDATE | FILTER, .check = check_text, .dflt = "\"\""),
     STR (Port, mac_address,    "mac_address",    CREATE | UPDATE | FILTER | SORT, .check = check_mac_any, .canon = mac_spelled),
     BOOL(Port, admin_state_up, "admin_state_up", CREATE | UPDATE | FILTER | SORT, .dflt = "true"),
     STR (Port, status,         "status",         FILTER | SORT, .dflt = "\"DOWN\""),

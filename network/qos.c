@@ -17,7 +17,7 @@ static const Field fields[] = {
     STR (QosPolicy, project_id,  "project_id",  CREATE | FILTER | SORT, .check = check_text),
     STR (QosPolicy, name,        "name",        CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
     COMPUTED("tenant_id", render_tenant),
-    STR (QosPolicy, description, "description", CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (QosPolicy, description, "description", CREATE | UPDATE | FILTER, .check = check_text, .dflt = "\"\""),
     BOOL(QosPolicy, shared,      "shared",      CREATE | UPDATE | FILTER, .dflt = "false"),
     BOOL(QosPolicy, is_default,  "is_default",  CREATE | UPDATE | FILTER, .dflt = "false"),
     { .json = "rules", .type = T_JSON, .off = MEMBER(QosPolicy, rules, json_t *) },

@@ -86,6 +86,19 @@ bool quotas_list(Call *c, GError **err)
     return call_reply(c, 200, json_make("o", "quotas", json_incref(list)));
 }
 
+/* With check_limit, a limit below what is used is refused. */
+static bool used_check(Call *c, const char *resource, gint64 limit, GError **err)
+{
+    gint64 now, used = 0;
+    const json_t *asked = json_object_get(json_object_get(c->body, "quota"), "check_limit");
+    bool check;
+    if (!json_bool_words(asked, &check) || !check || limit < 0)
+        return true;
+    return quota_get(c->db, c->params[0], resource, &now, &used, err)
+        && (used <= limit || nv_fail(err, NV_ERR_INVALID, "Quota limit %" G_GINT64_FORMAT " for %s must be greater than or equal to already used %"
+                                     G_GINT64_FORMAT, limit, resource, used));
+}
+
 static bool set_one(Call *c, const char *name, const json_t *v, GError **err)
 {
     const Field f = { .json = name, .arg = &limits };
@@ -105,7 +118,8 @@ static bool set_one(Call *c, const char *name, const json_t *v, GError **err)
     }
     if (!number)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it is not an integer.", name);
-    return check_range(&f, number, err) && quota_set(c->db, c->params[0], resource, json_integer_value(number), err);
+    return check_range(&f, number, err) && used_check(c, resource, json_integer_value(number), err)
+        && quota_set(c->db, c->params[0], resource, json_integer_value(number), err);
 }
 
 bool quota_put(Call *c, GError **err)

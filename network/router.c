@@ -41,7 +41,7 @@ static const Field fields[] = {
     STR (Router, project_id,     "project_id",     CREATE | ADMIN | FILTER | SORT, .check = check_text),
     COMPUTED("tenant_id", render_tenant),
     STR (Router, name,           "name",           CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
-    STR (Router, description,    "description",    CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Router, description,    "description",    CREATE | UPDATE | FILTER, .check = check_text, .dflt = "\"\""),
     STR (Router, status,         "status",         FILTER | SORT, .dflt = "\"ACTIVE\""),
     BOOL(Router, admin_state_up, "admin_state_up", CREATE | UPDATE | FILTER | SORT, .dflt = "true"),
     { .json = "external_gateway_info", .type = T_JSON, .off = MEMBER(Router, gateway_info, json_t *), .flags = CREATE | UPDATE | NULLABLE,

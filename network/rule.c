@@ -105,7 +105,7 @@ static const Field fields[] = {
     STR (GroupRule, remote_group_id,   "remote_group_id",   CREATE | FILTER | SORT | NULLABLE, .check = check_name_nonempty, .dflt = "null"),
     STR (GroupRule, remote_address_group_id, "remote_address_group_id", CREATE | FILTER | SORT | NULLABLE, .check = check_uuid, .dflt = "null"),
     COMPUTED("normalized_cidr", render_normalized),
-    STR (GroupRule, description,       "description",       CREATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (GroupRule, description,       "description",       CREATE | FILTER, .check = check_text, .dflt = "\"\""),
     INT (GroupRule, revision_number,   "revision_number",   FILTER | SORT, .dflt = "1"),
     TIME(GroupRule, created_at,        "created_at",        FILTER | SORT),
     TIME(GroupRule, updated_at,        "updated_at",        FILTER | SORT),

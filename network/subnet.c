@@ -94,7 +94,7 @@ static const Field fields[] = {
     STR (Subnet, name,             "name",             CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
     COMPUTED("tenant_id", render_tenant),
     STR (Subnet, network_id,       "network_id",       CREATE | REQUIRED | FILTER | SORT, .check = check_uuid),
-    STR (Subnet, description,      "description",      CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Subnet, description,      "description",      CREATE | UPDATE | FILTER, .check = check_text, .dflt = "\"\""),
     INT (Subnet, ip_version,       "ip_version",       CREATE | FILTER | SORT, .check = check_int_of, .arg = versions),
     STR (Subnet, cidr,             "cidr",             CREATE | FILTER | SORT, .check = check_cidr),
     STR (Subnet, first_key,        "first_key",        HIDDEN),

@@ -2,6 +2,8 @@
 #include "network/internal.h"
 #include <string.h>
 
+enum { TAGS_MAX = 1000 };
+
 /* The object that the path names, if the caller may see (or, with write, change) it. */
 static Row *object(Call *c, bool write, GError **err)
 {
@@ -14,12 +16,32 @@ static json_t *row_tags(const Row *row)
     return *FIELD_PTR(row, &row->res->fields[i], json_t *);
 }
 
+/* Any text of up to 255 characters. Neutron has no limit to their number. */
 static bool tag_ok(const char *tag, GError **err)
 {
-    static const Field f = { .json = "tags" };
-    g_autoptr(json_t) list = json_array();
-    json_array_append_new(list, json_string(tag));
-    return check_tags(&f, list, err);
+    return (tag && g_utf8_strlen(tag, -1) <= 255)
+        || nv_fail(err, NV_ERR_INVALID, "Invalid input for tags. Reason: a tag is a string of at most 255 characters.");
+}
+
+static bool number_ok(size_t n, GError **err)
+{
+    return n <= TAGS_MAX || nv_fail(err, NV_ERR_INVALID, "Invalid input for tags. Reason: there are more than %d.", TAGS_MAX);
+}
+
+static bool tags_ok(const json_t *tags, GError **err)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    size_t i;
+    json_t *tag;
+    if (!json_is_array(tags))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid tags body");
+    json_array_foreach((json_t *) tags, i, tag) {
+        if (!tag_ok(json_string_value(tag), err))
+            return false;
+        if (!g_hash_table_add(seen, (gpointer) json_string_value(tag)))
+            return nv_fail(err, NV_ERR_INVALID, "Invalid input for tags. Reason: '%s' is given twice.", json_string_value(tag));
+    }
+    return number_ok(json_array_size(tags), err);
 }
 
 static bool bump(Db *db, Row *row, GError **err)
@@ -42,10 +64,9 @@ bool net_tags_show(Call *c, GError **err)
 bool net_tags_replace(Call *c, GError **err)
 {
     json_t *tags = json_object_get(c->body, "tags"), *tag;
-    static const Field f = { .json = "tags" };
     size_t i;
-    if (!tags || !check_tags(&f, tags, err))
-        return tags ? false : nv_fail(err, NV_ERR_INVALID, "Invalid tags body");
+    if (!tags_ok(tags, err))
+        return false;
     g_auto(Txn) txn = txn_begin(c->db, err);
     g_autoptr(Row) row = txn.db ? object(c, true, err) : NULL;
     if (!row || !db_exec(c->db, err, "tags_clear", "s", c->params[0]))
@@ -83,10 +104,8 @@ bool net_tag_put(Call *c, GError **err)
         return false;
     g_auto(Txn) txn = txn_begin(c->db, err);
     g_autoptr(Row) row = txn.db ? object(c, true, err) : NULL;
-    if (!row)
+    if (!row || !number_ok(json_array_size(row_tags(row)) + !json_has(row_tags(row), c->params[1]), err))
         return false;
-    if (json_array_size(row_tags(row)) >= 50)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for tags. Reason: it is not a list of at most 50 tags.");
     return db_exec(c->db, err, "tag_add", "ss", c->params[0], c->params[1]) && bump(c->db, row, err) && txn_commit(&txn, err)
         && call_reply_empty(c, 201);
 }

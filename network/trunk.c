@@ -89,7 +89,7 @@ static const Field fields[] = {
     STR (Trunk, project_id,  "project_id",  CREATE | ADMIN | FILTER | SORT, .check = check_text),
     STR (Trunk, name,        "name",        CREATE | UPDATE | FILTER | SORT, .check = check_name, .dflt = "\"\""),
     COMPUTED("tenant_id", render_tenant),
-    STR (Trunk, description, "description", CREATE | UPDATE | FILTER, .check = check_name, .dflt = "\"\""),
+    STR (Trunk, description, "description", CREATE | UPDATE | FILTER, .check = check_text, .dflt = "\"\""),
     STR (Trunk, port_id,     "port_id",     CREATE | REQUIRED | FILTER | SORT, .check = check_uuid),
     BOOL(Trunk, admin_state_up, "admin_state_up", CREATE | UPDATE | FILTER | SORT, .dflt = "true"),
     COMPUTED("status", render_status),

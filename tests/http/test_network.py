@@ -120,6 +120,16 @@ class Networks(Base):
         self.refuse(400, "POST", "networks", {"network": {"provider:network_type": "flat"}}, self.admin)
         self.refuse(400, "POST", "networks", {"network": {"provider:network_type": "vlan"}}, self.admin)   # no physical network is configured
 
+    def test_descriptions_have_lines(self):
+        text = "one\ntwo\t\r\n\x01 'é\"}\nflush ruleset"      # hosts are told of none: a rule's comment there is its id
+        g = self.group(description=text)
+        rule = {"security_group_rule": {"security_group_id": g["id"], "direction": "ingress", "ethertype": "IPv4", "description": text}}
+        n = self.network(description=text)
+        self.assertEqual([g["description"], n["description"], self.ok(self.demo.post(N + "security-group-rules", rule), 201)["security_group_rule"]["description"],
+                          self.port(n, description=text)["description"], self.subnet(n, description=text)["description"]], [text] * 5)
+        self.assertEqual(self.ok(self.demo.get(N + "networks/" + n["id"]), 200)["network"]["description"], text)
+        self.refuse(400, "POST", "networks", {"network": {"description": "\n" * 256}})
+
     def test_tags(self):
         n = self.network(name="tagged")
         path = "networks/%s/tags" % n["id"]
@@ -133,7 +143,17 @@ class Networks(Base):
         self.assertEqual(self.demo.delete(N + path + "/red").status, 204)
         self.refuse(404, "DELETE", path + "/red")
         self.refuse(404, "GET", path, who=self.other)
-        self.refuse(400, "PUT", path, {"tags": ["a,b"]})
+        wide = ["kubernetes.io/cluster/foo", "a,b", "", "x" * 255, "é\n"] + [f"t{i}" for i in range(60)]
+        self.assertEqual(sorted(self.ok(self.demo.put(N + path, {"tags": wide}), 200)["tags"]), sorted(wide))
+        self.assertEqual(sorted(self.ok(self.demo.get(N + path), 200)["tags"]), sorted(wide))
+        self.assertEqual(self.demo.put(N + path + "/a%2Cb").status, 201)
+        self.assertEqual(len(self.ok(self.demo.get(N + "networks?name=tagged&tags-any=b"), 200)["networks"]), 0)
+        for bad in (["x" * 256], ["a", "a"], [1], "a", None, [f"t{i}" for i in range(1001)]):
+            self.refuse(400, "PUT", path, {"tags": bad})
+        self.refuse(400, "PUT", path + "/" + "x" * 256)
+        self.ok(self.demo.put(N + path, {"tags": [f"t{i}" for i in range(1000)]}), 200)
+        self.assertEqual(self.demo.put(N + path + "/t7").status, 201)
+        self.refuse(400, "PUT", path + "/t1000")
 
 
 class Subnets(Base):
@@ -547,7 +567,7 @@ class Groups(Base):
                     {"protocol": "tcp", "port_range_min": 1, "port_range_max": 65536}, {"protocol": "tcp", "port_range_min": 9, "port_range_max": 1},
                     {"protocol": "tcp", "port_range_min": 9}, {"port_range_min": 1, "port_range_max": 2}, {"protocol": "icmp", "port_range_min": 256},
                     {"protocol": "icmp", "port_range_max": 1}, {"protocol": "icmpv6"}, {"protocol": "256"}, {"protocol": "-1"}, {"direction": "up"}, {"ethertype": "IPX"},
-                    {"remote_ip_prefix": "10.0.0.0/8", "remote_group_id": g["id"]}, {"description": "\"}\nflush ruleset"}):
+                    {"remote_ip_prefix": "10.0.0.0/8", "remote_group_id": g["id"]}):
             self.refuse(400, "POST", "security-group-rules", self.rule(g, **bad))
         self.refuse(404, "POST", "security-group-rules", self.rule(g, remote_group_id=str(uuid.uuid4())))
         self.refuse(404, "POST", "security-group-rules", self.rule({"id": str(uuid.uuid4())}))

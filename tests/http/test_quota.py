@@ -154,6 +154,12 @@ class Quotas(unittest.TestCase):
         self.assertEqual(self.t.get(path + "/default").json["quota"]["network"], 100)
         self.assertIn(self.t.project_id, [q["project_id"] for q in self.admin.get(N + "/quotas").json["quotas"]])
         self.assertEqual(self.t.put(path, {"quota": {"network": 9}}).status, 403)
+        for check in (True, "yes"):
+            r = self.admin.put(path, {"quota": {"check_limit": check, "security_group": 9, "network": 1}})
+            self.assertEqual((r.status, "already used 2" in r.message), (400, True), r)
+        self.assertEqual(self.t.get(path).json["quota"]["security_group"], 3)           # nothing of it was set
+        for body in ({"network": 2, "check_limit": True}, {"network": 1, "check_limit": False}, {"network": -1, "check_limit": True}, {"network": 1}):
+            self.assertEqual(self.admin.put(path, {"quota": body}).status, 200, body)
         for bad in ({"bogus": 1}, {"network": -2}, {"network": "x"}, {"network": 2 ** 40}):
             self.assertEqual(self.admin.put(path, {"quota": bad}).status, 400, bad)
         self.assertEqual(self.admin.delete(path).status, 204)
