@@ -1,6 +1,6 @@
 // dashboard/app.js -- the pages: sign in, servers, networks, images, key pairs.
 import * as api from './api.js';
-import { dialog, el, field, replace, select, toast } from './dom.js';
+import { dialog, el, field, named, replace, select, toast } from './dom.js';
 
 const app = document.getElementById('app');
 const GiB = 2 ** 30;
@@ -18,7 +18,7 @@ async function guarded(work) {
 const pages = {
   servers: {
     title: 'Servers', load: api.servers, create: newServer,
-    columns: [['Name', (s) => el('strong', s.name)], ['Status', (s) => state(s['OS-EXT-STS:task_state'] ? `${s.status}` : s.status)],
+    columns: [['Name', (s) => el('strong', named(s.name))], ['Status', (s) => state(s['OS-EXT-STS:task_state'] ? `${s.status}` : s.status)],
       ['Addresses', (s) => el('code', addresses(s))], ['Flavor', (s) => s.flavor.original_name], ['Created', (s) => when(s.created)],
       ['', (s) => s.fault && el('span.fault', s.fault.message)]],
     actions: [
@@ -26,7 +26,8 @@ const pages = {
       ['Start', (s) => s.status === 'SHUTOFF', (s) => guarded(() => api.action(s.id, { 'os-start': null }))],
       ['Stop', (s) => s.status === 'ACTIVE', (s) => guarded(() => api.action(s.id, { 'os-stop': null }))],
       ['Reboot', (s) => s.status === 'ACTIVE', (s) => guarded(() => api.action(s.id, { reboot: { type: 'SOFT' } }))],
-      ['Delete', () => true, (s) => sure(`Delete server ${s.name}? Its disk goes with it.`, () => api.call('DELETE', `/compute/v2.1/servers/${s.id}`))],
+      ['Delete', () => true, (s) => sure(['Delete server ', named(s.name), '? Its disk goes with it.'],
+        () => api.call('DELETE', `/compute/v2.1/servers/${s.id}`))],
     ],
   },
   networks: {
@@ -35,20 +36,22 @@ const pages = {
       return nets.map((n) => ({ ...n, cidrs: subs.filter((s) => s.network_id === n.id).map((s) => s.cidr) }));
     },
     create: newNetwork,
-    columns: [['Name', (n) => el('strong', n.name)], ['Status', (n) => state(n.status)], ['Subnets', (n) => el('code', n.cidrs.join(', '))],
+    columns: [['Name', (n) => el('strong', named(n.name))], ['Status', (n) => state(n.status)], ['Subnets', (n) => el('code', n.cidrs.join(', '))],
       ['', (n) => [n.shared && el('span.tag', 'shared'), n['router:external'] && el('span.tag', 'external')]]],
-    actions: [['Delete', (n) => !n.shared, (n) => sure(`Delete network ${n.name}?`, () => api.call('DELETE', `/network/v2.0/networks/${n.id}`))]],
+    actions: [['Delete', (n) => !n.shared, (n) => sure(['Delete network ', named(n.name), '?'], () => api.call('DELETE', `/network/v2.0/networks/${n.id}`))]],
   },
   images: {
     title: 'Images', load: api.images,
-    columns: [['Name', (i) => el('strong', i.name || i.id)], ['Status', (i) => state(i.status)], ['Format', (i) => i.disk_format || '–'],
+    columns: [['Name', (i) => el('strong', named(i.name || i.id))], ['Status', (i) => state(i.status)], ['Format', (i) => i.disk_format || '–'],
       ['Size', (i) => size(i.size)], ['Disk', (i) => size(i.virtual_size)], ['Visibility', (i) => i.visibility]],
-    actions: [['Delete', (i) => i.visibility !== 'public', (i) => sure(`Delete image ${i.name}?`, () => api.call('DELETE', `/image/v2/images/${i.id}`))]],
+    actions: [['Delete', (i) => i.visibility !== 'public',
+      (i) => sure(['Delete image ', named(i.name || i.id), '?'], () => api.call('DELETE', `/image/v2/images/${i.id}`))]],
   },
   keys: {
     title: 'Key pairs', load: api.keypairs, create: newKey,
-    columns: [['Name', (k) => el('strong', k.name)], ['Type', (k) => k.type], ['Fingerprint', (k) => el('code', k.fingerprint)]],
-    actions: [['Delete', () => true, (k) => sure(`Delete key pair ${k.name}?`, () => api.call('DELETE', `/compute/v2.1/os-keypairs/${encodeURIComponent(k.name)}`))]],
+    columns: [['Name', (k) => el('strong', named(k.name))], ['Type', (k) => k.type], ['Fingerprint', (k) => el('code', k.fingerprint)]],
+    actions: [['Delete', () => true,
+      (k) => sure(['Delete key pair ', named(k.name), '?'], () => api.call('DELETE', `/compute/v2.1/os-keypairs/${encodeURIComponent(k.name)}`))]],
   },
 };
 
@@ -115,7 +118,7 @@ function showConsole(server) {
       if (end) pre.scrollTop = pre.scrollHeight;
     } catch (e) { pre.textContent = e.message; }
   };
-  const box = dialog(`Console of ${server.name}`, pre);
+  const box = dialog(['Console of ', named(server.name)], pre);
   const tick = setInterval(load, 2000);
   box.classList.add('wide');
   box.addEventListener('close', () => clearInterval(tick));
@@ -125,7 +128,7 @@ function showConsole(server) {
 function table(page, rows) {
   if (!rows.length) return el('p.empty', `No ${page.title.toLowerCase()} yet.`);
   return el('table', el('thead', el('tr', page.columns.map(([head]) => el('th', head)), el('th'))),
-    el('tbody', rows.map((row) => el('tr', page.columns.map(([, cell]) => el('td', cell(row))),
+    el('tbody', rows.map((row) => el('tr', page.columns.map(([head, cell]) => el('td', { 'data-head': head }, cell(row))),
       el('td.actions', page.actions.filter(([, fits]) => fits(row)).map(([label, , act]) => el('button.small', { onclick: () => act(row) }, label)))))));
 }
 

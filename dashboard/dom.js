@@ -44,6 +44,8 @@ export function dialog(title, content, submit, label = 'Create') {
   return box;
 }
 
+// A name may have 255 characters: what does not fit is in its title.
+export const named = (text) => el('span.name', { title: text }, text);
 export const field = (label, input) => el('label', el('span', label), input);
 export const select = (name, rows, { value = (r) => r.id, text = (r) => r.name, none } = {}) =>
   el('select', { name }, none && el('option', { value: '' }, none), rows.map((r) => el('option', { value: value(r) }, text(r))));
