@@ -14,7 +14,7 @@ export async function call(method, path, body) {
   let json = null;
   try { json = text ? JSON.parse(text) : null; } catch { /* not JSON: the status says enough */ }
   if (answer.status === 401 && token) signOut();
-  if (!answer.ok) throw new Error(message(json) || `${answer.status} ${answer.statusText}`);
+  if (!answer.ok) throw Object.assign(new Error(message(json) || `${answer.status} ${answer.statusText}`), { status: answer.status });
   return { json, headers: answer.headers };
 }
 
@@ -52,6 +52,9 @@ export const keypairs = async () => (await list('/compute/v2.1/os-keypairs', 'ke
 export const images = list('/image/v2/images', 'images');
 export const networks = list('/network/v2.0/networks', 'networks');
 export const subnets = list('/network/v2.0/subnets', 'subnets');
+export const routers = list('/network/v2.0/routers?fields=id&fields=name', 'routers');
+export const ports = (network) => list(
+  `/network/v2.0/ports?network_id=${network}&fields=name&fields=device_owner&fields=device_id&fields=fixed_ips`, 'ports')();
 export const groups = list('/network/v2.0/security-groups', 'security_groups');
 export const limits = async () => (await call('GET', '/compute/v2.1/limits')).json.limits.absolute;
 export const action = (id, body) => call('POST', `/compute/v2.1/servers/${id}/action`, body);

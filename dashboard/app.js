@@ -6,6 +6,7 @@ const app = document.getElementById('app');
 const GiB = 2 ** 30;
 const size = (n) => (n == null ? '–' : n >= GiB ? `${(n / GiB).toFixed(1)} GiB` : `${(n / 2 ** 20).toFixed(1)} MiB`);
 const when = (t) => (t ? new Date(t.endsWith('Z') ? t : `${t}Z`).toLocaleString() : '');
+const short = (text = '') => (text.length > 40 ? `${text.slice(0, 39)}…` : text);
 const state = (s) => el(`span.state.${String(s).toLowerCase()}`, s);
 const addresses = (s) => Object.values(s.addresses || {}).flat().map((a) => a.addr).join(', ');
 
@@ -38,7 +39,7 @@ const pages = {
     create: newNetwork,
     columns: [['Name', (n) => el('strong', named(n.name))], ['Status', (n) => state(n.status)], ['Subnets', (n) => el('code', n.cidrs.join(', '))],
       ['', (n) => [n.shared && el('span.tag', 'shared'), n['router:external'] && el('span.tag', 'external')]]],
-    actions: [['Delete', (n) => !n.shared, (n) => sure(['Delete network ', named(n.name), '?'], () => api.call('DELETE', `/network/v2.0/networks/${n.id}`))]],
+    actions: [['Delete', (n) => !n.shared, (n) => sure(['Delete network ', named(n.name), '?'], () => deleteNetwork(n))]],
   },
   images: {
     title: 'Images', load: api.images,
@@ -61,7 +62,32 @@ let body = null;
 let meters = null;
 
 function sure(question, work) {
-  dialog('Are you sure?', el('p', question), async () => { await work(); refresh(); }, 'Delete');
+  const box = dialog('Are you sure?', el('p', question), async () => {
+    try { await work(); } catch (e) { box.querySelector('[type=submit]').remove(); throw e; }
+    refresh();
+  }, 'Delete');
+}
+
+// Whose a port is, in the words of this page, which shows no ports.
+function holder(port, servers, routers) {
+  const { device_owner: owner, device_id: id } = port, address = port.fixed_ips.map((f) => f.ip_address).join(', ');
+  for (const [prefix, kind, rows] of [['compute:', 'server', servers], ['network:router', 'router', routers]]) {
+    if (!owner.startsWith(prefix)) continue;
+    const row = rows.find((r) => r.id === id);
+    return `${kind} ${row ? short(row.name) || address : `of another project (${address})`}`;
+  }
+  return `${owner === 'network:floatingip' ? 'floating IP' : 'port'} ${short(port.name) || address || 'without an address'}`;
+}
+
+async function deleteNetwork(net) {
+  try {
+    await api.call('DELETE', `/network/v2.0/networks/${net.id}`);
+  } catch (e) {
+    if (e.status !== 409) throw e;
+    const [ports, servers, routers] = await Promise.all([api.ports(net.id), api.servers(), api.routers()]);
+    const holders = ports.filter((p) => p.device_owner !== 'network:dhcp').map((p) => holder(p, servers, routers));
+    throw holders.length ? new Error(`In use by ${[...new Set(holders)].sort().join(', ')}.`, { cause: e }) : e;
+  }
 }
 
 async function newServer() {
@@ -71,8 +97,8 @@ async function newServer() {
     field('Image', select('image', images.filter((i) => i.status === 'active'))),
     field('Flavor', select('flavor', flavors, { text: (f) => `${f.name} – ${f.vcpus} vCPU, ${f.ram} MiB, ${f.disk} GiB` })),
     field('Network', select('network', networks)),
-    field('Key pair', select('key', keys, { value: (k) => k.name, none: 'none' })),
-    field('Security group', select('group', groups, { value: (g) => g.name })),
+    field('Key pair', select('key', keys, { value: (k) => k.name, none: 'none', chosen: keys.length === 1 ? keys[0].name : '' })),
+    field('Security group', select('group', groups, { value: (g) => g.name, chosen: 'default' })),
     field('User data', el('textarea', { name: 'data', rows: 3, placeholder: '#!/bin/sh' })),
   ], async (v) => {
     const server = { name: v.name, imageRef: v.image, flavorRef: v.flavor, networks: [{ uuid: v.network }], security_groups: [{ name: v.group }] };
@@ -182,7 +208,7 @@ function signInPage() {
     try {
       await api.signIn(v.user, v.password, v.project);
       shell();
-    } catch (e) { error.textContent = e.message; }
+    } catch (e) { error.textContent = e.status === 401 ? 'Wrong user, password or project.' : e.message; }
   });
   replace(app, form);
 }

@@ -36,7 +36,7 @@ export function dialog(title, content, submit, label = 'Create') {
     try {
       await submit(Object.fromEntries(new FormData(form)));
       box.close();
-    } catch (e) { error.textContent = e.message; }
+    } catch (e) { replace(error, e.message, e.cause && el('details', el('summary', 'Details'), e.cause.message)); }
   });
   box.addEventListener('close', () => box.remove());
   document.body.append(box);
@@ -47,5 +47,6 @@ export function dialog(title, content, submit, label = 'Create') {
 // A name may have 255 characters: what does not fit is in its title.
 export const named = (text) => el('span.name', { title: text }, text);
 export const field = (label, input) => el('label', el('span', label), input);
-export const select = (name, rows, { value = (r) => r.id, text = (r) => r.name, none } = {}) =>
-  el('select', { name }, none && el('option', { value: '' }, none), rows.map((r) => el('option', { value: value(r) }, text(r))));
+export const select = (name, rows, { value = (r) => r.id, text = (r) => r.name, none, chosen } = {}) =>
+  el('select', { name }, none && el('option', { value: '' }, none),
+    rows.map((r) => el('option', { value: value(r), selected: value(r) === chosen }, text(r))));
