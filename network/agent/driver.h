@@ -36,6 +36,9 @@ typedef struct NetDriver {
     bool (*link_join)(const char *link, const char *bridge, const char *mac, GError **err);
     /* Joins a port's tap, which is there, to its bridge. */
     bool (*port_join)(const PortSpec *p, GError **err);
+    /* One that is on its bridge is there as link_join and port_join leave it; link, tap: as from wiring_links. */
+    bool (*link_joined)(const LinkInfo *link, const char *mac);
+    bool (*port_joined)(const PortSpec *p, const LinkInfo *tap);
     /* What carries the network beyond this host (n->segment): there with exactly the entries that n names, or gone.  Its bridge is there. */
     bool (*segment_ensure)(const NetworkSpec *n, GError **err);
     bool (*segment_absent)(const char *n, GError **err);

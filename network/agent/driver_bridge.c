@@ -25,15 +25,32 @@ static bool start(GError **err)
     return need_br_netfilter(err) && rules_start(err);
 }
 
-/* A MAC that is known is where the bridge says, whoever sends from it. */
-static bool link_join(const char *link, const char *bridge, const char *mac, GError **err)
+static GArray *macs_of(const char *mac)
 {
-    BridgePort flags = { .learning = !mac, .flood = !mac };
-    g_autoptr(GArray) macs = g_array_new(FALSE, FALSE, 6);
+    GArray *macs = g_array_new(FALSE, FALSE, 6);
     guint8 raw[6];
     if (mac && mac_parse(mac, raw))
         g_array_append_vals(macs, raw, 1);
+    return macs;
+}
+
+static BridgePort link_flags(const char *mac)
+{
+    return (BridgePort){ .learning = !mac, .flood = !mac };
+}
+
+/* A MAC that is known is where the bridge says, whoever sends from it. */
+static bool link_join(const char *link, const char *bridge, const char *mac, GError **err)
+{
+    BridgePort flags = link_flags(mac);
+    g_autoptr(GArray) macs = macs_of(mac);
     return link_guard(link, NFT_MARK, err) && link_enslave(link, bridge, err) && link_bridge_port(link, &flags, err) && link_fdb(link, macs, err);
+}
+
+static bool link_joined(const LinkInfo *link, const char *mac)
+{
+    BridgePort flags = link_flags(mac);
+    return link_bridge_port_is(link, &flags) && link_entry_is(link, mac);
 }
 
 static bool link_leave(const char *link, GError **err)
@@ -42,28 +59,20 @@ static bool link_leave(const char *link, GError **err)
     return true;                     /* a bridge lets go of a link that is removed */
 }
 
-static GArray *port_macs(const PortSpec *p, bool *ret_foreign)
-{
-    GArray *macs = g_array_new(FALSE, FALSE, 6);
-    guint8 mac[6];
-    if (mac_parse(p->mac, mac))
-        g_array_append_vals(macs, mac, 1);
-    *ret_foreign = false;
-    for (guint i = 0; i < p->pairs->len; i++)
-        if (strcmp(g_array_index(p->pairs, Pair, i).mac, p->mac) != 0)
-            *ret_foreign = true;
-    return macs;
-}
-
 /* The bridge knows where the port's MAC is and learns nothing: frames to others never reach this tap, and the MAC cannot be taken over.
  * A port that may use other MACs, or any, has to be learned and flooded. */
+static BridgePort port_flags(const PortSpec *p)
+{
+    bool open = !p->port_security;
+    for (guint i = 0; i < p->pairs->len; i++)
+        open |= strcmp(g_array_index(p->pairs, Pair, i).mac, p->mac) != 0;
+    return (BridgePort){ .learning = open, .flood = !p->port_security, .locked = !open };
+}
+
 static bool port_join(const PortSpec *p, GError **err)
 {
-    bool foreign = false;
-    g_autoptr(GArray) macs = port_macs(p, &foreign);
-    bool open = foreign || !p->port_security;
-    BridgePort flags = { .learning = open, .flood = !p->port_security, .locked = !open };
-    BridgePort unlocked = { .learning = open, .flood = !p->port_security };
+    BridgePort flags = port_flags(p), unlocked = { .learning = flags.learning, .flood = flags.flood };
+    g_autoptr(GArray) macs = macs_of(p->mac);
     g_autoptr(GError) why = NULL;
     if (!link_guard(p->tap.s, NFT_MARK, err) || !link_enslave(p->tap.s, p->bridge.s, err))
         return false;
@@ -72,19 +81,24 @@ static bool port_join(const PortSpec *p, GError **err)
     return link_fdb(p->tap.s, macs, err);
 }
 
+static bool port_joined(const PortSpec *p, const LinkInfo *tap)
+{
+    BridgePort flags = port_flags(p);
+    return link_bridge_port_is(tap, &flags) && link_entry_is(tap, p->mac);
+}
+
 static bool masters(GHashTable *links, GError **err)
 {
     static const char *const guarded[] = { "nvt", "nvd", "nvr", "nvx", "nvu" };
     GHashTableIter it;
     gpointer value;
-    (void) err;
     g_hash_table_iter_init(&it, links);
     /* The kernel told them; one without its guard has to be joined again. */
     while (link_guards() && g_hash_table_iter_next(&it, NULL, &value))
         for (gsize i = 0; i < G_N_ELEMENTS(guarded); i++)
             if (g_str_has_prefix(((LinkInfo *) value)->name, guarded[i]) && !((LinkInfo *) value)->diverts)
                 ((LinkInfo *) value)->master = 0;
-    return true;
+    return link_entries(links, err);
 }
 
 static bool no(void)
@@ -115,6 +129,8 @@ const NetDriver driver_bridge = {
     .bridge_absent = link_absent,
     .link_join = link_join,
     .port_join = port_join,
+    .link_joined = link_joined,
+    .port_joined = port_joined,
     .segment_ensure = segment_ensure,
     .segment_absent = segment_absent,
     .segment_complete = segment_complete,

@@ -90,6 +90,19 @@ static bool link_leave(const char *link, GError **err)
     return ovs_port_remove(link, err) && (g_str_has_prefix(link, "nvt") || ovs_rules_link_absent(link, err));
 }
 
+/* Flows tell where frames go. */
+static bool link_joined(const LinkInfo *link, const char *mac)
+{
+    (void) link, (void) mac;
+    return true;
+}
+
+static bool port_joined(const PortSpec *p, const LinkInfo *tap)
+{
+    (void) p, (void) tap;
+    return true;
+}
+
 static bool masters(GHashTable *links, GError **err)
 {
     g_autoptr(GHashTable) bridges = NULL, ports = NULL;
@@ -128,6 +141,8 @@ const NetDriver driver_ovs = {
     .bridge_absent = bridge_absent,
     .link_join = link_join,
     .port_join = port_join,
+    .link_joined = link_joined,
+    .port_joined = port_joined,
     .segment_ensure = ovs_segment_ensure,
     .segment_absent = ovs_segment_absent,
     .segment_complete = ovs_segment_complete,

@@ -62,6 +62,39 @@ static Msg *link_msg(int type, int flags, int family, int index)
     return msg;
 }
 
+/* A bit each, in this order. */
+static const int treatments[] = {
+    IFLA_BRPORT_LEARNING, IFLA_BRPORT_UNICAST_FLOOD, IFLA_BRPORT_LOCKED, IFLA_BRPORT_MCAST_FLOOD, IFLA_BRPORT_BCAST_FLOOD, IFLA_BRPORT_NEIGH_SUPPRESS,
+};
+
+static guint treatment_of(const BridgePort *f)
+{
+    const bool bits[G_N_ELEMENTS(treatments)] = { f->learning, f->flood, f->locked, !f->known, !f->known, f->known };
+    guint all = 0;
+    for (gsize i = 0; i < G_N_ELEMENTS(bits); i++)
+        all |= (guint) bits[i] << i;
+    return all;
+}
+
+static void treatment_parse(struct nlattr *attr, LinkInfo *info)
+{
+    struct nlattr *tb[IFLA_INFO_MAX + 1] = { 0 }, *port[MAX(IFLA_BRPORT_MAX, IFLA_BRPORT_LOCKED) + 1] = { 0 };
+    if (nla_parse_nested(tb, IFLA_INFO_MAX, attr, NULL) < 0 || !tb[IFLA_INFO_SLAVE_KIND] || !tb[IFLA_INFO_SLAVE_DATA] ||
+        strcmp(nla_get_string(tb[IFLA_INFO_SLAVE_KIND]), "bridge") != 0 ||
+        nla_parse_nested(port, (int) G_N_ELEMENTS(port) - 1, tb[IFLA_INFO_SLAVE_DATA], NULL) < 0)
+        return;
+    for (gsize i = 0; i < G_N_ELEMENTS(treatments); i++) {
+        struct nlattr *one = port[treatments[i]];
+        info->told |= one ? 1u << i : 0;
+        info->treated |= one && nla_get_u8(one) ? 1u << i : 0;
+    }
+}
+
+bool link_bridge_port_is(const LinkInfo *info, const BridgePort *flags)
+{
+    return info->told && info->treated == (treatment_of(flags) & info->told);
+}
+
 static void kind_parse(struct nlattr *attr, LinkInfo *info)
 {
     struct nlattr *tb[IFLA_INFO_MAX + 1] = { 0 }, *data[MAX(IFLA_VXLAN_MAX, IFLA_VLAN_MAX) + 1] = { 0 }, *tun[IFLA_TUN_MAX + 1] = { 0 };
@@ -102,8 +135,10 @@ static void info_parse(struct nlmsghdr *nlh, LinkInfo *info)
     info->below = tb[IFLA_LINK] ? (int) nla_get_u32(tb[IFLA_LINK]) : 0;
     if (tb[IFLA_ADDRESS] && nla_len(tb[IFLA_ADDRESS]) == 6)
         memcpy(info->mac, nla_data(tb[IFLA_ADDRESS]), 6);
-    if (tb[IFLA_LINKINFO])
-        kind_parse(tb[IFLA_LINKINFO], info);
+    if (!tb[IFLA_LINKINFO])
+        return;
+    kind_parse(tb[IFLA_LINKINFO], info);
+    treatment_parse(tb[IFLA_LINKINFO], info);
 }
 
 static int keep(struct nl_msg *msg, void *messages)
@@ -154,6 +189,17 @@ GArray *link_list(const char *prefix, GError **err)
     Msg *msg = nlmsg_alloc_simple(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP);
     nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
     return link_dump(msg, list_one, &l, err) ? g_steal_pointer(&found) : NULL;
+}
+
+GHashTable *link_by_index(GHashTable *links)
+{
+    GHashTable *by_index = g_hash_table_new(NULL, NULL);
+    GHashTableIter it;
+    gpointer value;
+    g_hash_table_iter_init(&it, links);
+    while (g_hash_table_iter_next(&it, NULL, &value))
+        g_hash_table_insert(by_index, GINT_TO_POINTER(((LinkInfo *) value)->index), value);
+    return by_index;
 }
 
 static void get_one(struct nlmsghdr *nlh, void *data)
@@ -317,28 +363,60 @@ bool link_bridge_port(const char *name, const BridgePort *flags, GError **err)
         return false;
     Msg *msg = link_msg(RTM_SETLINK, 0, AF_BRIDGE, info.index);
     struct nlattr *port = nla_nest_start(msg, IFLA_PROTINFO | NLA_F_NESTED);
-    nla_put_u8(msg, IFLA_BRPORT_LEARNING, flags->learning);
-    nla_put_u8(msg, IFLA_BRPORT_UNICAST_FLOOD, flags->flood);
-    nla_put_u8(msg, IFLA_BRPORT_LOCKED, flags->locked);
-    nla_put_u8(msg, IFLA_BRPORT_MCAST_FLOOD, !flags->known);
-    nla_put_u8(msg, IFLA_BRPORT_BCAST_FLOOD, !flags->known);
-    nla_put_u8(msg, IFLA_BRPORT_NEIGH_SUPPRESS, flags->known);
+    for (gsize i = 0; i < G_N_ELEMENTS(treatments); i++)
+        nla_put_u8(msg, treatments[i], treatment_of(flags) >> i & 1);
     nla_nest_end(msg, port);
     return link_talk(msg, "bridge port", name, NULL, err);
 }
 
 typedef struct Fdb { int index; GArray *macs; } Fdb;
 
+/* The MAC of a static entry of a bridge; NULL: another message. */
+static const guint8 *static_entry(struct nlmsghdr *nlh, int *ret_index)
+{
+    const struct ndmsg *head = nlmsg_data(nlh);
+    struct nlattr *tb[NDA_MAX + 1] = { 0 };
+    if (nlh->nlmsg_type != RTM_NEWNEIGH || !(head->ndm_state & NUD_NOARP))
+        return NULL;
+    nlmsg_parse(nlh, sizeof *head, tb, NDA_MAX, NULL);
+    *ret_index = head->ndm_ifindex;
+    return tb[NDA_LLADDR] && nla_len(tb[NDA_LLADDR]) == 6 && tb[NDA_MASTER] ? nla_data(tb[NDA_LLADDR]) : NULL;
+}
+
 static void fdb_one(struct nlmsghdr *nlh, void *data)
 {
     const Fdb *fdb = data;
-    const struct ndmsg *head = nlmsg_data(nlh);
-    struct nlattr *tb[NDA_MAX + 1] = { 0 };
-    if (nlh->nlmsg_type != RTM_NEWNEIGH || head->ndm_ifindex != fdb->index || !(head->ndm_state & NUD_NOARP))
+    int index;
+    const guint8 *mac = static_entry(nlh, &index);
+    if (mac && index == fdb->index)
+        g_array_append_vals(fdb->macs, mac, 1);
+}
+
+/* The kernel's table by index. */
+static void entry_one(struct nlmsghdr *nlh, void *data)
+{
+    int index;
+    const guint8 *mac = static_entry(nlh, &index);
+    LinkInfo *info = mac ? g_hash_table_lookup(data, GINT_TO_POINTER(index)) : NULL;
+    if (!info || memcmp(mac, info->mac, 6) == 0)
         return;
-    nlmsg_parse(nlh, sizeof *head, tb, NDA_MAX, NULL);
-    if (tb[NDA_LLADDR] && nla_len(tb[NDA_LLADDR]) == 6 && tb[NDA_MASTER])
-        g_array_append_vals(fdb->macs, nla_data(tb[NDA_LLADDR]), 1);
+    info->entries++;
+    memcpy(info->entry, mac, 6);
+}
+
+bool link_entries(GHashTable *links, GError **err)
+{
+    g_autoptr(GHashTable) by_index = link_by_index(links);
+    struct ndmsg head = { .ndm_family = AF_BRIDGE };
+    Msg *msg = nlmsg_alloc_simple(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP);
+    nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
+    return link_dump(msg, entry_one, by_index, err);
+}
+
+bool link_entry_is(const LinkInfo *info, const char *mac)
+{
+    guint8 raw[6];
+    return mac ? info->entries == 1 && mac_parse(mac, raw) && memcmp(info->entry, raw, 6) == 0 : info->entries == 0;
 }
 
 static bool fdb_change(const char *name, int index, const guint8 *mac, bool add, GError **err)
@@ -456,6 +534,21 @@ static bool addresses_of(const LinkInfo *info, GArray *found, GError **err)
     Msg *msg = nlmsg_alloc_simple(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
     nlmsg_append(msg, &head, sizeof head, NLMSG_ALIGNTO);
     return link_dump(msg, addr_one, &a, err);
+}
+
+bool link_addresses_are(const char *name, const GArray *cidrs)
+{
+    LinkInfo info;
+    g_autoptr(GArray) present = g_array_new(FALSE, FALSE, sizeof(Cidr));
+    if (!link_get(name, &info, NULL) || !addresses_of(&info, present, NULL))
+        return false;
+    for (guint i = 0; i < present->len; i++)
+        if (!has_cidr(cidrs, g_array_index(present, Cidr, i)))
+            return false;
+    for (guint i = 0; i < cidrs->len; i++)
+        if (!has_cidr(present, g_array_index(cidrs, Cidr, i)))
+            return false;
+    return true;
 }
 
 bool link_without_addresses(const char *name, bool *ret_none, GError **err)

@@ -6,7 +6,10 @@
 /* All act in the network namespace of the calling thread, and asking twice is asking once. */
 /* A token bucket: bytes a second, bytes at once, bytes that may wait (bursts included); rate 0: none. */
 typedef struct Bucket { guint64 rate; guint32 burst, limit; } Bucket;
-/* limited: some bucket is there.  bucket (its burst is not told) and diverts: only after link_shapers. */
+/* How a bridge treats one of its ports.  locked: frames from a MAC without a static entry on this port are dropped by the bridge itself.
+ * known: nothing leaves by it but frames to MACs with an entry, and the bridge answers ARP and ND for the neighbours it knows behind it. */
+typedef struct BridgePort { bool learning, flood, locked, known; } BridgePort;
+/* limited: some bucket is there.  bucket (its burst is not told) and diverts: only after link_shapers.  entry and entries: after link_entries. */
 typedef struct LinkInfo {
     int index, master, mtu;
     bool up, filtered;               /* filtered: as link_filter does */
@@ -20,6 +23,9 @@ typedef struct LinkInfo {
     Ip local;
     Bucket bucket;
     bool diverts, limited;
+    guint treated, told;             /* as a bridge's port: link_bridge_port_is */
+    guint entries;                   /* static forwarding entries of a bridge's port, of which the last found is entry */
+    guint8 entry[6];
 } LinkInfo;
 
 /* False without err set: there is no such interface. */
@@ -50,12 +56,15 @@ bool link_vlan_ensure(const char *name, const char *parent, int vlan, gint64 mtu
 /* Takes the interface from the bridge that it is under. */
 bool link_release(const char *name, GError **err);
 
-/* How a bridge treats one of its ports.  locked: frames from a MAC without a static entry on this port are dropped by the bridge itself.
- * known: nothing leaves by it but frames to MACs with an entry, and the bridge answers ARP and ND for the neighbours it knows behind it. */
-typedef struct BridgePort { bool learning, flood, locked, known; } BridgePort;
 bool link_bridge_port(const char *name, const BridgePort *flags, GError **err);
+/* Whether it is so, as far as the kernel told. */
+bool link_bridge_port_is(const LinkInfo *info, const BridgePort *flags);
 /* The static forwarding entries of a bridge's port are exactly these MACs (array of 6-byte entries). */
 bool link_fdb(const char *name, const GArray *macs, GError **err);
+/* Adds to each LinkInfo of the table (by name) what static forwarding entries it has. */
+bool link_entries(GHashTable *links, GError **err);
+/* Its only static entry is that MAC; NULL: it has none. */
+bool link_entry_is(const LinkInfo *info, const char *mac);
 typedef struct LinkNeighbour { Ip ip; guint8 mac[6]; } LinkNeighbour;
 /* Where a VXLAN device sends frames to a MAC: exactly these, and no default. */
 bool link_vxlan_fdb(const char *name, const GArray *destinations, GError **err);
@@ -65,6 +74,7 @@ bool link_neighbours(const char *name, const GArray *neighbours, GError **err);
 bool link_addresses(const char *name, const GArray *cidrs, GError **err);
 /* The same; ret_added (of Cidr) gets those that were not there. */
 bool link_addresses_tell(const char *name, const GArray *cidrs, GArray *ret_added, GError **err);
+bool link_addresses_are(const char *name, const GArray *cidrs);
 bool link_without_addresses(const char *name, bool *ret_none, GError **err);
 /* The default route of that IP version goes through gateway; NULL: there is none. */
 bool link_default_route(const char *name, int version, const Ip *gateway, GError **err);

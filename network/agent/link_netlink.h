@@ -13,6 +13,8 @@ typedef void OnMessage(struct nlmsghdr *nlh, void *data);
 bool link_dump(Msg *msg_stolen, OnMessage *fn, void *data, GError **err);
 /* As link_get; an interface that is not there is an error. */
 bool link_need(const char *name, LinkInfo *info, GError **err);
+/* The table's values (LinkInfo), borrowed, by index. */
+GHashTable *link_by_index(GHashTable *links);
 /* The start of a message about queueing at an interface (link_tc.c). */
 Msg *link_tc_msg(int type, int flags, int index, guint32 handle, guint32 parent);
 /* Asks for all queues, classes or filters of an interface (index 0: of all), and calls fn for each message of the answer; parent: the place of

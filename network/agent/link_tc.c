@@ -184,11 +184,6 @@ static void shaper_one(struct nlmsghdr *nlh, void *data)
 
 bool link_shapers(GHashTable *links, GError **err)
 {
-    g_autoptr(GHashTable) by_index = g_hash_table_new(NULL, NULL);
-    GHashTableIter it;
-    gpointer value;
-    g_hash_table_iter_init(&it, links);
-    while (g_hash_table_iter_next(&it, NULL, &value))
-        g_hash_table_insert(by_index, GINT_TO_POINTER(((LinkInfo *) value)->index), value);
+    g_autoptr(GHashTable) by_index = link_by_index(links);
     return link_tc_dump(RTM_GETQDISC, 0, 0, shaper_one, by_index, err);
 }

@@ -225,7 +225,7 @@ static bool is_complete(const Router *s, GHashTable *links)
     for (guint i = 0; i < s->spec->ports->len; i++) {
         const RouterPort *p = s->spec->ports->pdata[i];
         const LinkInfo *link = g_hash_table_lookup(links, p->link.s), *bridge = g_hash_table_lookup(links, p->bridge.s);
-        if (!link || !bridge || link->master != bridge->index || link->up != s->spec->up)
+        if (!link || !bridge || link->master != bridge->index || link->up != s->spec->up || !driver()->link_joined(link, p->mac))
             return false;
     }
     return true;
@@ -249,7 +249,7 @@ void routing_repair(void)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
-    g_autoptr(GHashTable) links = wiring_links(NULL);
+    g_autoptr(GHashTable) links = g_hash_table_size(routers) ? wiring_links(NULL) : NULL;
     GHashTableIter it;
     gpointer value;
     g_hash_table_iter_init(&it, routers);

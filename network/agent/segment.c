@@ -139,11 +139,17 @@ bool segment_entries(const NetworkSpec *n, GError **err)
     return link_vxlan_fdb(s->link.s, destinations, err) && link_fdb(s->link.s, macs, err) && link_neighbours(n->bridge.s, neighbours, err);
 }
 
+static BridgePort flags_of(const Segment *s)
+{
+    bool vxlan = s->type == SEGMENT_VXLAN;
+    return (BridgePort){ .known = vxlan, .learning = !vxlan, .flood = !vxlan };
+}
+
 /* The device sends only to MACs that have an entry; nothing unknown, no broadcast and no multicast leaves this host. */
 static bool vxlan_ensure(const NetworkSpec *n, GError **err)
 {
-    static const BridgePort flags = { .known = true };
     const Segment *s = &n->segment;
+    const BridgePort flags = flags_of(s);
     const char *link = s->link.s;
     if (!link_vxlan_ensure(link, s->vni, s->local, s->udp_port, n->mtu, err))
         return false;
@@ -170,7 +176,7 @@ static bool interface_free(const Segment *s, const char *bridge, GError **err)
 
 static bool physical_join(const NetworkSpec *n, GError **err)
 {
-    static const BridgePort flags = { .learning = true, .flood = true };
+    const BridgePort flags = flags_of(&n->segment);
     const char *link = n->segment.link.s;
     wiring_sysctl("ipv6", link, "disable_ipv6", "1");
     wiring_sysctl("ipv4", link, "arp_ignore", "8");
@@ -268,8 +274,9 @@ bool segment_absent(const char *n, GError **err)
 bool segment_complete(const NetworkSpec *n, GHashTable *links)
 {
     const LinkInfo *bridge = g_hash_table_lookup(links, n->bridge.s), *link = g_hash_table_lookup(links, n->segment.link.s);
+    const BridgePort flags = flags_of(&n->segment);
     LinkInfo flat;
     if (n->segment.type == SEGMENT_FLAT)
         link = link_get(n->segment.link.s, &flat, NULL) && link_guarded(flat.index) ? &flat : NULL;
-    return n->segment.type == SEGMENT_NONE || (link && bridge && link->up && link->master == bridge->index);
+    return n->segment.type == SEGMENT_NONE || (link && bridge && link->up && link->master == bridge->index && link_bridge_port_is(link, &flags));
 }

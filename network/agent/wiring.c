@@ -61,15 +61,25 @@ static bool bridge_ensure(const NetworkSpec *n, GError **err)
 
 /* --- inside the namespace --- */
 
-typedef struct Inside { const NetworkSpec *spec; bool found; } Inside;
+typedef struct Inside { const NetworkSpec *spec; bool found, whole; } Inside;
+
+static GArray *inner_addresses(const NetworkSpec *n)
+{
+    GArray *addresses = g_array_copy(n->dhcp_addresses);
+    Cidr metadata = { { 4, 0xa9fea9fe }, 32 };
+    g_array_append_val(addresses, metadata);
+    return addresses;
+}
 
 static bool look_inside(void *data, GError **err)
 {
     Inside *in = data;
+    g_autoptr(GArray) addresses = inner_addresses(in->spec);
     LinkInfo info;
     guint8 mac[6];
     (void) err;
     in->found = link_get(DHCP_DEVICE, &info, NULL) && mac_parse(in->spec->dhcp_mac, mac) && memcmp(info.mac, mac, 6) == 0;
+    in->whole = in->found && info.up && link_addresses_are(DHCP_DEVICE, addresses);
     return true;
 }
 
@@ -86,9 +96,7 @@ static const Ip *gateway_of(const NetworkSpec *n, int version)
 static bool set_up_inside(void *data, GError **err)
 {
     const NetworkSpec *n = ((Inside *) data)->spec;
-    g_autoptr(GArray) addresses = g_array_copy(n->dhcp_addresses);
-    Cidr metadata = { { 4, 0xa9fea9fe }, 32 };
-    g_array_append_val(addresses, metadata);
+    g_autoptr(GArray) addresses = inner_addresses(n);
     wiring_sysctl("ipv6", DHCP_DEVICE, "accept_ra", "0");
     if (driver()->wants_plain() && !link_plain(DHCP_DEVICE, err))
         return false;
@@ -108,7 +116,7 @@ static bool set_up_inside(void *data, GError **err)
 /* ret_fresh: nothing of an earlier namespace is there. */
 static bool namespace_ensure(const NetworkSpec *n, bool *ret_fresh, GError **err)
 {
-    Inside in = { n, false };
+    Inside in = { .spec = n };
     LinkInfo host;
     if (netns_exists(n->netns.s) && !netns_run(n->netns.s, look_inside, &in, err))
         return false;
@@ -170,13 +178,14 @@ GHashTable *wiring_links(GError **err)
 bool wiring_network_complete(const NetworkSpec *n, GHashTable *links)
 {
     const LinkInfo *bridge = g_hash_table_lookup(links, n->bridge.s), *veth = g_hash_table_lookup(links, n->veth.s);
-    Inside in = { n, false };
-    if (!bridge || !bridge->up || !driver()->segment_complete(n, links))
+    Inside in = { .spec = n };
+    if (!bridge || !bridge->up || !driver()->segment_complete(n, links) ||
+        (n->host_addresses->len && !link_addresses_are(n->bridge.s, n->host_addresses)))
         return false;
     if (!n->has_dhcp)
         return true;
-    return veth && veth->up && veth->master == bridge->index && dhcp_running(n->n.s) && metadata_listening(n->n.s) && netns_exists(n->netns.s) &&
-           netns_run(n->netns.s, look_inside, &in, NULL) && in.found;
+    return veth && veth->up && veth->master == bridge->index && driver()->link_joined(veth, n->dhcp_mac) && dhcp_running(n->n.s) &&
+           metadata_listening(n->n.s) && netns_exists(n->netns.s) && netns_run(n->netns.s, look_inside, &in, NULL) && in.whole;
 }
 
 /* --- ports --- */
@@ -224,8 +233,8 @@ static bool subport_complete(const PortSpec *p, GHashTable *links)
 bool wiring_port_complete(const PortSpec *p, GHashTable *links)
 {
     const LinkInfo *tap = g_hash_table_lookup(links, p->tap.s), *bridge = g_hash_table_lookup(links, p->bridge.s);
-    return tap && bridge && tap->master == bridge->index && tap->up == p->up && (!tap->unowned || tap->carrier) && shape_complete(p, links) &&
-           promise_complete(p, links) && subport_complete(p, links);
+    return tap && bridge && tap->master == bridge->index && driver()->port_joined(p, tap) && tap->up == p->up &&
+           (!tap->unowned || tap->carrier) && shape_complete(p, links) && promise_complete(p, links) && subport_complete(p, links);
 }
 
 void wiring_close(void)

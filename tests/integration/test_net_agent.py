@@ -869,6 +869,8 @@ class Gateway(Case):
         self.assertTrue(here(22))
         self.assertFalse(here(23))
         self.assertTrue(g.pings("172.24.4.1"))
+        sh("ip addr flush dev " + net.bridge)
+        until("the host has its address again", 10, lambda: here(22))
         self.assertFalse(sh("ping -c 1 -W 1 172.24.4.11", check=False).returncode == 0)
         # The way out, with the host's address in place of the guest's.
         sh("ip netns add outside; ip link add out0 type veth peer name eth0 netns outside; ip addr add 198.51.100.1/24 dev out0; ip link set out0 up")
@@ -945,8 +947,13 @@ class Damage(Case):
     def test_links_namespaces_and_bridges_come_back(self):
         net, p, g, q, h = self.ready()
         whole = lambda: net.short in self.verb("net.list")["networks"] and p.tap[3:] in self.verb("net.list")["ports"]
+        inside = "ip -n %s " % net.netns
         for damage in ("ip link del " + net.bridge, "ip netns del " + net.netns, "ip link del nvd" + net.short, "ip link set %s down" % net.bridge,
-                       "ip link set %s nomaster" % p.tap, "tc qdisc del dev %s clsact; tc qdisc del dev nvd%s clsact" % (p.tap, net.short)):
+                       "ip link set %s nomaster" % p.tap, "tc qdisc del dev %s clsact; tc qdisc del dev nvd%s clsact" % (p.tap, net.short),
+                       "bridge fdb del %s dev %s master" % (p.mac, p.tap), "bridge fdb add fa:16:3e:00:00:66 dev %s master static" % p.tap,
+                       "bridge fdb del %s dev nvd%s master" % (net.args()["dhcp"]["mac"], net.short), "bridge link set dev %s learning on locked off" % p.tap,
+                       "bridge link set dev %s flood on" % p.tap, "bridge link set dev nvd%s mcast_flood off" % net.short,
+                       inside + "addr flush dev dhcp0", inside + "addr add 10.0.0.99/24 dev dhcp0", inside + "link set dhcp0 down"):
             # The agent looks every three seconds: one of these looks may come before ours.
             self.assertTrue(any(sh(damage) and not whole() for _ in range(3)), damage)
             until("repaired after " + damage, 10, whole)
@@ -1051,8 +1058,9 @@ class Segments(Case):
         whole = lambda: net.short in self.verb("net.list")["networks"]
         until("the way out", 10, lambda: left(p.ip))
         self.assertEqual(left("10.0.0.99"), 0)
-        self.assertTrue(any(sh("tc qdisc del dev %s clsact" % link) and not whole() for _ in range(3)), link)
-        until("the guard is back", 10, whole)
+        for damage in ("tc qdisc del dev %s clsact" % link, "bridge link set dev %s %s" % (link, "learning off" if wire == "up1" else "flood on")):
+            self.assertTrue(any(sh(damage) and not whole() for _ in range(3)), damage)
+            until("repaired after " + damage, 10, whole)
         os.kill(self.agent.pid, signal.SIGSTOP)
         try:
             sh("nft flush ruleset")

@@ -420,7 +420,8 @@ class Damage(Case):
         inside = "ip -n %s " % r.netns
         for damage in ("ip netns del " + r.netns, "ip netns del %s; ip netns add %s" % (r.netns, r.netns), "ip link del " + net.bridge,
                        "ip link del %s; %sroute del default; %slink set nvp%s down" % (one, inside, inside, out[3:]),
-                       "ip link set %s nomaster; ip link set %s down; %saddr flush dev nvp%s" % (one, two, inside, out[3:])):
+                       "ip link set %s nomaster; ip link set %s down; %saddr flush dev nvp%s" % (one, two, inside, out[3:]),
+                       "bridge fdb del %s dev %s master" % (r.ports[0]["mac"], one), "bridge link set dev %s flood on mcast_flood off" % two):
             sh(damage)
             until("repaired after " + damage, 10, lambda: short in self.verb("net.list")["routers"] and self.fine())
 
