@@ -127,8 +127,7 @@ static bool read_ask(const Call *c, ListAsk *a, GError **err)
     return true;
 }
 
-/* This list's address with another marker (NULL: as asked; "": with none, from the list's end where reverse). */
-static char *page_url(const Call *c, const char *marker, bool reverse)
+char *resource_page_url(const Call *c, const char *marker, bool reverse)
 {
     GString *url = g_string_new(c->ctx->base_url);
     g_string_append(url, c->path);
@@ -182,10 +181,10 @@ bool resource_list(Call *c, const char *fragment, GError **err)
     }
     jw_end_array(&w);
     bool forward = a.reverse ? a.marker != NULL : more, back = a.reverse ? more : a.marker != NULL;
-    g_autofree char *self = page_url(c, NULL, false);
-    g_autofree char *next = forward && rows->len ? page_url(c, key_of(rows->pdata[rows->len - 1]), false) : NULL;
+    g_autofree char *self = resource_page_url(c, NULL, false);
+    g_autofree char *next = forward && rows->len ? resource_page_url(c, key_of(rows->pdata[rows->len - 1]), false) : NULL;
     g_autofree char *previous =
-        back && (rows->len || res->dialect == &dialect_neutron) ? page_url(c, rows->len ? key_of(rows->pdata[0]) : "", true) : NULL;
+        back && (rows->len || res->dialect == &dialect_neutron) ? resource_page_url(c, rows->len ? key_of(rows->pdata[0]) : "", true) : NULL;
     res->dialect->list_links(&w, res, self, next, previous);
     jw_end_object(&w);
     return true;

@@ -88,6 +88,8 @@ struct Route {
 Handler resource_handle;
 /* Its list alone, of the rows for which the condition `fragment` of db/queries holds (NULL: all that the caller sees). */
 bool resource_list(Call *c, const char *fragment, GError **err);
+/* This list's address with another marker (NULL: as asked; "": with none, from the list's end where reverse). */
+char *resource_page_url(const Call *c, const char *marker, bool reverse);
 
 /* Value of the last query parameter of that name, or NULL. */
 const char *call_query(const Call *c, const char *name);

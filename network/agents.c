@@ -56,24 +56,6 @@ static json_t *agent_entry(Db *db, const json_t *host, const Part *part, const j
     return entry;
 }
 
-static bool matches(const Call *c, const json_t *agent, GError **err)
-{
-    static const char *const filters[] = { "host", "agent_type", "binary", "id", "topic", "description" };
-    static const char *const flags[] = { "alive", "admin_state_up" };
-    bool all = true;
-    for (gsize i = 0; i < G_N_ELEMENTS(filters); i++) {
-        const char *wanted = call_query(c, filters[i]);
-        all &= !wanted || g_strcmp0(wanted, json_get_str(agent, filters[i])) == 0;
-    }
-    for (gsize i = 0; i < G_N_ELEMENTS(flags); i++) {
-        bool is = json_is_true(json_object_get(agent, flags[i])), wanted;
-        if (!call_query_bool(c, flags[i], is, &wanted, err))
-            return false;
-        all &= wanted == is;
-    }
-    return all;
-}
-
 /* All agents of all hosts: the configured ones, and those that have been taken out of the configuration until somebody deletes them. */
 static json_t *agents(Db *db)
 {
@@ -98,16 +80,10 @@ static json_t *agents(Db *db)
 /* Others than administrators see none. */
 bool net_agents_list(Call *c, GError **err)
 {
-    g_autoptr(json_t) all = agents(c->db), list = json_array();
-    size_t i;
-    json_t *agent;
-    g_autoptr(GError) why = NULL;
-    json_array_foreach(all, i, agent)
-        if (c->ctx->admin && !why && matches(c, agent, &why))
-            json_array_append(list, agent);
-    if (why)
-        return g_propagate_error(err, g_steal_pointer(&why)), false;
-    return call_reply(c, 200, json_make("o", "agents", json_incref(list)));
+    static const char *const filters[] = { "host", "agent_type", "binary", "id", "topic", "description", "alive", "admin_state_up",
+                                           "availability_zone", NULL };
+    static const RowList list = { .many = "agents", .filters = filters };
+    return asked_reply(c, &list, c->ctx->admin ? agents(c->db) : json_array(), err);
 }
 
 /* The agent of the path: a new reference. */

@@ -124,11 +124,12 @@ bool net_extension_show(Call *c, GError **err)
 
 bool net_zones_list(Call *c, GError **err)
 {
+    static const char *const filters[] = { "name", "resource", "state", NULL };
+    static const RowList what = { .many = "availability_zones", .filters = filters };
     json_t *list = json_array();
-    (void) err;
     json_array_append_new(list, json_make("sss", "name", "nova", "resource", "network", "state", "available"));
     json_array_append_new(list, json_make("sss", "name", "nova", "resource", "router", "state", "available"));
-    return call_reply(c, 200, json_make("o", "availability_zones", list));
+    return asked_reply(c, &what, list, err);
 }
 
 bool providers_list(Call *c, GError **err)
@@ -189,8 +190,6 @@ static void write_entry(JsonW *w, const json_t *entry)
 static json_t *availability(Call *c, const char *network_id, GError **err)
 {
     g_autoptr(json_t) rows = db_query(c->db, err, "availability", "s", network_id), list = json_array();
-    const char *version = call_query(c, "ip_version"), *name = call_query(c, "network_name"), *id = call_query(c, "network_id");
-    const char *project = call_query(c, "project_id") ? call_query(c, "project_id") : call_query(c, "tenant_id");
     unsigned __int128 sum = 0;
     json_t *row, *entry = NULL;
     size_t i;
@@ -198,16 +197,17 @@ static json_t *availability(Call *c, const char *network_id, GError **err)
         return NULL;
     json_array_foreach(rows, i, row) {
         const char *network = json_get_str(row, "network_id"), *subnet = json_get_str(row, "subnet_id"), *owner = json_get_str(row, "project_id");
-        if ((name && g_strcmp0(name, json_get_str(row, "network_name")) != 0) || (id && strcmp(id, network) != 0)
-            || (project && strcmp(project, owner) != 0))
-            continue;
         if (!entry || strcmp(json_get_str(entry, "network_id"), network) != 0) {
             entry = json_make("ssssooi", "network_id", network, "network_name", json_get_str(row, "network_name"), "project_id", owner,
                               "tenant_id", owner, "subnet_ip_availability", json_array(), "total_ips", digits(0), "used_ips", (gint64) 0);
             json_array_append_new(list, entry);
             sum = 0;
         }
-        if (!subnet || (version && g_ascii_strtoll(version, NULL, 10) != json_get_int(row, "ip_version", 0)))
+        bool wanted = true;
+        g_autoptr(json_t) version = json_string(json_get_int(row, "ip_version", 4) == 6 ? "6" : "4");
+        if (!asked_for(c, "ip_version", version, &wanted, err))
+            return NULL;
+        if (!subnet || !wanted)
             continue;
         unsigned __int128 total = pool_size(json_get_str(row, "allocation_pools"));
         gint64 used = json_get_int(row, "used", 0);
@@ -224,20 +224,9 @@ static json_t *availability(Call *c, const char *network_id, GError **err)
 
 bool availability_list(Call *c, GError **err)
 {
-    g_autoptr(json_t) list = availability(c, NULL, err);
-    json_t *one;
-    size_t i;
-    if (!list)
-        return false;
-    JsonW w = call_begin(c, 200);
-    jw_object(&w);
-    jw_key(&w, "network_ip_availabilities");
-    jw_array(&w);
-    json_array_foreach(list, i, one)
-        write_entry(&w, one);
-    jw_end_array(&w);
-    jw_end_object(&w);
-    return true;
+    static const char *const filters[] = { "network_id", "network_name", "project_id", "tenant_id", "ip_version", NULL };
+    static const RowList what = { .many = "network_ip_availabilities", .filters = filters, .key = "network_id", .write = write_entry };
+    return asked_reply(c, &what, availability(c, NULL, err), err);
 }
 
 bool availability_show(Call *c, GError **err)

@@ -226,10 +226,12 @@ bool floating_network_gone(Db *db, const char *network_id, GError **err)
 
 bool floating_pools(Call *c, GError **err)
 {
-    g_autoptr(json_t) pools = db_query(c->db, err, "floating_pools", "s", c->ctx->admin ? NULL : c->ctx->project_id);
+    static const char *const filters[] = { NULL };
+    static const RowList what = { .many = "floatingip_pools", .filters = filters };
+    json_t *pools = db_query(c->db, err, "floating_pools", "s", c->ctx->admin ? NULL : c->ctx->project_id);
     size_t i;
     json_t *pool;
     json_array_foreach(pools, i, pool)
         json_object_set(pool, "tenant_id", json_object_get(pool, "project_id"));
-    return pools && call_reply(c, 200, json_make("o", "floatingip_pools", json_incref(pools)));
+    return asked_reply(c, &what, pools, err);
 }

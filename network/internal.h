@@ -208,3 +208,11 @@ bool sync_ports_of_subnet(Db *db, const Ctx *ctx, const char *subnet_id, GError 
 bool sync_port_gone(Db *db, const Ctx *ctx, const char *port_id, const char *host, GError **err);
 
 #define AS(T, r) ((T *) (void *) (r))
+
+/* A list of JSON objects that are no rows of a table, as asked for by query parameters: filters (names, ended by NULL; a value is a text or a
+ * boolean), fields, and with key (the member that markers name) pages. write: of one row, NULL: as it is. */
+typedef struct RowList { const char *many; const char *const *filters; const char *key; void (*write)(JsonW *w, const json_t *row); } RowList;
+/* rows (stolen) NULL: err is set. */
+bool asked_reply(Call *c, const RowList *what, json_t *rows, GError **err);
+/* Is v among the values that were asked for under that name, or none asked for? */
+bool asked_for(const Call *c, const char *name, const json_t *v, bool *ret_yes, GError **err);

@@ -500,6 +500,37 @@ class Itself(Base):
         self.assertEqual(self.ok(self.admin.get(N + "agents/" + agents[0]["id"]), 200)["agent"]["id"], agents[0]["id"])
         self.assertEqual(self.ok(self.demo.get(N + "availability_zones"), 200)["availability_zones"][0]["name"], "nova")
 
+    def test_queries_of_lists_without_a_table(self):
+        """The same parameters as of other lists."""
+        get = lambda path, name, status=200: self.ok(self.admin.get(N + path), status).get(name)
+        one, other = get("agents", "agents")
+        kinds = "agents?agent_type=%s&agent_type=%s" % (one["agent_type"].replace(" ", "+"), other["agent_type"].replace(" ", "+"))
+        self.assertEqual(len(get(kinds, "agents")), 2)
+        self.assertEqual(get("agents?fields=id&fields=alive&id=" + other["id"], "agents"), [{"id": other["id"], "alive": other["alive"]}])
+        self.assertEqual(len(get("agents?alive=%s" % ("no" if one["alive"] else "y"), "agents")), 0)
+        self.assertEqual(get("availability_zones?resource=router&fields=resource", "availability_zones"), [{"resource": "router"}])
+        for path in ("agents?nonesuch=1", "agents?alive=perhaps", "availability_zones?x=1", "network-ip-availabilities?x=1", "floatingip_pools?subnet_name=x"):
+            self.refuse(400, "GET", path, who=self.admin)
+        self.assertEqual(set(get("floatingip_pools?fields=cidr", "floatingip_pools")[0]), {"cidr"})
+
+    def test_pages_of_availabilities(self):
+        ids = sorted(self.network()["id"] for _ in range(3))
+        mine = "network-ip-availabilities?" + "&".join("network_id=" + i for i in ids)
+        rows = lambda path: self.ok(self.admin.get(N + path), 200)["network_ip_availabilities"]
+        self.assertEqual([r["network_id"] for r in rows(mine)], ids)
+        self.assertEqual(rows(mine + "&fields=used_ips&fields=total_ips"), [{"total_ips": 0, "used_ips": 0}] * 3)
+        for reverse in (False, True):
+            seen, path = [], N + mine + "&limit=1" + "&page_reverse=True" * reverse
+            while path:
+                page = self.ok(self.admin.get(path), 200)
+                seen += [r["network_id"] for r in page["network_ip_availabilities"]]
+                links = {link["rel"]: link["href"] for link in page.get("network_ip_availabilities_links", [])}
+                path = links.get("previous" if reverse else "next", "").partition("/network/")[2]
+                path = path and "/network/" + path
+                self.assertLess(len(seen), 9)
+            self.assertEqual(seen, ids[::-1] if reverse else ids)
+        self.assertEqual(rows(mine + "&marker=none&limit=1"), [])
+
     def test_descriptions_of_agents(self):
         one, other = self.ok(self.admin.get(N + "agents"), 200)["agents"]
         put = lambda **body: self.admin.put(N + "agents/" + one["id"], {"agent": body})
