@@ -146,7 +146,11 @@ static bool modes_check(const Subnet *s, Cidr c, GError **err)
                        "Invalid input for operation: ipv6_ra_mode set to '%s' with ipv6_address_mode set to '%s' is not valid. If both "
                        "attributes are set, they must be the same value.",
                        ra, mode);
-    if (strcmp(mode ? mode : ra, "dhcpv6-stateful") != 0 && c.prefix != 64)
+    bool stateful = strcmp(mode ? mode : ra, "dhcpv6-stateful") == 0;
+    if (stateful && c.prefix < 64)
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: dhcpv6-stateful needs a cidr with a prefix of /64 or longer, not %s.",
+                       mode ? "ipv6_address_mode" : "ipv6_ra_mode", s->cidr);
+    if (!stateful && c.prefix != 64)
         return nv_fail(
             err, NV_ERR_INVALID,
             "Invalid CIDR %s for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the prefix to be /64",

@@ -266,6 +266,10 @@ bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err)
         wait_until_up(d);
     if (d->pidfd >= 0 && (conf || fresh || (data && is_alive(d) && !lease_release(n, dir))))
         end_process(d);
+    if (!is_alive(d) && !conf && !data && !fresh && (d->pidfd >= 0 || d->retry_at)) {
+        wake_up(wake_fd);            /* it ended by itself, and is started when its time comes */
+        return true;
+    }
     if (!is_alive(d)) {
         d->retry_at = 0;
         d->backoff_ms = 0;
@@ -309,14 +313,21 @@ bool dhcp_running(const char *n)
     return d && is_alive(d);
 }
 
+static void trim(const char *dir, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("%s/%s", dir, name);
+    struct stat st;
+    if (stat(path, &st) == 0 && st.st_size > LOG_MAX && truncate(path, 0) < 0)
+        log_warn("dhcp.log_kept", "path", path, "error", g_strerror(errno), NULL);
+}
+
 void dhcp_trim_logs(void)
 {
     g_autoptr(GPtrArray) names = dhcp_list();
     for (guint i = 0; i < names->len; i++) {
-        g_autofree char *dir = dir_of(names->pdata[i]), *path = g_strdup_printf("%s/log", dir);
-        struct stat st;
-        if (stat(path, &st) == 0 && st.st_size > LOG_MAX && truncate(path, 0) < 0)
-            log_warn("dhcp.log_kept", "path", path, "error", g_strerror(errno), NULL);
+        g_autofree char *dir = dir_of(names->pdata[i]);
+        trim(dir, "log");
+        trim(dir, "errors");
     }
 }
 

@@ -3,12 +3,13 @@
 #include "network/agent/spec.h"
 
 bool dhcp_start(GError **err);
-/* Files as the spec says, and a dnsmasq that has read them.  fresh: its namespace is new, an old process is of no use. */
+/* Files as the spec says, and a dnsmasq that has read them; one that ended by itself waits for its next start unless something is new.  fresh: its
+ * namespace is new, an old process is of no use. */
 bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err);
 bool dhcp_absent(const char *n, GError **err);
 /* True while the network's dnsmasq runs. */
 bool dhcp_running(const char *n);
 /* 12-digit names that have a directory of files. */
 GPtrArray *dhcp_list(void);
-/* dnsmasq appends to its log for every odd packet: a guest must not fill the disk that way. */
+/* dnsmasq appends to its log for every odd packet, and says at each start why it cannot: neither may fill the disk. */
 void dhcp_trim_logs(void);

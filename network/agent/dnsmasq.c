@@ -5,8 +5,16 @@
 enum { LEASE_S = 86400, LEASES_MAX = 16384 };
 static const char metadata_ip[] = "169.254.169.254";
 
+/* One IPv6 range with a shorter prefix and dnsmasq does not start. */
+static bool is_served(const DhcpSubnet *s)
+{
+    return s->cidr.base.version == 4 || s->cidr.prefix >= 64;
+}
+
 static void put_range(GString *out, const DhcpSubnet *s)
 {
+    if (!is_served(s))
+        return;
     char first[46];
     ip_format(cidr_first(s->cidr), first);
     if (s->cidr.base.version == 4) {

@@ -1,6 +1,7 @@
 /* network/agent/wanted.c -- remembers specs, finds what is missing of them in the kernel, and makes it again. */
 #include "network/agent/wanted.h"
 #include "core/log.h"
+#include "network/agent/dhcp.h"
 #include "network/agent/driver.h"
 #include "network/agent/wiring.h"
 
@@ -109,7 +110,8 @@ guint wanted_repair(void)
             continue;
         }
         count++;
-        wiring_network_ensure(n, &err);
+        if (wiring_network_ensure(n, &err) && n->has_dhcp && !dhcp_running(n->n.s))
+            nv_fail(&err, NV_ERR_AGENT, "its dnsmasq has ended, and waits for its next start");
         note("network", n->id, err);
     }
     if (count) {

@@ -204,8 +204,12 @@ class Subnets(Base):
                     {"cidr": "10.1.0.0/24", "service_types": [1]}, {"cidr": "10.1.0.0/24", "service_types": ["x"]},
                     {"cidr": "10.1.0.0/24", "ipv6_ra_mode": "slaac"}, {"cidr": "10.1.0.0/24", "ip_version": 5}, {},
                     {"ip_version": 6, "cidr": "2001:db8::/80", "ipv6_address_mode": "slaac"},
+                    {"ip_version": 6, "cidr": "2001:db8::/63", "ipv6_address_mode": "dhcpv6-stateful"},
+                    {"ip_version": 6, "cidr": "2001:db8::/63", "ipv6_ra_mode": "dhcpv6-stateful"},
                     {"ip_version": 6, "cidr": "2001:db8::/64", "ipv6_address_mode": "slaac", "ipv6_ra_mode": "dhcpv6-stateful"}):
             self.refuse(400, "POST", "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, **bad}})
+        self.subnet(n, ip_version=6, cidr="2001:db8::/48")
+        self.subnet(n, ip_version=6, cidr="2001:db9::/80", ipv6_address_mode="dhcpv6-stateful", ipv6_ra_mode="dhcpv6-stateful")
         for pools in ([{"start": "10.1.0.1", "end": "10.1.0.9"}], [{"start": "10.1.0.5", "end": "10.1.0.9"}, {"start": "10.1.0.8", "end": "10.1.0.20"}]):
             self.refuse(409, "POST", "subnets", {"subnet": {"network_id": n["id"], "ip_version": 4, "cidr": "10.1.0.0/24", "allocation_pools": pools}})
 

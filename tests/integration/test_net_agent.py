@@ -69,10 +69,10 @@ class Network:
     def args(self):
         p, more = self.prefix, []
         if self.six:
-            more = [{"id": uid(self.n + 500), "cidr": self.six, "version": 6, "gateway": None, "dns": [], "routes": [], "mode": "slaac"}]
+            more = [{"id": uid(self.n + 500), "cidr": self.six, "version": 6, "gateway": None, "dns": [], "routes": [], "mode": "slaac" if self.six.endswith("/64") else None}]
         return dict(id=self.id, mtu=1450, zone=0 if self.host else self.n, host_addresses=[p + ".1/24"] if self.host else [],
                     nat=[p + ".0/24"] if self.host else [], segment=None, dhcp={
-                        "mac": "fa:16:3e:ff:00:%02x" % (self.n & 255), "addresses": [p + ".2/24"] + ([self.six.replace("::/64", "::2/64")] if self.six else []), "domain": "openstacklocal",
+                        "mac": "fa:16:3e:ff:00:%02x" % (self.n & 255), "addresses": [p + ".2/24"] + ([self.six.replace("::/", "::2/")] if self.six else []), "domain": "openstacklocal",
                         "ports": [{"id": q.id, "mac": q.mac, "hostname": q.name, "ips": q.ips} for q in self.ports],
                         "subnets": [{"id": self.id, "cidr": p + ".0/24", "version": 4, "gateway": p + ".1", "dns": [],
                                      "routes": [{"destination": "192.0.2.0/24", "nexthop": p + ".9"}], "mode": None}] + more})
@@ -276,6 +276,35 @@ class Service(Case):
             os.kill(pid, signal.SIGKILL)
             until("dnsmasq is back", 2, lambda: pid_now() not in (0, pid))
         self.assertNotIn("Uid:\t0\t", open("/proc/%s/status" % open(path).read().strip()).read())
+
+    def test_a_short_prefix_does_not_end_dhcp(self):
+        net = self.network(1)
+        net.six = "2001:db8::/48"
+        p, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)], ip6s=["2001:db8::11"])
+        g.run("ip addr flush dev eth0")
+        self.assertIn("ip=10.0.0.11", g.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
+        self.assertEqual(open("%s/dhcp/%s/errors" % (RUN, net.short)).read(), "")
+
+    def test_dnsmasq_that_cannot_start_is_tried_less_and_less(self):
+        net = self.network(1)
+        top = "%s/dhcp/%s/" % (RUN, net.short)
+        pid = lambda: int("0" + sh("cat %spid" % top, check=False).stdout.strip())
+        until("the first start", 5, pid)
+        n = os.path.getsize(RUN + "/agent.log")
+
+        def pauses():
+            with open(RUN + "/agent.log") as f:
+                f.seek(n)
+                return [int(line.split("retry_ms=")[1].split()[0]) for line in f if "dhcp.died" in line]
+        sh("rm -f {0}leases; mkdir {0}leases; yes | head -c 2000000 >>{0}errors; kill -9 $(cat {0}pid)".format(top))
+        until("the pause is long", 20, lambda: 3200 in pauses())
+        time.sleep(3.1)                              # one look more, at least
+        self.assertEqual(pauses(), [100 << i for i in range(len(pauses()))])
+        until("the file is cut", 10, lambda: os.path.getsize(top + "errors") < 10000)
+        sh("rmdir %sleases" % top)
+        net.ports.append(Port(1, net.id, "10.0.0.11"))
+        self.ensure_network(net)
+        until("what is new is served at once", 2, pid)
 
     def test_metadata_connections_are_passed_with_the_right_names(self):
         net, other = self.network(1), self.network(2)
