@@ -51,6 +51,7 @@ static const struct { NvErr code; const char *says, *type; } neutron_types[] = {
     { NV_ERR_CONFLICT, "ports still in use on the network",        "NetworkInUse" },
     { NV_ERR_CONFLICT, "have an IP allocation from this subnet",   "SubnetInUse" },
     { NV_ERR_CONFLICT, "pools in use on the address scope",        "AddressScopeInUse" },
+    { NV_ERR_CONFLICT, "must have unique prefixes",                "AddressScopePrefixConflict" },
     { NV_ERR_CONFLICT, "Unable to delete subnet pool",             "SubnetPoolDeleteError" },
     { NV_ERR_CONFLICT, "QoS Policy ",                              "QosPolicyInUse" },
     { NV_ERR_CONFLICT, "default external network already exists",  "DefaultExternalNetworkExists" },

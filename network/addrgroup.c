@@ -88,7 +88,7 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
     const AddressGroup *g = AS(const AddressGroup, row);
     if (!own(ctx, g, err))
         return false;
-    g_autoptr(json_t) rules = db_query(db, err, "address_group_rules", "ss", g->id, ctx->admin ? NULL : ctx->project_id);
+    g_autoptr(json_t) rules = db_query(db, err, "address_group_rules", "ss", g->id, sees_project(ctx));
     g_autofree char *list = ids_listed(rules);
     return rules
         && (!*list || nv_fail(err, NV_ERR_CONFLICT, "Address group %s is in use on one or more security group rules. Rules: %s.", g->id, list));

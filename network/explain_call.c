@@ -81,7 +81,7 @@ static bool add_router(Db *db, const Ctx *ctx, const char *port_id, int version,
 /* Whom the sender may have meant: a port that the asker may see, on a network that cannot be reached from here. */
 static bool add_elsewhere(Db *db, const Ctx *ctx, const char *address, json_t *scene, GError **err)
 {
-    g_autoptr(json_t) found = db_query(db, err, "explain_elsewhere", "ss", address, ctx->admin ? NULL : ctx->project_id ? ctx->project_id : "");
+    g_autoptr(json_t) found = db_query(db, err, "explain_elsewhere", "ss", address, sees_project(ctx));
     return found && json_object_set(scene, "elsewhere", json_array_size(found) ? json_array_get(found, 0) : json_null()) == 0;
 }
 

@@ -228,7 +228,7 @@ bool floating_pools(Call *c, GError **err)
 {
     static const char *const filters[] = { NULL };
     static const RowList what = { .many = "floatingip_pools", .filters = filters };
-    json_t *pools = db_query(c->db, err, "floating_pools", "s", c->ctx->admin ? NULL : c->ctx->project_id);
+    json_t *pools = db_query(c->db, err, "floating_pools", "s", sees_project(c->ctx));
     size_t i;
     json_t *pool;
     json_array_foreach(pools, i, pool)

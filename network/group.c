@@ -82,7 +82,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 
 static bool free_check(Db *db, const Ctx *ctx, const Group *g, GError **err)
 {
-    g_autoptr(json_t) ports = db_query(db, err, "group_in_use", "ss", g->id, ctx->admin ? NULL : ctx->project_id);
+    g_autoptr(json_t) ports = db_query(db, err, "group_in_use", "ss", g->id, sees_project(ctx));
     g_autofree char *list = ids_listed(ports);
     return ports && (!*list || nv_fail(err, NV_ERR_CONFLICT, "Security Group %s in use. Ports: %s.", g->id, list));
 }

@@ -68,6 +68,9 @@ Render render_tenant;
 /* The new row has a project to belong to, and there is such a project: an administrator may name any. */
 bool project_known(Db *db, const char *project_id, GError **err);
 #define BUMP(new_, old_) ROW_SET_INT(new_, revision_number, (old_)->revision_number + 1)
+/* Whose rows a statement may name: NULL (of any project) for an administrator and for ourselves, else the caller's project; without one that is "",
+ * nobody's. */
+const char *sees_project(const Ctx *ctx);
 /* What is in the way of a delete, for its refusal: "a, b" of the rows' ids, the first 20; a query asks for one more, so that it shows.  Caller
  * frees. */
 char *ids_listed(const json_t *rows);

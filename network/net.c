@@ -13,6 +13,11 @@ const Filter tag_filters[] = { TAG_FILTERS, { NULL, NULL, NULL } };
 const Filter shared_filters[] = { TAG_FILTERS, SHARED_FILTER, { NULL, NULL, NULL } };
 static const Child network_subnets = { .kind = CHILD_STRINGS, .table = "subnet", .parent = "network_id", .value = "id" };
 
+const char *sees_project(const Ctx *ctx)
+{
+    return !ctx || ctx->admin ? NULL : ctx->project_id ? ctx->project_id : "";
+}
+
 char *ids_listed(const json_t *rows)
 {
     enum { LISTED = 20 };

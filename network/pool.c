@@ -116,9 +116,8 @@ static bool scope_update(Db *db, const Ctx *ctx, Row *row, const Row *old, GErro
 static bool scope_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const char *id = AS(AddressScope, row)->id;
-    g_autoptr(json_t) pools = db_query(db, err, "address_scope_pools", "s", id);
+    g_autoptr(json_t) pools = db_query(db, err, "address_scope_pools", "ss", id, sees_project(ctx));
     g_autofree char *list = ids_listed(pools);
-    (void) ctx;
     if (!pools || !*list)
         return pools != NULL;
     return nv_fail(err, NV_ERR_CONFLICT, "Unable to complete operation on address scope %s. There are one or more subnet pools in use on the "
@@ -207,8 +206,8 @@ static bool scope_check(Db *db, const Ctx *ctx, const Pool *p, GError **err)
         json_array_foreach(p->prefixes, k, mine) {
             Cidr a, b;
             if (cidr_parse(json_get_str(other, "prefix"), true, &a) && cidr_parse(json_string_value(mine), true, &b) && cidr_overlaps(a, b))
-                return nv_fail(err, NV_ERR_CONFLICT, "Subnetpool address prefixes overlap with those of subnetpool %s in address scope %s.",
-                               json_get_str(other, "id"), scope->id);
+                return nv_fail(err, NV_ERR_CONFLICT, "Failed to associate address scope: subnetpools within an address scope must have unique "
+                               "prefixes.");
         }
     return true;
 }
@@ -313,9 +312,8 @@ static bool pool_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GE
 
 static bool pool_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
-    g_autoptr(json_t) subnets = db_query(db, err, "subnetpool_subnets", "s", AS(Pool, row)->id);
+    g_autoptr(json_t) subnets = db_query(db, err, "subnetpool_subnets", "ss", AS(Pool, row)->id, sees_project(ctx));
     g_autofree char *list = ids_listed(subnets);
-    (void) ctx;
     if (!subnets || !*list)
         return subnets != NULL;
     return nv_fail(err, NV_ERR_CONFLICT, "Unable to delete subnet pool: Subnet pool has existing allocations. Subnets: %s.", list);

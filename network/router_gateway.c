@@ -80,7 +80,7 @@ static bool external_check(const Network *n, const GPtrArray *subnets, const jso
 
 static bool gateway_remove(Db *db, const Ctx *ctx, const Router *r, const Port *gw, GError **err)
 {
-    g_autoptr(json_t) floating = db_query(db, err, "router_floating", "s", r->id);
+    g_autoptr(json_t) floating = db_query(db, err, "router_floating", "ss", r->id, sees_project(ctx));
     g_autofree char *list = ids_listed(floating);
     if (!floating)
         return false;

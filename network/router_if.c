@@ -152,10 +152,10 @@ static bool add_port(Db *db, const Ctx *ctx, Router *r, const char *port_id, jso
     return true;
 }
 
-static bool in_use_check(Db *db, const Router *r, const char *subnet_id, GError **err)
+static bool in_use_check(Db *db, const Ctx *ctx, const Router *r, const char *subnet_id, GError **err)
 {
     g_autoptr(Subnet) s = AS(Subnet, row_get(db, &subnet_resource, subnet_id, err));
-    g_autoptr(json_t) floating = s ? db_query(db, err, "router_subnet_floating", "ss", r->id, subnet_id) : NULL;
+    g_autoptr(json_t) floating = s ? db_query(db, err, "router_subnet_floating", "sss", r->id, subnet_id, sees_project(ctx)) : NULL;
     g_autofree char *list = ids_listed(floating);
     size_t i;
     json_t *route;
@@ -197,7 +197,7 @@ static bool remove_port(Db *db, const Ctx *ctx, Router *r, const char *port_id, 
     g_autoptr(json_t) ids = subnet_ids_of(p->fixed_ips);
     if (subnet_id && !json_has(ids, subnet_id))
         return nv_fail(err, NV_ERR_INVALID, "Subnet on port %s does not match the requested subnet %s.", port_id, subnet_id);
-    json_array_foreach(ids, i, id) if (!in_use_check(db, r, json_string_value(id), err)) return false;
+    json_array_foreach(ids, i, id) if (!in_use_check(db, ctx, r, json_string_value(id), err)) return false;
     if (!port_remove(db, ctx, r, p, err))
         return false;
     *ret_info = answer(r, p, ids, false);
@@ -211,7 +211,7 @@ bool router_remove_subnet(Db *db, const Ctx *ctx, Router *r, const char *subnet_
         return false;
     if (!port_id)
         return nv_fail(err, NV_ERR_NOT_FOUND, "Router %s has no interface on subnet %s", r->id, subnet_id);
-    g_autoptr(Port) p = in_use_check(db, r, subnet_id, err) ? AS(Port, row_get(db, &port_resource, port_id, err)) : NULL;
+    g_autoptr(Port) p = in_use_check(db, ctx, r, subnet_id, err) ? AS(Port, row_get(db, &port_resource, port_id, err)) : NULL;
     g_autoptr(json_t) ids = json_array();
     if (!p)
         return false;

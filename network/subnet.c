@@ -386,7 +386,7 @@ static bool release_and_settle(Db *db, const Ctx *ctx, const Subnet *s, GError *
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const Subnet *s = AS(const Subnet, row);
-    g_autoptr(json_t) ports = db_query(db, err, "subnet_in_use", "s", s->id);
+    g_autoptr(json_t) ports = db_query(db, err, "subnet_in_use", "ss", s->id, sees_project(ctx));
     g_autofree char *list = ids_listed(ports);
     if (!ports)
         return false;

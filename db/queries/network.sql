@@ -166,9 +166,10 @@ WHERE s.network_id = ?1 AND s.ip_version = ?2 AND p.address_scope_id IS NOT NULL
 SELECT count(*) FROM subnet s JOIN subnetpool p ON p.id = ?1 WHERE s.ip_version = p.ip_version AND s.subnetpool_id IS NOT ?1
     AND s.network_id IN (SELECT network_id FROM subnet WHERE subnetpool_id = ?1);
 
--- Ports whose addresses hold a subnet: all but DHCP's and those that hosts make from their MAC.
+-- Ports whose addresses hold a subnet: all but DHCP's and those that hosts make from their MAC.  As group_in_use.
 -- :name subnet_in_use
-SELECT DISTINCT p.id FROM ip_allocation a JOIN port p ON p.id = a.port_id JOIN subnet s ON s.id = a.subnet_id
+SELECT DISTINCT CASE WHEN ?2 IS NULL OR p.project_id = ?2 OR n.project_id = ?2 THEN p.id ELSE 'ports of other projects' END AS id
+FROM ip_allocation a JOIN port p ON p.id = a.port_id JOIN subnet s ON s.id = a.subnet_id JOIN network n ON n.id = s.network_id
 WHERE a.subnet_id = ?1 AND p.device_owner <> 'network:dhcp'
     AND NOT (s.ip_version = 6 AND s.ipv6_address_mode IN ('slaac', 'dhcpv6-stateless') AND p.device_owner NOT LIKE 'network:router%') ORDER BY 1 LIMIT 21;
 
@@ -356,8 +357,9 @@ FROM network n LEFT JOIN subnet s ON s.network_id = n.id WHERE ?1 IS NULL OR n.i
 
 -- Subnet pools and address scopes.
 
+-- As group_in_use.
 -- :name address_scope_pools
-SELECT id FROM subnetpool WHERE address_scope_id = ?1 ORDER BY 1 LIMIT 21;
+SELECT DISTINCT CASE WHEN ?2 IS NULL OR project_id = ?2 THEN id ELSE 'subnet pools of other projects' END AS id FROM subnetpool WHERE address_scope_id = ?1 ORDER BY 1 LIMIT 21;
 
 -- Prefixes of a scope's other pools.
 -- :name scope_prefixes
@@ -366,8 +368,9 @@ SELECT p.id, j.value AS prefix FROM subnetpool p, json_each(p.prefixes) j WHERE 
 -- :name subnetpool_default_other
 SELECT id FROM subnetpool WHERE is_default = 1 AND ip_version = ?1 AND id <> ?2;
 
+-- As group_in_use.
 -- :name subnetpool_subnets
-SELECT id FROM subnet WHERE subnetpool_id = ?1 ORDER BY 1 LIMIT 21;
+SELECT DISTINCT CASE WHEN ?2 IS NULL OR project_id = ?2 THEN id ELSE 'subnets of other projects' END AS id FROM subnet WHERE subnetpool_id = ?1 ORDER BY 1 LIMIT 21;
 
 -- The subnet of the pool that overlaps ?2 to ?3 and ends last.
 -- :name subnetpool_taken_until

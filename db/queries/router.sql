@@ -74,14 +74,17 @@ WHERE rp.router_id = ?1 AND rp.kind = 'interface' AND p.network_id = ?2
 SELECT rp.port_id FROM router_port rp WHERE rp.router_id = ?1 AND rp.kind = 'interface'
     AND EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = rp.port_id AND a.subnet_id = ?2) ORDER BY 1 LIMIT 1;
 
--- Floating IPs of the router that lead to addresses of the subnet, by themselves or by a forwarding.
+-- Floating IPs of the router that lead to addresses of the subnet, by themselves or by a forwarding: for the project ?3 (NULL: an administrator) its own,
+-- and all others as one.
 -- :name router_subnet_floating
-SELECT f.id FROM floating_ip f JOIN ip_allocation a ON a.port_id = f.port_id AND a.address = f.fixed_ip_address WHERE f.router_id = ?1 AND a.subnet_id = ?2
-UNION SELECT f.id FROM port_forwarding w JOIN floating_ip f ON f.id = w.floatingip_id
-    JOIN ip_allocation a ON a.port_id = w.internal_port_id AND a.address = w.internal_ip_address WHERE f.router_id = ?1 AND a.subnet_id = ?2 ORDER BY 1 LIMIT 21;
+SELECT DISTINCT CASE WHEN ?3 IS NULL OR project_id = ?3 THEN id ELSE 'floating IPs of other projects' END AS id FROM (
+SELECT f.id, f.project_id FROM floating_ip f JOIN ip_allocation a ON a.port_id = f.port_id AND a.address = f.fixed_ip_address WHERE f.router_id = ?1 AND a.subnet_id = ?2
+UNION SELECT f.id, f.project_id FROM port_forwarding w JOIN floating_ip f ON f.id = w.floatingip_id
+    JOIN ip_allocation a ON a.port_id = w.internal_port_id AND a.address = w.internal_ip_address WHERE f.router_id = ?1 AND a.subnet_id = ?2) ORDER BY 1 LIMIT 21;
 
+-- The same, for the project ?2, of all subnets.
 -- :name router_floating
-SELECT id FROM floating_ip WHERE router_id = ?1 ORDER BY 1 LIMIT 21;
+SELECT DISTINCT CASE WHEN ?2 IS NULL OR project_id = ?2 THEN id ELSE 'floating IPs of other projects' END AS id FROM floating_ip WHERE router_id = ?1 ORDER BY 1 LIMIT 21;
 
 -- :name router_is_live
 SELECT EXISTS (SELECT 1 FROM router_port WHERE router_id = ?1) OR EXISTS (SELECT 1 FROM router WHERE id = ?1 AND host <> '');

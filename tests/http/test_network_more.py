@@ -195,7 +195,7 @@ class Pools(Base):
         n = self.network()
         a = self.subnet_of(n, "192.168.42.0/24")
         b = self.subnet_of(n, "10.42.1.128/25")
-        self.assertIn("overlap", self.onboard(p, n["id"], 409))
+        self.assertIn("must have unique prefixes", self.onboard(p, n["id"], 409))
         for s in (a, b):
             self.assertIsNone(self.seen("subnets/" + s["id"])["subnetpool_id"])
         self.assertEqual(self.seen("subnetpools/" + p["id"])["prefixes"], ["10.42.0.0/24"])
@@ -317,6 +317,26 @@ class Policies(Base):
         self.made("security-group-rules", "security_group_rule", security_group_id=user["id"], direction="ingress", remote_group_id=g["id"])
         self.gone(path)                                      # a rule of another group goes with it
         self.assertEqual(len(self.ok(self.demo.get(N + "security-groups/" + user["id"]), 200)["security_group"]["security_group_rules"]), 2)
+
+    def test_what_others_have_is_not_named(self):
+        """A refusal names the caller's own, and that others have some; an administrator reads everything."""
+        scope = self.made("address-scopes", "address_scope", name="s", ip_version=4)
+        pool = self.made("subnetpools", "subnetpool", name="p", prefixes=["10.71.0.0/16"], default_prefixlen=24, address_scope_id=scope["id"])
+        self.policy(201, scope, "address_scope")
+        self.policy(201, pool, "subnetpool")
+        cut = lambda who: self.made("subnets", "subnet", who, network_id=self.network(who)["id"], ip_version=4, subnetpool_id=pool["id"])["id"]
+        theirs = self.made("subnetpools", "subnetpool", self.other, name="p", prefixes=["10.72.0.0/16"], address_scope_id=scope["id"])["id"]
+        for path, ours, foreign, others in (("address-scopes/" + scope["id"], pool["id"], theirs, "subnet pools of other projects"),
+                                            ("subnetpools/" + pool["id"], cut(self.demo), cut(self.other), "subnets of other projects")):
+            self.assertIn(": %s, %s." % (ours, others), self.refuse(409, "DELETE", path))
+            self.assertIn(": %s." % ", ".join(sorted([ours, foreign])), self.refuse(409, "DELETE", path, who=self.admin))
+        clash = {"subnetpool": {"name": "x", "prefixes": ["10.72.1.0/24"], "address_scope_id": scope["id"]}}
+        self.assertNotIn(theirs, self.refuse(409, "POST", "subnetpools", clash, type="AddressScopePrefixConflict"))
+        n = self.network()
+        s = self.made("subnets", "subnet", self.admin, network_id=n["id"], ip_version=4, cidr="10.73.0.0/24", project_id=self.other.project_id)
+        p = self.port(n)["id"]
+        self.assertIn("Ports: ports of other projects.", self.refuse(409, "DELETE", "subnets/" + s["id"], who=self.other))
+        self.assertIn("Ports: %s." % p, self.refuse(409, "DELETE", "subnets/" + s["id"]))
 
     def made(self, path, one, who=None, **attrs):
         return self.ok((who or self.demo).post(N + path, {one: attrs}), 201)[one]

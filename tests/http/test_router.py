@@ -346,6 +346,20 @@ class Floating(Base):
         self.gone("floatingip", f["id"])
         self.assertEqual(self.ok(self.admin.get(N + "ports/" + holder["id"]), 404)["NeutronError"]["type"], "PortNotFound")
 
+    def test_whose_it_is_is_not_said(self):
+        """On a network that is shared others' addresses go through our router: what they keep from going is refused without their names."""
+        self.ok(self.demo.post(N + "rbac-policies", {"rbac_policy": {"object_type": "network", "object_id": self.n["id"], "action": "access_as_shared",
+                                                                     "target_tenant": self.other.project_id}}), 201)
+        ours = self.floating(port_id=self.port(self.n)["id"])["id"]
+        port = self.port(self.n, self.other)
+        theirs = self.floating(self.other, port_id=port["id"])["id"]
+        self.addCleanup(self.gone, "port", port["id"], self.other)
+        self.addCleanup(self.gone, "floatingip", theirs, self.other)
+        for path, body in (("routers/" + self.r["id"], {"router": {"external_gateway_info": None}}),
+                           ("routers/%s/remove_router_interface" % self.r["id"], {"subnet_id": self.s["id"]})):
+            self.assertIn("Floating IPs: %s, floating IPs of other projects." % ours, self.refuse(409, "PUT", path, body))
+            self.assertIn("Floating IPs: %s." % ", ".join(sorted([ours, theirs])), self.refuse(409, "PUT", path, body, self.admin))
+
     def test_refused(self):
         port = self.port(self.n)
         lonely_n, lonely_s = self.inside("10.50.0.0/24")
