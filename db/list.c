@@ -121,14 +121,16 @@ static bool is_second(const Field *f, const char *value)
     return f->type == T_TIME && !strchr(value, '.');
 }
 
-/* The column is one of the values: seconds (or what is not seconds) of them. */
-static void add_one_of(Building *b, const Field *f, const char *cast, const char *scale, GPtrArray *texts)
+/* The column is one of the values: seconds (or what is not seconds) of them.  The answer joins what comes next: a term that is always false, to
+ * begin with, would keep SQLite from its indexes. */
+static const char *add_one_of(Building *b, const char *joint, const Field *f, const char *cast, const char *scale, GPtrArray *texts)
 {
     if (!texts->len)
-        return;
-    g_string_append_printf(b->sql, " OR t.\"%s\"%s IN (SELECT (value%s)%s FROM json_each(", f->col, scale, cast, scale);
+        return joint;
+    g_string_append_printf(b->sql, "%st.\"%s\"%s IN (SELECT (value%s)%s FROM json_each(", joint, f->col, scale, cast, scale);
     add_values(b, texts);
     g_string_append(b->sql, "))");
+    return " OR ";
 }
 
 static bool filter_one_of(Building *b, const Field *f, const char *cast, const ListFilter *q, GError **err)
@@ -142,11 +144,10 @@ static bool filter_one_of(Building *b, const Field *f, const char *cast, const L
         g_ptr_array_add(is_second(f, q->values[i]) ? seconds : exact, value);
         empty |= !*q->values[i];
     }
-    g_string_append(b->sql, " AND (0");
-    add_one_of(b, f, cast, "", exact);
-    add_one_of(b, f, cast, "/1000000", seconds);
+    g_string_append(b->sql, q->n ? " AND (" : " AND (0");
+    const char *joint = add_one_of(b, add_one_of(b, "", f, cast, "", exact), f, cast, "/1000000", seconds);
     if ((f->flags & NULLABLE) && empty)
-        g_string_append_printf(b->sql, " OR t.\"%s\" IS NULL", f->col);
+        g_string_append_printf(b->sql, "%st.\"%s\" IS NULL", joint, f->col);
     g_string_append_c(b->sql, ')');
     return true;
 }

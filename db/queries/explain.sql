@@ -26,7 +26,7 @@ SELECT port_id FROM (
     WHERE mine.port_id = ?1 AND a.address = ?2)
 ORDER BY turn, port_id LIMIT 1;
 
--- A port of project ?2 (NULL: of any) with address ?1, wherever it is.
+-- A port of project ?2 (NULL: of any) with address ?1, wherever it is: asked for subnet by subnet, as no index begins with an address.
 -- :name explain_elsewhere
-SELECT p.id, p.network_id FROM ip_allocation a JOIN port p ON p.id = a.port_id WHERE a.address = ?1 AND (?2 IS NULL OR p.project_id = ?2)
-ORDER BY p.id LIMIT 1;
+SELECT p.id, p.network_id FROM subnet s CROSS JOIN ip_allocation a ON a.subnet_id = s.id AND a.address = ?1 JOIN port p ON p.id = a.port_id
+WHERE ?2 IS NULL OR p.project_id = ?2 ORDER BY p.id LIMIT 1;

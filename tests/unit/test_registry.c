@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "core/conf.h"
 #include "db/internal.h"
+#include "network/network.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -63,9 +64,9 @@ static void every_route_has_a_rule(void **state)
 }
 
 /* SQLite's plan, a line a step. */
-static GString *plan_of(const char *name)
+static GString *plan_of(const char *text)
 {
-    g_autofree char *sql = g_strdup_printf("EXPLAIN QUERY PLAN %s", query_text(name));
+    g_autofree char *sql = g_strdup_printf("EXPLAIN QUERY PLAN %s", text);
     g_autoptr(Stmt) st = conn_prepare(db_conn(db, NULL), sql, NULL);
     GString *plan = g_string_new(NULL);
     assert_non_null(st);
@@ -90,9 +91,48 @@ static void what_is_on_a_host_is_found_by_index(void **state)
     };
     (void) state;
     for (size_t i = 0; i < G_N_ELEMENTS(wants); i++) {
-        g_autoptr(GString) plan = plan_of(wants[i].statement);
+        g_autoptr(GString) plan = plan_of(query_text(wants[i].statement));
         if (!strstr(plan->str, wants[i].step) || g_regex_match_simple("^SCAN (p|port|r|router)( |$)", plan->str, G_REGEX_MULTILINE, 0))
             fail_msg("%s:\n%s", wants[i].statement, plan->str);
+    }
+}
+
+static void an_address_is_found_by_subnet(void **state)
+{
+    (void) state;
+    g_autoptr(GString) plan = plan_of(query_text("explain_elsewhere"));
+    if (!strstr(plan->str, "SEARCH a USING INDEX ip_allocation_address (subnet_id=? AND address=?)"))
+        fail_msg("%s", plan->str);
+}
+
+/* Many values of a filter are looked up as one is. */
+static void lists_of_many_values_use_indexes(void **state)
+{
+    static const char *const roles[] = { NULL };
+    static const Ctx admin = { .project_id = "p", .admin = true, .roles = roles };
+    const char *values[] = { "a", "b" };
+    static const struct { const char *filter; size_t n; const char *step; } wants[] = {
+        { "network_id", 1, "(network_id=?)" }, { "network_id", 2, "(network_id=?)" }, { "qos_policy_id", 2, "port_qos (qos_policy_id=?)" },
+        { "id", 2, "(id=?)" },
+    };
+    (void) state;
+    for (size_t i = 0; i < G_N_ELEMENTS(wants); i++) {
+        const ListFilter filter = { wants[i].filter, OP_IN, values, wants[i].n };
+        const ListQuery q = { .filters = &filter, .n_filters = 1, .limit = 1 };
+        GHashTable *known = db_conn(db, NULL)->statements;
+        bool more;
+        g_hash_table_remove_all(known);
+        g_autoptr(GPtrArray) rows = rows_list(db, &port_resource, &admin, &q, &more, NULL);
+        assert_non_null(rows);
+        g_autofree char *text = NULL;
+        GHashTableIter all;
+        g_hash_table_iter_init(&all, known);
+        for (gpointer sql; g_hash_table_iter_next(&all, &sql, NULL);)
+            if (strstr(sql, " FROM port t "))
+                text = g_strdup(sql);
+        g_autoptr(GString) plan = plan_of(text);
+        if (!strstr(plan->str, wants[i].step))
+            fail_msg("%s of %zu:\n%s", wants[i].filter, wants[i].n, plan->str);
     }
 }
 
@@ -119,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_fit_the_schema), cmocka_unit_test(statements_prepare), cmocka_unit_test(every_route_has_a_rule),
         cmocka_unit_test(every_resource_is_registered), cmocka_unit_test(what_is_on_a_host_is_found_by_index),
+        cmocka_unit_test(an_address_is_found_by_subnet), cmocka_unit_test(lists_of_many_values_use_indexes),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, set_up, tear_down);
 }
