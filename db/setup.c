@@ -1,6 +1,7 @@
 /* db/setup.c -- what each new connection is told, the functions SQL may use, and migrations. */
 #include "core/clock.h"
 #include "core/embed.h"
+#include "core/ip.h"
 #include "core/log.h"
 #include "db/internal.h"
 #include <regex.h>
@@ -63,6 +64,17 @@ static void sql_now(sqlite3_context *c, int argc, sqlite3_value **argv)
     sqlite3_result_int64(c, clock_wall_us());
 }
 
+/* cidr_spelled(prefix) of core/ip.h; what is no prefix stays. */
+static void sql_cidr(sqlite3_context *c, int argc, sqlite3_value **argv)
+{
+    (void) argc;
+    char *text = cidr_spelled((const char *) sqlite3_value_text(argv[0]));
+    if (text)
+        sqlite3_result_text(c, text, -1, g_free);
+    else
+        sqlite3_result_value(c, argv[0]);
+}
+
 bool conn_setup(Conn *conn, bool writer, GError **err)
 {
     sqlite3_busy_timeout(conn->db, 5000);
@@ -70,6 +82,7 @@ bool conn_setup(Conn *conn, bool writer, GError **err)
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_create_function(conn->db, "regexp", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sql_regexp, NULL, NULL);
     sqlite3_create_function(conn->db, "now_us", 0, SQLITE_UTF8, NULL, sql_now, NULL, NULL);
+    sqlite3_create_function(conn->db, "cidr_spelled", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sql_cidr, NULL, NULL);
     /* Only the writer checkpoints: SQLite before 3.51.3 can lose pages when a write races another connection's checkpoint. */
     return conn_exec(conn, writer ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
                                     "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=16777216; PRAGMA cache_size=-4096;"

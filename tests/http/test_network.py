@@ -531,16 +531,20 @@ class Groups(Base):
         """Rules that an older version stored as they were given are the twins of what is given now."""
         g = self.group()
         old = [{"ethertype": "IPv6", "protocol": p, "remote_ip_prefix": a, "port_range_min": low, "port_range_max": high} for p, a, low, high in
-               (("icmp", None, 8, None), ("icmpv6", None, None, None), ("1", None, 9, 0), ("tcp", None, 1, 65535), ("udp", "2001:DB8::/32", 1, 2), ("udp", "2001:DB8::1", 1, 2))]
+               (("icmp", None, 8, None), ("icmpv6", None, None, None), ("1", None, 9, 0), ("tcp", None, 1, 65535), ("udp", "2001:DB8::/32", 1, 2), ("udp", "2001:DB8::1", 1, 2), ("udp", "FD00:0:0:0::/64", 1, 2), ("udp", "fd00:0::0001", 1, 2))]
         made = [self.ok(self.demo.post(N + "security-group-rules", self.rule(g, **r)), 201)["security_group_rule"]["id"] for r in old]
         migration = (pathlib.Path(__file__).parents[2] / "db/migrations/012-rule.sql").read_text()
         with sqlite3.connect(self.cloud.state + "/nuvolet.db", timeout=10) as db:
             for rule_id, r in zip(made, old):
                 db.execute("UPDATE security_group_rule SET %s WHERE id = ?" % ",".join(k + "=?" for k in r), (*r.values(), rule_id))
+            db.create_function("cidr_spelled", 1, lambda text: str(ipaddress.ip_interface(text)))       # test_db.c has the real one
             db.executescript(migration)
         db.close()
         for rule_id, r in zip(made, old):
             self.assertIn(rule_id, self.refuse(409, "POST", "security-group-rules", self.rule(g, **r)))
+            if r["remote_ip_prefix"]:
+                rows = self.ok(self.demo.get(N + "security-group-rules?security_group_id=%s&remote_ip_prefix=%s" % (g["id"], r["remote_ip_prefix"])), 200)
+                self.assertEqual([x["id"] for x in rows["security_group_rules"]], [rule_id], r)
 
     def test_rules_in_lists(self):
         g, h = self.group(), self.group()

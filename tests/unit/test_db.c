@@ -387,6 +387,25 @@ static void group_commit_keeps_each_apart(void **state)
     assert_true(db_generation(db) > 1);
 }
 
+/* For migrations. */
+static void prefixes_are_spelled_in_sql(void **state)
+{
+    static const char *const prefixes[][2] = {
+        { "'FD00:0:0:0::/64'", "fd00::/64" }, { "'2001:DB8::0001'", "2001:db8::1/128" }, { "'10.0.0.5/24'", "10.0.0.5/24" }, { "'10.0.0.5'", "10.0.0.5/32" },
+        { "'no prefix'", "no prefix" }, { "NULL", NULL },
+    };
+    (void) state;
+    for (size_t i = 0; i < G_N_ELEMENTS(prefixes); i++) {
+        g_autofree char *sql = g_strdup_printf("SELECT cidr_spelled(%s)", prefixes[i][0]);
+        g_autoptr(Stmt) st = conn_prepare(db_conn(db, NULL), sql, NULL);
+        assert_true(st && sqlite3_step(st) == SQLITE_ROW);
+        if (prefixes[i][1])
+            assert_string_equal(sqlite3_column_text(st, 0), prefixes[i][1]);
+        else
+            assert_int_equal(sqlite3_column_type(st, 0), SQLITE_NULL);
+    }
+}
+
 static void second_owner_is_refused(void **state)
 {
     (void) state;
@@ -422,7 +441,7 @@ int main(void)
         T(bad_bodies_name_the_field), T(absent_null_and_value_differ), T(stored_and_read_back), T(foreign_rows_are_not_there),
         T(update_writes_only_what_changed), T(lists_page_sort_and_filter), T(hostile_lists_are_refused), T(nested_repeats_are_only_text),
         T(what_waits_for_a_commit_is_dropped_without_one), T(statements_are_forgotten), T(a_failed_member_harms_nobody),
-        T(group_commit_keeps_each_apart), T(second_owner_is_refused), T(table_check_finds_faults),
+        T(group_commit_keeps_each_apart), T(prefixes_are_spelled_in_sql), T(second_owner_is_refused), T(table_check_finds_faults),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }
