@@ -168,10 +168,14 @@ bool conntrack_purge(int zone, ConntrackGone *is_gone, const void *data, GError 
     return purge(zone, is_gone, data, &all, err);
 }
 
+typedef struct Flows { const GArray *list; bool tcp; } Flows;
+
 static bool is_flow(const Tracked *t, const void *data)
 {
-    const GArray *flows = data;
+    const GArray *flows = ((const Flows *) data)->list;
     const Ip ips[] = { t->there.source, t->there.destination, t->back.source, t->back.destination };
+    if (t->there.protocol == IPPROTO_TCP && !((const Flows *) data)->tcp)
+        return false;
     for (guint i = 0; i < flows->len; i++) {
         const Flow *f = &g_array_index(flows, Flow, i);
         for (gsize k = 0; f->zone == t->zone && k < G_N_ELEMENTS(ips); k++)
@@ -188,19 +192,20 @@ static guint tracked(void)
     return g_file_get_contents("/proc/sys/net/netfilter/nf_conntrack_count", &text, NULL, NULL) ? (guint) g_ascii_strtoull(text, NULL, 10) : 0;
 }
 
-bool conntrack_flush(const GArray *flows, GError **err)
+bool conntrack_flush(const GArray *list, bool tcp, GError **err)
 {
+    const Flows flows = { list, tcp };
     g_autoptr(GHashTable) zones = g_hash_table_new(NULL, NULL);
     GHashTableIter it;
     gpointer zone;
     bool ok = true, all = false;
-    for (guint i = 0; i < flows->len; i++)
-        g_hash_table_add(zones, GINT_TO_POINTER(g_array_index(flows, Flow, i).zone));
+    for (guint i = 0; i < list->len; i++)
+        g_hash_table_add(zones, GINT_TO_POINTER(g_array_index(list, Flow, i).zone));
     guint n = g_hash_table_size(zones);
     if (n > 1 && n > 1 + tracked() / WALK)
-        return purge(CONNTRACK_ALL, is_flow, flows, &all, err);
+        return purge(CONNTRACK_ALL, is_flow, &flows, &all, err);
     g_hash_table_iter_init(&it, zones);
     while (!all && g_hash_table_iter_next(&it, &zone, NULL))
-        ok = purge(GPOINTER_TO_INT(zone), is_flow, flows, &all, ok ? err : NULL) && ok;
+        ok = purge(GPOINTER_TO_INT(zone), is_flow, &flows, &all, ok ? err : NULL) && ok;
     return ok;
 }

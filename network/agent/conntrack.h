@@ -4,8 +4,9 @@
 #include "core/ip.h"
 
 typedef struct Flow { int zone; Cidr cidr; } Flow;   /* every connection of these addresses in that zone */
-/* Forgets the connections of those flows (Flow).  Reads each of their zones, or all connections where that is quicker. */
-bool conntrack_flush(const GArray *flows, GError **err);
+/* Forgets the connections of those flows (Flow; none: nothing is done), with tcp TCP's too.  Reads each of their zones, or all connections where that
+ * is quicker. */
+bool conntrack_flush(const GArray *flows, bool tcp, GError **err);
 
 /* One direction of a connection; ports 0 where there are none. */
 typedef struct Tuple { Ip source, destination; int protocol, source_port, destination_port; } Tuple;

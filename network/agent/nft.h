@@ -47,6 +47,8 @@ void nft_combo_build(GString *out, const PortSpec *p, bool stateful);
 void nft_combo_absent_build(GString *out, const char *name);
 /* All that the port may send from, array of Pair: its own MAC with its own addresses, then its allowed pairs, of one IP version. */
 GArray *nft_port_sources(const PortSpec *p, int version);
+/* The entry of SET_IP4 … SET_IP6NETS that lets the port send from it.  Caller frees. */
+char *nft_source_key(const PortSpec *p, const Pair *source);
 /* Entries of the port, array of NftElement. */
 GArray *nft_port_elements(const PortSpec *p, guint32 mark, bool stateful);
 

@@ -82,6 +82,12 @@ static char *target_text(Cidr c)
     return g_strdup_printf("%s-0x%016" G_GINT64_MODIFIER "x%016" G_GINT64_MODIFIER "x", low, (guint64) (last.n >> 64), (guint64) last.n);
 }
 
+char *nft_source_key(const PortSpec *p, const Pair *source)
+{
+    char ip[50];
+    return g_strdup_printf("\"%s\" . %s . %s", p->tap.s, source->mac, range_text(source->cidr, ip));
+}
+
 static void add_sources(GArray *list, const PortSpec *p, int version)
 {
     g_autoptr(GArray) from = nft_port_sources(p, version);
@@ -93,11 +99,11 @@ static void add_sources(GArray *list, const PortSpec *p, int version)
         range_text(s->cidr, ip);
         if (version == 4) {
             add(list, SET_ARP + net, g_strdup_printf("\"%s\" . %s . %s . %s", tap, s->mac, s->mac, ip), NULL);
-            add(list, SET_IP4 + net, g_strdup_printf("\"%s\" . %s . %s", tap, s->mac, ip), NULL);
+            add(list, SET_IP4 + net, nft_source_key(p, s), NULL);
             continue;
         }
         g_autofree char *target = target_text(s->cidr);
-        add(list, SET_IP6 + net, g_strdup_printf("\"%s\" . %s . %s", tap, s->mac, ip), NULL);
+        add(list, SET_IP6 + net, nft_source_key(p, s), NULL);
         add(list, SET_ND + net, g_strdup_printf("\"%s\" . %s . %s", tap, s->mac, target), NULL);
     }
 }

@@ -5,6 +5,7 @@
 #include "network/agent/conntrack.h"
 #include "network/agent/counters.h"
 #include "network/agent/elements.h"
+#include "network/agent/flows.h"
 #include "network/agent/nft.h"
 #include "network/agent/nft_apply.h"
 #include <stdlib.h>
@@ -52,43 +53,43 @@ static int zone_of(const char *network)
     return net ? net->zone : 0;
 }
 
-static void add_flow(GArray *flows, int zone, Cidr cidr)
-{
-    Flow f = { zone, cidr };
-    g_array_append_val(flows, f);
-}
-
-static GArray *flows_of(const PortSpec *p)
-{
-    GArray *flows = g_array_new(FALSE, TRUE, sizeof(Flow));
-    int zone = zone_of(p->network.s);
-    for (guint i = 0; i < p->addresses->len; i++) {
-        Ip ip = g_array_index(p->addresses, Ip, i);
-        add_flow(flows, zone, (Cidr){ ip, ip.version == 4 ? 32 : 128 });
-    }
-    for (guint i = 0; i < p->pairs->len; i++)
-        add_flow(flows, zone, g_array_index(p->pairs, Pair, i).cidr);
-    return flows;
-}
-
-static bool has_flow(const GArray *flows, const Flow *flow)
-{
-    for (guint i = 0; i < flows->len; i++) {
-        const Flow *f = &g_array_index(flows, Flow, i);
-        if (f->zone == flow->zone && f->cidr.prefix == flow->cidr.prefix && cidr_contains(f->cidr, flow->cidr.base))
-            return true;
-    }
-    return false;
-}
-
 /* The connections of addresses that the port had and has no longer: whoever has them next shall not inherit them. */
-static bool forget_flows(const PortSpec *had, const PortSpec *has, GError **err)
+static bool forget_lost(const PortSpec *had, const PortSpec *has, GError **err)
 {
-    g_autoptr(GArray) flows = flows_of(had), kept = has ? flows_of(has) : NULL;
-    for (guint i = flows->len; kept && i-- > 0;)
-        if (has_flow(kept, &g_array_index(flows, Flow, i)))
-            g_array_remove_index_fast(flows, i);
-    return !flows->len || conntrack_flush(flows, err);
+    g_autoptr(GArray) flows = g_array_new(FALSE, TRUE, sizeof(Flow)), kept = g_array_new(FALSE, TRUE, sizeof(Flow));
+    flows_add_port(flows, zone_of(had->network.s), had);
+    if (has)
+        flows_add_port(kept, zone_of(has->network.s), has);
+    flows_remove(flows, kept);
+    return conntrack_flush(flows, true, err);
+}
+
+/* Those of addresses that are not in force for the port yet. */
+static bool forget_inherited(const PortSpec *p, GError **err)
+{
+    g_autoptr(GArray) flows = g_array_new(FALSE, TRUE, sizeof(Flow)), kept = g_array_new(FALSE, TRUE, sizeof(Flow));
+    int zone = zone_of(p->network.s);
+    flows_add_port(flows, zone, p);
+    for (int version = 4; version <= 6; version += 2) {
+        g_autoptr(GArray) from = nft_port_sources(p, version);
+        for (guint i = 0; i < from->len; i++) {
+            const Pair *s = &g_array_index(from, Pair, i);
+            g_autofree char *key = nft_source_key(p, s);
+            Flow f = { zone, s->cidr };
+            if (elements_value(version == 4 ? SET_IP4 : SET_IP6, key))
+                g_array_append_val(kept, f);
+        }
+    }
+    flows_remove(flows, kept);
+    return conntrack_flush(flows, true, err);
+}
+
+/* Those whose end nobody has to tell: what is not TCP may go on in one direction, and the other's rules would never be asked. */
+static bool forget_silent(const PortSpec *p, GError **err)
+{
+    g_autoptr(GArray) flows = g_array_new(FALSE, TRUE, sizeof(Flow));
+    flows_add_port(flows, zone_of(p->network.s), p);
+    return conntrack_flush(flows, false, err);
 }
 
 /* Stateless only where every group says so. */
@@ -173,11 +174,10 @@ static bool port_apply(const PortSpec *spec, guint32 mark, GError **err)
     return true;
 }
 
-/* No rules of the port are in force yet, though they may have been once. */
-static bool is_new(const PortSpec *spec)
+static bool may_be_narrower(const PortSpec *old, const PortSpec *now)
 {
-    g_autofree char *tap = g_strdup_printf("\"%s\"", spec->tap.s);
-    return !elements_value(MAP_PORTS, tap);
+    return now->port_security && (!old->port_security || old->groups->len != now->groups->len ||
+                                  memcmp(old->groups->data, now->groups->data, old->groups->len * sizeof(Id12)) != 0);
 }
 
 bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
@@ -187,9 +187,11 @@ bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
     (void) locker;
     const PortState *old = g_hash_table_lookup(ports, spec->n.s);
     guint32 mark = mark_for(spec->n.s);
-    if (!old && took_over && is_new(spec) && !forget_flows(spec, NULL, err))
+    if (!old && took_over && spec->port_security && !forget_inherited(spec, err))
         return false;
-    if (!port_apply(spec, mark, err) || (old && !forget_flows(old->spec, spec, err)))
+    if (!port_apply(spec, mark, err) || (old && !forget_lost(old->spec, spec, err)))
+        return false;
+    if (old && may_be_narrower(old->spec, spec) && !forget_silent(spec, err))
         return false;
     PortState *state = g_new0(PortState, 1);
     *state = (PortState){ g_steal_pointer(&spec), mark };
@@ -224,7 +226,7 @@ bool rules_port_absent(const char *n, GError **err)
     if (!elements_commit(owner, NULL, "", "", NULL, err))
         return false;
     sweep_combos();
-    if (state && !forget_flows(state->spec, NULL, err))
+    if (state && !forget_lost(state->spec, NULL, err))
         return false;
     if (!g_hash_table_steal_extended(ports, n, &key, &value))
         return true;
@@ -257,6 +259,34 @@ static bool is_member(const PortSpec *p, const char *group)
     return false;
 }
 
+static bool allows_members(const PortSpec *p, const char *n)
+{
+    for (guint i = 0; i < p->groups->len; i++) {
+        const GroupState *g = g_hash_table_lookup(groups, g_array_index(p->groups, Id12, i).s);
+        if (g && flows_by_members(g->spec, n))
+            return true;
+    }
+    return false;
+}
+
+/* As forget_silent: of the group's ports if a rule has gone, and with members that have left. */
+static bool forget_silent_of_group(const GroupSpec *old, const GroupSpec *now, GError **err)
+{
+    g_autoptr(GArray) flows = g_array_new(FALSE, TRUE, sizeof(Flow));
+    bool narrower = flows_narrow(old, now);
+    GHashTableIter it;
+    gpointer value;
+    g_hash_table_iter_init(&it, ports);
+    while (g_hash_table_iter_next(&it, NULL, &value)) {
+        const PortSpec *p = ((PortState *) value)->spec;
+        if (narrower && is_member(p, now->n.s))
+            flows_add_port(flows, zone_of(p->network.s), p);
+        if (allows_members(p, now->n.s))
+            flows_add_left(flows, zone_of(p->network.s), old, now);
+    }
+    return conntrack_flush(flows, false, err);
+}
+
 static char *hash_of(const GString *text)
 {
     return g_compute_checksum_for_string(G_CHECKSUM_SHA256, text->str, (gssize) text->len);
@@ -286,7 +316,7 @@ bool rules_group_ensure(GroupSpec *spec_stolen, GError **err)
     if (old && g_strcmp0(old->hash, hash) == 0 && old->spec->stateful == spec->stateful)
         return true;
     go_on_counting(text, spec);
-    if (!nft_apply(text->str, err))
+    if (!nft_apply(text->str, err) || (old && !forget_silent_of_group(old->spec, spec, err)))
         return false;
     GroupState *state = g_new0(GroupState, 1);
     *state = (GroupState){ g_steal_pointer(&spec), g_steal_pointer(&hash) };

@@ -115,7 +115,8 @@ class Groups(Switched, linux.Groups):
 
 
 class Narrowing(Switched, linux.Narrowing):
-    test_chains_that_were_emptied_while_no_agent_was_there = None      # its rules are flows
+    # Its rules are flows; and a reply that comes unasked passes until the connection ends (ADR 0006).
+    test_chains_that_were_emptied_while_no_agent_was_there = test_a_stream_that_nobody_answers_ends = None
 
 
 class Spoofing(Switched, linux.Spoofing):

@@ -87,7 +87,7 @@ static void forget(const Flow *list, guint n)
     g_autoptr(GError) err = NULL;
     g_autoptr(GArray) flows = g_array_new(FALSE, TRUE, sizeof(Flow));
     g_array_append_vals(flows, list, n);
-    assert_true(conntrack_flush(flows, &err));
+    assert_true(conntrack_flush(flows, true, &err));
 }
 
 /* Whether the kernel must choose by zone. */
