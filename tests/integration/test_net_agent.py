@@ -1081,6 +1081,9 @@ class Damage(Case):
         self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
 
 
+FLAT = {"type": "flat", "physical": "lab"}
+
+
 class Segments(Case):
     """Networks that leave the host: by an interface of its own, or in a tunnel."""
     options = ["--set", "network.physical=lab:up0", "--set", "network.tunnel_address=10.66.0.1"]
@@ -1092,13 +1095,17 @@ class Segments(Case):
         sh("ip neigh add 10.66.0.2 lladdr $(cat /sys/class/net/un1/address) dev un0 nud permanent")
         super().setUpClass()
 
-    def check(self, segment, link, wire):
-        """What a guest may send leaves; what it may not does not, whether rules and agent are there or not."""
+    def on(self, segment):
         net = Network(1)
         args = net.args
         net.args = lambda: dict(args(), segment=segment)
-        self.ensure_network(net)
         self.made.append(("network.absent", net.id))
+        return net
+
+    def check(self, segment, link, wire):
+        """What a guest may send leaves; what it may not does not, whether rules and agent are there or not."""
+        net = self.on(segment)
+        self.ensure_network(net)
         p, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
         link = link or "nvx" + net.short
         away = "fa:16:3e:00:00:77"
@@ -1132,7 +1139,7 @@ class Segments(Case):
         until("the way out", 10, lambda: left(p.ip))
 
     def test_without_rules_and_agent_nothing_leaves_by_an_interface(self):
-        self.check({"type": "flat", "physical": "lab"}, "up0", "up1")
+        self.check(FLAT, "up0", "up1")
         self.clean()
         self.assertNotIn("clsact", sh("tc qdisc show dev up0").stdout)
         self.assertNotIn("master", sh("ip link show up0").stdout)
@@ -1140,6 +1147,31 @@ class Segments(Case):
     def test_without_rules_and_agent_nothing_leaves_by_a_tunnel(self):
         peer = {"remote": "10.66.0.2", "mac": "fa:16:3e:00:00:77", "ips": ["10.0.0.77"], "pairs": []}
         self.check({"type": "vxlan", "vni": 77, "local": "10.66.0.1", "peers": [peer]}, None, "un1")
+
+    def test_filters_of_the_host_stay(self):
+        """The guard is put beside them and goes alone; what has its place is named."""
+        net, add = self.on(FLAT), "tc qdisc add dev up0 clsact; tc filter add dev up0 %s pref 1 %s"
+        code = "bpf bytecode '1,6 0 0 4294967295,' flowid 1:1"
+        self.addCleanup(sh, "tc qdisc del dev up0 clsact || tc qdisc del dev up0 ingress || true")
+        show = lambda: [sh("tc filter show dev up0 " + way).stdout for way in ("egress", "ingress")]
+        for way in ("egress", "ingress"):
+            sh(add % (way, "protocol all handle 1 " + code))
+            before = show()
+            self.ensure_network(net)
+            self.assertEqual([f.count("handle 0x1 flowid 1:1") for f in show()], [f.count("handle 0x1 flowid 1:1") for f in before])
+            self.assertIn("nuvolet-guard", show()[0])
+            self.verb("network.absent", id=net.id)
+            self.assertEqual(show(), before)
+            sh("tc qdisc del dev up0 clsact")
+        for place, what in ((add % ("egress", "protocol all u32 match u32 0 0 flowid 1:1"), "filter u32"), (add % ("egress", "protocol ip " + code), "filter bpf"),
+                            ("tc qdisc add dev up0 ingress", "qdisc ingress")):
+            sh(place)
+            before = show()
+            with self.assertRaisesRegex(WireError, "up0 has a tc %s where the guard" % what):
+                self.ensure_network(net)
+            self.assertEqual(show(), before)
+            self.verb("network.absent", id=net.id)
+            sh("tc qdisc del dev up0 clsact || tc qdisc del dev up0 ingress")
 
 
 class Refusals(Case):
