@@ -5,6 +5,7 @@
 #include "network/agent/link.h"
 #include "network/agent/nft.h"
 #include "network/agent/promise.h"
+#include "network/agent/wanted.h"
 #include "network/agent/wiring.h"
 #include <string.h>
 
@@ -208,10 +209,10 @@ static bool vlan_ensure(const NetworkSpec *n, GError **err)
 
 /* --- all --- */
 
-/* The host has its interface back as it was. */
+/* The host has its interface back as it was.  The rules are in force until it is released; one that still is under the bridge is found again. */
 static bool leave(const char *interface, GError **err)
 {
-    return link_release(interface, err) && link_unguard(interface, err);
+    return link_unguard(interface, err) && link_release(interface, err);
 }
 
 /* An interface that the configuration named for this network once. */
@@ -248,19 +249,34 @@ bool segment_ensure(const NetworkSpec *n, GError **err)
     return others_absent(n, err) && (n->segment.type == SEGMENT_NONE || ensure[n->segment.type](n, err));
 }
 
+/* Somebody took it from its bridge, or the bridge away.  Under the lock none is half joined. */
+static bool unguard_left(const char *interface, GError **err)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(wanted_lock());
+    LinkInfo info;
+    (void) locker;
+    return !link_get(interface, &info, NULL) || info.master || link_unguard(interface, err);
+}
+
+static bool interface_leave(const LinkInfo *link, int bridge, GError **err)
+{
+    if (g_str_has_prefix(link->name, "nv"))
+        return true;
+    if (link->master)
+        return link->master != bridge || leave(link->name, err);
+    return !link_guarded(link->index) || unguard_left(link->name, err);
+}
+
 /* Whatever the configuration says by now. */
 static bool interfaces_leave(const char *n, GError **err)
 {
     g_autofree char *name = g_strdup_printf("nvb%s", n);
-    LinkInfo bridge;
-    if (!link_get(name, &bridge, NULL))
-        return true;
+    LinkInfo bridge = { 0 };
     g_autoptr(GArray) links = link_list("", err);
-    for (guint i = 0; links && i < links->len; i++) {
-        const LinkInfo *link = &g_array_index(links, LinkInfo, i);
-        if (link->master == bridge.index && !g_str_has_prefix(link->name, "nv") && !leave(link->name, err))
+    link_get(name, &bridge, NULL);
+    for (guint i = 0; links && i < links->len; i++)
+        if (!interface_leave(&g_array_index(links, LinkInfo, i), bridge.index, err))
             return false;
-    }
     return links != NULL;
 }
 

@@ -1148,6 +1148,19 @@ class Segments(Case):
         peer = {"remote": "10.66.0.2", "mac": "fa:16:3e:00:00:77", "ips": ["10.0.0.77"], "pairs": []}
         self.check({"type": "vxlan", "vni": 77, "local": "10.66.0.1", "peers": [peer]}, None, "un1")
 
+    def test_an_interface_taken_from_its_bridge_keeps_no_guard(self):
+        """While no agent was there: by hand, or the one before died over it."""
+        net = self.on(FLAT)
+        for damage in ("ip link set up0 nomaster", "ip link del " + net.bridge, "tc qdisc del dev up0 clsact"):
+            self.ensure_network(net)
+            self.agent.kill()
+            self.agent.wait()
+            sh(damage)
+            type(self).start_agent()
+            self.verb("network.absent", id=net.id)
+            self.assertNotIn("clsact", sh("tc qdisc show dev up0").stdout, damage)
+            self.assertNotIn("master", sh("ip link show up0").stdout, damage)
+
     def test_filters_of_the_host_stay(self):
         """The guard is put beside them and goes alone; what has its place is named."""
         net, add = self.on(FLAT), "tc qdisc add dev up0 clsact; tc filter add dev up0 %s pref 1 %s"
