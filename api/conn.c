@@ -148,27 +148,8 @@ static void memory_give_back(const Conn *c)
     madvise((void *) begin, end - begin, MADV_DONTNEED);
 }
 
-/* Idle from now on: takes the place of the one that has been so longest. */
-static void warm_add(Conn *c)
-{
-    Conns *conns = c->conns;
-    if (!c->memory || c->warm)
-        return;
-    Conn **place = &conns->warm[conns->next_warm];
-    if (*place) {
-        (*place)->warm = 0;
-        if ((*place)->state == CONN_IDLE)
-            memory_give_back(*place);
-    }
-    *place = c;
-    c->warm = 1 + conns->next_warm;
-    conns->next_warm = (conns->next_warm + 1) % WARM_MAX;
-}
-
 void conn_free(Conn *c)
 {
-    if (c->warm)
-        c->conns->warm[c->warm - 1] = NULL;
     if (c->linger)
         start_lingering(c);
     if (c->joined)
@@ -193,7 +174,7 @@ void conn_enter(Conn *c, ConnState state)
         c->head_since = 0;
         c->body_seen = 0;
         c->ring = NULL;
-        warm_add(c);
+        c->gave_back = false;
     } else if (state == CONN_HEAD) {
         if (!c->head_since)
             c->head_since = c->since;
@@ -386,9 +367,14 @@ static void sweep_conn(Conn *c, gint64 now)
 void conns_sweep(Conns *conns)
 {
     conns->swept = conns->now;
-    for (Conn *c = conns->first; c; c = c->next)
+    for (Conn *c = conns->first; c; c = c->next) {
         if (!c->doomed)
             sweep_conn(c, conns->now);
+        if (c->memory && !c->gave_back && !c->doomed && c->state == CONN_IDLE && conns->now - c->since >= SWEEP_US) {
+            memory_give_back(c);
+            c->gave_back = true;
+        }
+    }
 }
 
 void conns_drain(Conns *conns)

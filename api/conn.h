@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <sys/socket.h>
 
-enum { LINGERING_MAX = 32, WARM_MAX = 64, SWEEP_US = G_USEC_PER_SEC };
+enum { LINGERING_MAX = 32, SWEEP_US = G_USEC_PER_SEC };
 
 /* IDLE: no request line yet.  HEAD: headers are coming.  BODY: so is the body.  WORK: suspended, a worker has it.  REPLY: being sent. */
 typedef enum { CONN_IDLE, CONN_HEAD, CONN_BODY, CONN_WORK, CONN_REPLY } ConnState;
@@ -29,8 +29,6 @@ typedef struct Conns {
     gint64 now, swept;                       /* now: kept by the owner */
     struct { int fd; gint64 until; gsize bytes; } lingering[LINGERING_MAX];
     guint n_lingering;
-    Conn *warm[WARM_MAX];                    /* those that were idle last: only their memory is kept whole */
-    guint next_warm;
 } Conns;
 
 struct Conn {
@@ -51,7 +49,7 @@ struct Conn {
     bool patient;                            /* the reply costs nothing while it waits: its reader may pause */
     Ring *ring;                              /* borrowed: told when the body fails */
     char *memory; gsize memory_size;         /* a part of libmicrohttpd's memory for it, as far as that is known; NULL: not */
-    guint warm;                              /* 1 + its place in conns->warm; 0: none */
+    bool gave_back;                          /* since it is idle */
 };
 
 void conn_rules_init(ConnRules *rules);
@@ -65,7 +63,8 @@ void conn_join(Conn *conn);
 void conn_free(Conn *conn);
 void conn_enter(Conn *conn, ConnState state);
 /* The head of size bytes that lies at head is the first on this connection, which libmicrohttpd gave so much memory in one piece: what is known of
- * where that is.  An idle connection gives it back, all but a page. */
+ * where that is.  A connection that is idle for a second gives it back, all but a page (conns_sweep: outside of libmicrohttpd's calls, in which
+ * it frees the memory of a connection some time before it says that it has ended). */
 void conn_memory(Conn *conn, const char *head, gsize size, gsize memory_size);
 /* Makes room by ending the connection that was idle longest; false: none is idle. */
 bool conns_shed_idle(Conns *conns);
