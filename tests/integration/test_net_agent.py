@@ -418,10 +418,10 @@ class Service(Case):
         seen = -1
         while seen != passed():                      # serve is not told of all at once
             seen = passed()
-            time.sleep(0.3)
+            time.sleep(0.3 * PATIENCE)
         self.assertLessEqual(seen, 100 + 50 * (time.monotonic() - start) + 5)
         self.assertLess(seen, taken)
-        until("another guest is served", 10, lambda: h.run(FETCH, check=False).stdout == "yes")     # serve here may still be at what it was passed
+        until("another guest is served", 30, lambda: h.run(FETCH, check=False).stdout == "yes")     # serve here may still be at what it was passed
 
     def test_repeating_changes_nothing(self):
         net = self.network(1)
