@@ -66,7 +66,7 @@ static const struct { NvErr code; const char *says, *type; } neutron_types[] = {
     { NV_ERR_INVALID,  "Invalid format for routes",                "InvalidRoutes" },
     { NV_ERR_INVALID,  "Bad if-match request",                     "BadRequest" },
     { NV_ERR_CONFLICT, "RBAC policy on object",                    "RbacPolicyInUse" },
-    { NV_ERR_CONFLICT, "The mac address ",                         "MacAddressInUse" },
+    { NV_ERR_CONFLICT, ". The mac address ",                       "MacAddressInUse" },
     { NV_ERR_CONFLICT, "port is already bound",                    "PortBound" },
     { NV_ERR_CONFLICT, "both stateful and stateless",              "SecurityGroupConflict" },
     { NV_ERR_INVALID,  "allowed address pair exceeds the maximum", "AllowedAddressPairExhausted" },
@@ -74,7 +74,7 @@ static const struct { NvErr code; const char *says, *type; } neutron_types[] = {
     { NV_ERR_CONFLICT, "Default security group already exists",    "SecurityGroupDefaultAlreadyExists" },
     { NV_ERR_CONFLICT, "Updating default security group",          "SecurityGroupCannotUpdateDefault" },
     { NV_ERR_CONFLICT, "for removing default security group",      "SecurityGroupCannotRemoveDefault" },
-    { NV_ERR_CONFLICT, "Security Group ",                          "SecurityGroupInUse" },
+    { NV_ERR_CONFLICT, " in use. Ports: ",                         "SecurityGroupInUse" },
     { NV_ERR_CONFLICT, "in use on one or more security group",     "AddressGroupInUse" },
     { NV_ERR_CONFLICT, "Security group rule already exists",       "SecurityGroupRuleExists" },
     { NV_ERR_INVALID,  "for one security profile at a time",       "SecurityGroupNotSingleGroupRules" },
@@ -85,29 +85,34 @@ static const struct { NvErr code; const char *says, *type; } neutron_types[] = {
 /* Of those that are not there: what messages about them begin with. */
 static const struct { const char *label, *type; } neutron_missing[] = {
     { "Address group ", "AddressGroupNotFound" },  { "Address scope ", "AddressScopeNotFound" },   { "Agent ", "AgentNotFound" },
-    { "Floating IP ", "FloatingIPNotFound" },      { "Network ", "NetworkNotFound" },              { "Port ", "PortNotFound" },
-    { "Port Forwarding ", "PortForwardingNotFound" }, { "QoS policy ", "QosPolicyNotFound" },      { "QoS rule ", "QosRuleNotFound" },
-    { "RBAC policy ", "RbacPolicyNotFound" },      { "Router ", "RouterNotFound" },                { "Security group ", "SecurityGroupNotFound" },
-    { "Security group rule ", "SecurityGroupRuleNotFound" }, { "Subnet ", "SubnetNotFound" },      { "Subnet pool ", "SubnetPoolNotFound" },
+    { "Floating IP ", "FloatingIPNotFound" },      { "Network ", "NetworkNotFound" },  { "Port Forwarding ", "PortForwardingNotFound" },
+    { "Port ", "PortNotFound" },                   { "QoS policy ", "QosPolicyNotFound" },         { "QoS rule ", "QosRuleNotFound" },
+    { "RBAC policy ", "RbacPolicyNotFound" },      { "Router ", "RouterNotFound" }, { "Security group rule ", "SecurityGroupRuleNotFound" },
+    { "Security group ", "SecurityGroupNotFound" }, { "Subnet pool ", "SubnetPoolNotFound" },      { "Subnet ", "SubnetNotFound" },
     { "Trunk ", "TrunkNotFound" },
 };
 
-static void error_neutron(JsonW *w, int status, NvErr code, const char *message, const char *request_id)
+/* The first that fits: in both tables the longer of two that begin alike stands first. */
+static const char *neutron_type(NvErr code, const char *message)
 {
-    const char *type = codes[code].neutron;
-    (void) status;
-    (void) request_id;
+    for (gsize i = 0; i < G_N_ELEMENTS(neutron_types); i++)
+        if (neutron_types[i].code == code && strstr(message, neutron_types[i].says))
+            return neutron_types[i].type;
     bool missing = code == NV_ERR_NOT_FOUND && (g_str_has_suffix(message, " could not be found.") || g_str_has_suffix(message, " does not exist"));
     for (gsize i = 0; missing && i < G_N_ELEMENTS(neutron_missing); i++)
         if (g_str_has_prefix(message, neutron_missing[i].label))
-            type = neutron_missing[i].type;
-    for (gsize i = 0; i < G_N_ELEMENTS(neutron_types); i++)
-        if (neutron_types[i].code == code && strstr(message, neutron_types[i].says))
-            type = neutron_types[i].type;
+            return neutron_missing[i].type;
+    return codes[code].neutron;
+}
+
+static void error_neutron(JsonW *w, int status, NvErr code, const char *message, const char *request_id)
+{
+    (void) status;
+    (void) request_id;
     jw_object(w);
     jw_key(w, "NeutronError");
     jw_object(w);
-    jw_kstr(w, "type", type);
+    jw_kstr(w, "type", neutron_type(code, message));
     jw_kstr(w, "message", message);
     jw_kstr(w, "detail", "");
     jw_end_object(w);

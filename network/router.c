@@ -74,7 +74,7 @@ bool router_bump(Db *db, const char *router_id, GError **err)
 static bool snat_of(const json_t *info)
 {
     bool on = true;
-    json_bool_lax(json_object_get(info, "enable_snat"), &on);
+    json_bool_words(json_object_get(info, "enable_snat"), &on);
     return on;
 }
 

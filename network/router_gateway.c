@@ -18,7 +18,7 @@ bool check_gateway_info(const Field *f, const json_t *v, GError **err)
     json_object_foreach((json_t *) v, key, one) {
         if (strcmp(key, "network_id") == 0)
             continue;
-        if (strcmp(key, "enable_snat") == 0 && json_bool_lax(one, &flag))
+        if (strcmp(key, "enable_snat") == 0 && json_bool_words(one, &flag))
             continue;
         if (strcmp(key, "external_fixed_ips") != 0)
             return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: '%.64s' is not known or has a bad value.", f->json, key);

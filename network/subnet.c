@@ -96,16 +96,16 @@ static const Field fields[] = {
     STR (Subnet, network_id,       "network_id",       CREATE | REQUIRED | FILTER | SORT, .check = check_uuid),
     STR (Subnet, description,      "description",      CREATE | UPDATE | FILTER, .check = check_text, .dflt = "\"\""),
     INT (Subnet, ip_version,       "ip_version",       CREATE | FILTER | SORT, .check = check_int_of, .arg = versions),
-    STR (Subnet, cidr,             "cidr",             CREATE | FILTER | SORT, .check = check_cidr),
+    STR (Subnet, cidr,             "cidr",             CREATE | FILTER | SORT, .check = check_cidr, .canon = cidr_canonical),
     STR (Subnet, first_key,        "first_key",        HIDDEN),
     STR (Subnet, last_key,         "last_key",         HIDDEN),
-    STR (Subnet, gateway_ip,       "gateway_ip",       CREATE | UPDATE | NULLABLE | FILTER | SORT, .check = check_ip),
+    STR (Subnet, gateway_ip,       "gateway_ip",       CREATE | UPDATE | NULLABLE | FILTER | SORT, .check = check_ip, .canon = ip_canonical),
     BOOL(Subnet, enable_dhcp,      "enable_dhcp",      CREATE | UPDATE | FILTER | SORT, .dflt = "true"),
     STR (Subnet, ipv6_ra_mode,     "ipv6_ra_mode",     CREATE | NULLABLE | FILTER | SORT, .check = check_enum, .arg = v6_modes, .dflt = "null"),
     STR (Subnet, ipv6_address_mode, "ipv6_address_mode", CREATE | NULLABLE | FILTER | SORT, .check = check_enum, .arg = v6_modes, .dflt = "null"),
     JSON(Subnet, allocation_pools, "allocation_pools", CREATE | UPDATE, .check = check_pools),
-    JSON(Subnet, dns_nameservers,  "dns_nameservers",  CREATE | UPDATE | NULLABLE, .check = check_ip_list, .dflt = "[]"),
-    JSON(Subnet, host_routes,      "host_routes",      CREATE | UPDATE | NULLABLE, .check = check_routes, .dflt = "[]"),
+    JSON(Subnet, dns_nameservers,  "dns_nameservers",  CREATE | UPDATE, .check = check_ip_list, .dflt = "[]", .null = "[]"),
+    JSON(Subnet, host_routes,      "host_routes",      CREATE | UPDATE, .check = check_routes, .dflt = "[]", .null = "[]"),
     JSON(Subnet, service_types,    "service_types",    CREATE | UPDATE, .check = check_service_types, .dflt = "[]"),
     STR (Subnet, subnetpool_id,    "subnetpool_id",    CREATE | NULLABLE | FILTER | SORT, .check = check_uuid, .dflt = "null"),
     INPUT(Subnet, prefixlen,       "prefixlen",        CREATE),
@@ -236,16 +236,9 @@ static bool servers_check(const Subnet *s, GError **err)
     return true;
 }
 
-/* Addresses as they are compared: in one form of text.  A null is an empty list. */
+/* Addresses as they are compared: in one form of text. */
 static void settle(Subnet *s)
 {
-    g_autofree char *gateway = ip_canonical(s->gateway_ip);
-    if (gateway)
-        ROW_SET_STR(s, gateway_ip, gateway);
-    if (row_is_null(&s->row, &s->dns_nameservers))
-        ROW_SET_JSON(s, dns_nameservers, json_array());
-    if (row_is_null(&s->row, &s->host_routes))
-        ROW_SET_JSON(s, host_routes, json_array());
     addresses_canonical(s->allocation_pools, "start");
     addresses_canonical(s->allocation_pools, "end");
     addresses_canonical(s->host_routes, "nexthop");
@@ -323,9 +316,6 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     if (!project_known(db, s->project_id, err) || !quota_check(db, s->project_id, "subnet", 1, err))
         return false;
     settle(s);
-    g_autofree char *cidr = cidr_canonical(s->cidr);
-    if (cidr)
-        ROW_SET_STR(s, cidr, cidr);
     if (!subnet_from_pool(db, ctx, s, err))
         return false;
     if (!s->cidr)
@@ -345,8 +335,8 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
 /* A router's interface has it: it cannot become another one. */
 static bool gateway_is_free(Db *db, const Subnet *old, GError **err)
 {
-    g_autofree char *port_id = NULL, *gateway = ip_canonical(old->gateway_ip);
-    if (!db_query_str(db, err, &port_id, "router_port_at", "ss", old->id, gateway))
+    g_autofree char *port_id = NULL;
+    if (!db_query_str(db, err, &port_id, "router_port_at", "ss", old->id, old->gateway_ip))
         return false;
     return !port_id || nv_fail(err, NV_ERR_CONFLICT, "Current gateway ip %s already in use by port %s. Unable to update.", old->gateway_ip, port_id);
 }
@@ -359,8 +349,7 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     if (!all_checks(s, old, err))
         return false;
     BUMP(s, old);
-    g_autofree char *was = ip_canonical(old->gateway_ip);
-    bool moves = g_strcmp0(s->gateway_ip, was) != 0;
+    bool moves = g_strcmp0(s->gateway_ip, old->gateway_ip) != 0;
     if (moves && !gateway_is_free(db, old, err))
         return false;
     if (s->gateway_ip && moves) {

@@ -4,7 +4,7 @@
 
 static bool is_same(Cidr a, Cidr b)
 {
-    return a.prefix == b.prefix && a.base.version == b.base.version && a.base.n == b.base.n;
+    return a.prefix == b.prefix && ip_compare(a.base, b.base) == 0;
 }
 
 static bool has_flow(const GArray *flows, const Flow *flow)

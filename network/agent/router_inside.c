@@ -38,16 +38,11 @@ GArray *router_inside_links(GError **err)
 
 /* --- connections --- */
 
-static bool same(Ip a, Ip b)
-{
-    return a.version == b.version && a.n == b.n;
-}
-
 static bool is_floating(const RouterSpec *r, Ip external, Ip fixed)
 {
     for (guint i = 0; r->gateway && i < r->floating->len; i++) {
         const RouterFloating *f = &g_array_index(r->floating, RouterFloating, i);
-        if (same(f->external, external) && same(f->fixed, fixed))
+        if (ip_compare(f->external, external) == 0 && ip_compare(f->fixed, fixed) == 0)
             return true;
     }
     return false;
@@ -58,7 +53,8 @@ static bool is_forwarding(const RouterSpec *r, const Tuple *there, const Tuple *
     for (guint i = 0; r->gateway && i < r->forwardings->len; i++) {
         const RouterForwarding *f = &g_array_index(r->forwardings, RouterForwarding, i);
         int port = there->destination_port;
-        if (same(f->external, there->destination) && same(f->internal, back->source) && there->protocol == (f->udp ? IPPROTO_UDP : IPPROTO_TCP) &&
+        if (ip_compare(f->external, there->destination) == 0 && ip_compare(f->internal, back->source) == 0 &&
+            there->protocol == (f->udp ? IPPROTO_UDP : IPPROTO_TCP) &&
             port >= f->external_first && port <= f->external_last && back->source_port == router_forwarding_port(f, port))
             return true;
     }
@@ -71,13 +67,13 @@ static bool is_gone(const Tracked *t, const void *data)
 {
     const RouterSpec *r = data;
     const Tuple *there = &t->there, *back = &t->back;
-    bool dnat = !same(there->destination, back->source), snat = !same(there->source, back->destination);
+    bool dnat = ip_compare(there->destination, back->source) != 0, snat = ip_compare(there->source, back->destination) != 0;
     Ip source = { 0 };
     if (dnat && !is_floating(r, there->destination, back->source) && !is_forwarding(r, there, back))
         return true;
     if (!snat || is_floating(r, back->destination, there->source))
         return false;
-    return !router_spec_source(r, &source) || !same(source, back->destination) || !(r->snat || dnat);
+    return !router_spec_source(r, &source) || ip_compare(source, back->destination) != 0 || !(r->snat || dnat);
 }
 
 bool router_inside_forget(const RouterSpec *r, GError **err)
@@ -89,7 +85,7 @@ static bool has_forwarding(const RouterSpec *r, const RouterForwarding *f)
 {
     for (guint i = 0; r->gateway && i < r->forwardings->len; i++) {
         const RouterForwarding *other = &g_array_index(r->forwardings, RouterForwarding, i);
-        if (same(f->external, other->external) && same(f->internal, other->internal) && f->udp == other->udp &&
+        if (ip_compare(f->external, other->external) == 0 && ip_compare(f->internal, other->internal) == 0 && f->udp == other->udp &&
             f->external_first == other->external_first && f->external_last == other->external_last && f->internal_first == other->internal_first &&
             f->all_to_one == other->all_to_one)
             return true;
@@ -104,7 +100,7 @@ bool router_inside_must_forget(const RouterSpec *old, const RouterSpec *r)
         return true;
     router_spec_source(old, &before);
     router_spec_source(r, &now);
-    bool must = !same(before, now) || old->snat != r->snat;
+    bool must = ip_compare(before, now) != 0 || old->snat != r->snat;
     for (guint i = 0; !must && old->gateway && i < old->floating->len; i++) {
         const RouterFloating *f = &g_array_index(old->floating, RouterFloating, i);
         must = !is_floating(r, f->external, f->fixed);

@@ -86,11 +86,6 @@ static bool gateway_parse(const json_t *v, RouterSpec *r, GError **err)
     return spec_get_ips(json_object_get(v, "nexthops"), "nexthops", r->nexthops, err);
 }
 
-static bool same(Ip a, Ip b)
-{
-    return a.version == b.version && a.n == b.n;
-}
-
 static bool ip4_member(const json_t *v, const char *name, Ip *ret, GError **err)
 {
     if (!spec_get_ip(json_object_get(v, name), name, ret, err))
@@ -108,7 +103,7 @@ static bool floating_parse(const json_t *array, RouterSpec *r, GError **err)
             return false;
         for (guint k = 0; k < r->floating->len; k++) {
             const RouterFloating *other = &g_array_index(r->floating, RouterFloating, k);
-            if (same(other->external, f.external) || same(other->fixed, f.fixed))
+            if (ip_compare(other->external, f.external) == 0 || ip_compare(other->fixed, f.fixed) == 0)
                 return nv_fail(err, NV_ERR_INVALID, "floating: an address is given twice");
         }
         g_array_append_val(r->floating, f);
@@ -132,7 +127,8 @@ int router_forwarding_port(const RouterForwarding *f, int external)
 
 static bool overlaps(const RouterForwarding *a, const RouterForwarding *b)
 {
-    return same(a->external, b->external) && a->udp == b->udp && a->external_first <= b->external_last && b->external_first <= a->external_last;
+    return ip_compare(a->external, b->external) == 0 && a->udp == b->udp &&
+           a->external_first <= b->external_last && b->external_first <= a->external_last;
 }
 
 static bool forwarding_parse(const json_t *v, RouterSpec *r, GError **err)
@@ -225,7 +221,7 @@ static void add_external(GArray *list, Ip ip)
 {
     Cidr c = { ip, 32 };
     for (guint i = 0; i < list->len; i++)
-        if (same(g_array_index(list, Cidr, i).base, ip))
+        if (ip_compare(g_array_index(list, Cidr, i).base, ip) == 0)
             return;
     g_array_append_val(list, c);
 }

@@ -84,7 +84,7 @@ static bool forget_inherited(const PortSpec *p, GError **err)
     return conntrack_flush(flows, true, err);
 }
 
-/* Those whose end nobody has to tell: what is not TCP may go on in one direction, and the other's rules would never be asked. */
+/* The port's connections that are not TCP: they go on in one direction without a word of the other, whose rules would never be asked. */
 static bool forget_silent(const PortSpec *p, GError **err)
 {
     g_autoptr(GArray) flows = g_array_new(FALSE, TRUE, sizeof(Flow));
@@ -221,19 +221,18 @@ bool rules_port_absent(const char *n, GError **err)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     g_autofree char *owner = g_strdup_printf("p%s", n);
-    gpointer key = NULL, value = NULL;
     const PortState *state = g_hash_table_lookup(ports, n);
     if (!elements_commit(owner, NULL, "", "", NULL, err))
         return false;
     sweep_combos();
-    if (state && !forget_lost(state->spec, NULL, err))
-        return false;
-    if (!g_hash_table_steal_extended(ports, n, &key, &value))
+    if (!state)
         return true;
-    g_autoptr(PortSpec) spec = ((PortState *) value)->spec;
-    g_free(value);
-    g_free(key);
-    return !spec->pairs->len || reapply_ports(may_share, spec->network.s, err);
+    if (!forget_lost(state->spec, NULL, err))
+        return false;
+    bool shared = state->spec->pairs->len > 0;
+    Id12 network = state->spec->network;
+    g_hash_table_remove(ports, n);
+    return !shared || reapply_ports(may_share, network.s, err);
 }
 
 /* --- groups --- */

@@ -124,7 +124,7 @@ class Routers(Base):
                                                       "external_fixed_ips": [{"subnet_id": self.public_subnet, "ip_address": "172.24.99.1"}]})
         self.assertEqual(self.ok(self.admin.get(N + "ports?device_id=" + r["id"]), 200)["ports"][0]["id"], port["id"])
         self.becomes(lambda: self.world("routers")[r["id"]]["gateway"]["snat"] is False, "no translation")
-        for given, on in (("True", True), ("False", False)):
+        for given, on in (("True", True), ("False", False), ("yes", True), ("off", False)):
             c = self.change("router", r, self.admin, external_gateway_info={"network_id": self.public, "enable_snat": given})
             self.assertIs(c["external_gateway_info"]["enable_snat"], on)
         self.change("router", r, self.admin, 400, external_gateway_info={"network_id": self.public, "enable_snat": "perhaps"})
