@@ -23,11 +23,20 @@ static guint32 attr_u32(struct nlattr *const *tb, int type)
 typedef struct Known { Cidr destination; Ip nexthop; int index; bool kept; } Known;
 typedef struct Routes { int version; GArray *found; } Routes;
 
+static void hop_one(const Routes *r, Known k, struct nlattr *gateway, int index)
+{
+    if (gateway)
+        k.nexthop = link_ip_of(r->version, nla_data(gateway));
+    k.index = index;
+    g_array_append_val(r->found, k);
+}
+
+/* IPv6 routes of one destination are told as one with several next hops, and taken away one by one. */
 static void route_one(struct nlmsghdr *nlh, void *data)
 {
     const Routes *r = data;
     const struct rtmsg *head = nlmsg_data(nlh);
-    struct nlattr *tb[RTA_MAX + 1] = { 0 };
+    struct nlattr *tb[RTA_MAX + 1] = { 0 }, *hop_tb[RTA_MAX + 1];
     Known k = { .destination = { { .version = r->version }, 0 } };
     if (nlh->nlmsg_type != RTM_NEWROUTE || head->rtm_protocol != RTPROT_STATIC || head->rtm_family != family_of(r->version) ||
         head->rtm_type != RTN_UNICAST || head->rtm_flags & RTM_F_CLONED)
@@ -38,10 +47,16 @@ static void route_one(struct nlmsghdr *nlh, void *data)
     if (tb[RTA_DST])
         k.destination.base = link_ip_of(r->version, nla_data(tb[RTA_DST]));
     k.destination.prefix = head->rtm_dst_len;
-    if (tb[RTA_GATEWAY])
-        k.nexthop = link_ip_of(r->version, nla_data(tb[RTA_GATEWAY]));
-    k.index = (int) attr_u32(tb, RTA_OIF);
-    g_array_append_val(r->found, k);
+    if (!tb[RTA_MULTIPATH]) {
+        hop_one(r, k, tb[RTA_GATEWAY], (int) attr_u32(tb, RTA_OIF));
+        return;
+    }
+    const struct rtnexthop *hop = nla_data(tb[RTA_MULTIPATH]);
+    int left = nla_len(tb[RTA_MULTIPATH]);
+    for (; left >= (int) sizeof *hop && RTNH_OK(hop, left); left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop)) {
+        nla_parse(hop_tb, RTA_MAX, (struct nlattr *) (void *) RTNH_DATA(hop), hop->rtnh_len - (int) sizeof *hop, NULL);
+        hop_one(r, k, hop_tb[RTA_GATEWAY], hop->rtnh_ifindex);
+    }
 }
 
 static bool routes_read(int version, GArray *found, GError **err)

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """tests/integration/test_router_agent.py -- the agent's router verbs on a machine of its own: namespaces as guests, an outside behind the host."""
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -188,6 +189,22 @@ class Routing(Case):
         self.ensure(r)
         self.assertFalse(g.pings("192.168.9.1"))
         self.assertNotIn("static", self.inside(r, "ip route").stdout)
+
+    def test_several_next_hops_of_one_destination(self):
+        ext, a = self.network(1, gateway_is_host=True, prefix="172.24.4"), self.network(2)
+        hops = lambda version, to: sorted(re.findall(r"via (\S+)", self.inside(r, "ip -%d route show %s proto static" % (version, to)).stdout))
+        outside, r = ["2001:db8:e::2", "2001:db8:e::3"], Router(1).interface(a, "10.0.0.1/24", "2001:db8:a::1/64")
+        r.external(ext, "172.24.4.5/24", nexthops=[HOST] + outside)
+        r.gateway["addresses"].append("2001:db8:e::5/64")
+        for version, to, via in ((4, "192.168.9.0/24", "10.0.0."), (6, "2001:db8:9::/48", "2001:db8:a::")):
+            for left in ((11, 12, 13), (11, 12), (11, 14), (14,), ()):
+                r.routes = [{"destination": to, "nexthop": via + str(n)} for n in left]
+                self.ensure(r)
+                self.assertEqual(hops(version, to), [x["nexthop"] for x in r.routes])
+        self.assertEqual(hops(6, "default"), outside)
+        r.gateway["nexthops"] = [HOST] + outside[1:]
+        self.ensure(r)
+        self.assertEqual((hops(6, "default"), hops(4, "default")), (outside[1:], [HOST]))
 
     def test_ipv6(self):
         a, b = self.network(2), self.network(3, prefix="10.5.0")
