@@ -190,15 +190,15 @@ static void put_states(GHashTable *f, const OvsNet *net, int table, int bit, int
         ovs_flow_put(f, table, 10, mark, "%s,ct_state=+trk+est-rpl-inv,%s", stateful, ip_kinds[i]);
 }
 
-/* Replies go from and to the ports that the connection is of. */
-static void put_replies(GHashTable *f, const PortSpec *p)
+/* Replies go from and to the ports that the connection is of.  To them by reg3: with a MAC of pairs there is no tag in reg6. */
+static void put_replies(GHashTable *f, const OvsPort *port)
 {
-    guint32 tag = ovs_tag_of(p);
+    guint32 tag = ovs_tag_of(port->spec);
     ovs_flow_put(f, OVS_EGRESS, 80, "goto_table:6",
                  "reg5=0x%x,reg0=0x%x/0x%x,ct_state=+trk+est+rpl-inv,ct_mark=0,ct_label=0x%x00000000/0xffffffff00000000",
                  tag, 1 << OVS_BIT_EGRESS, 1 << OVS_BIT_EGRESS, tag);
-    ovs_flow_put(f, OVS_INGRESS, 80, "goto_table:8", "reg6=0x%x,reg0=0x%x/0x%x,ct_state=+trk+est+rpl-inv,ct_mark=0,ct_label=0x%x/0xffffffff", tag,
-                 1 << OVS_BIT_INGRESS, 1 << OVS_BIT_INGRESS, tag);
+    ovs_flow_put(f, OVS_INGRESS, 80, "goto_table:8", "reg3=0x%x,reg0=0x%x/0x%x,ct_state=+trk+est+rpl-inv,ct_mark=0,ct_label=0x%x/0xffffffff",
+                 (guint32) port->ofport, 1 << OVS_BIT_INGRESS, 1 << OVS_BIT_INGRESS, tag);
 }
 
 /* What the host's own services and neighbour discovery need, whatever the groups say. */
@@ -234,10 +234,11 @@ static void put_groups(GHashTable *f, const OvsNet *net)
     ovs_flow_put(f, OVS_INGRESS, 1, "drop", "ipv6");
     ovs_flow_put(f, OVS_INGRESS, 0, "goto_table:8", "%s", "");
     for (guint i = 0; i < net->ports->len; i++) {
-        const PortSpec *p = ((const OvsPort *) net->ports->pdata[i])->spec;
+        const OvsPort *port = net->ports->pdata[i];
+        const PortSpec *p = port->spec;
         guint32 combo = ovs_combo_of(net, p);
         if (p->port_security)
-            put_replies(f, p);
+            put_replies(f, port);
         if (!p->port_security || !g_hash_table_add(seen, GUINT_TO_POINTER(combo)))
             continue;
         ovs_flow_groups(f, net, p, combo, false);

@@ -506,6 +506,18 @@ class Groups(Case):
         g.run("ip addr add 2001:db8::66/64 dev eth0 nodad")
         self.assertNotEqual(g.run("ping -n -q -c 1 -W 1 -I 2001:db8::66 2001:db8::12", check=False).returncode, 0)
 
+    def test_replies_reach_the_mac_of_a_pair(self):
+        net = self.network(1)
+        p, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
+        _, h = self.port(2, net, "10.0.0.12", [self.group(51, [rule(protocol=6)])])
+        p.pairs = [{"ip": "10.0.0.50", "mac": "fa:16:3e:00:99:01"}]
+        self.verb("port.ensure", **p.args())
+        for x in (g, h):
+            self.listen(x, 80)
+        g.run("ip link set eth0 address fa:16:3e:00:99:01; ip addr flush dev eth0; ip addr add 10.0.0.50/24 dev eth0")
+        self.assertTrue(self.connects(g, "10.0.0.12", 80))
+        self.assertFalse(self.connects(h, "10.0.0.50", 80))
+
     def test_two_tenants_with_the_same_addresses(self):
         one, two = self.network(1), self.network(2)
         group = self.group(50, OUT + [rule()])
