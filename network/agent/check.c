@@ -103,7 +103,7 @@ bool check_port(const PortSpec *p, json_t *missing, json_t *rules, GError **err)
         return true;
     }
     guint32 m = (guint32) g_ascii_strtoull(mark, NULL, 0);
-    g_autoptr(GArray) entries = nft_port_elements(p, m & ~NFT_MARK, true);
+    g_autoptr(GArray) entries = nft_port_elements(p, m & NFT_MARK_NUMBER, true);
     for (guint i = 0; i < entries->len; i++) {
         const NftElement *e = &g_array_index(entries, NftElement, i);
         g_autofree char *found = nft_map_is_set(e->map) ? entry_of(e->map, e->key) : NULL;

@@ -38,7 +38,8 @@ static const struct { const char *name, *kind, *type; } maps[MAP_LAST] = {
     [MAP_DSCP]     = { "bridge nuvolet dscp",     "map", "type ifname : verdict;" },
 };
 
-/* A chain's rules; "$T" stands for the mark's flag, "$H" for the mark of what the host sends to an address of no port, "$V" for VXLAN's port. */
+/* A chain's rules; "$T" stands for the mark's flag, "$P" for that of ports without port security, "$H" for the mark of what the host sends to an
+ * address of no port, "$V" for VXLAN's port. */
 typedef struct BaseChain { const char *family, *name, *hook; const char *const *rules; } BaseChain;
 #define RULES(...) (const char *const[]){ __VA_ARGS__, NULL }
 
@@ -54,9 +55,10 @@ static const BaseChain base[] = {
         "ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 counter drop",
         "iifname . ether saddr @open accept",
         "goto secure") },
-    /* Where DHCP is ours, no other server answers. */
+    /* No groups would be asked about packets with a tag.  Where DHCP is ours, no other server answers. */
     { "bridge", "from_uplink", NULL, RULES(
         "meta mark set 0",
+        "ether type { 0x8100, 0x88a8 } counter drop",
         "iifname @served udp sport 67 udp dport 68 counter drop",
         "iifname @served udp sport 547 udp dport 546 counter drop") },
     /* The frame carries its sender's mark from here; a tap that nobody declared sends nothing. */
@@ -140,8 +142,10 @@ static const BaseChain base[] = {
         "oifname @served udp sport 68 udp dport 67 counter drop",
         "oifname @served udp sport 546 udp dport 547 counter drop",
         "meta mark set $T") },
+    /* br_netfilter hands inet forward no packet with a tag: it would pass the groups, and a guest takes VLAN 0 for none. */
     { "bridge", "to_tap", NULL, RULES(
-        "meta mark set oifname map @marks accept",
+        "meta mark set oifname map @marks ether type != { 0x8100, 0x88a8 } accept",
+        "meta mark set oifname map @marks meta mark & $P != 0 accept",
         "counter drop") },
     { "bridge", "postrouting", "type filter hook postrouting priority 0; policy accept;", RULES(
         "oifname @pps_in counter drop") },
@@ -254,7 +258,7 @@ void nft_element_build(GString *out, const NftElement *e, bool add)
 static void append_value(GString *out, char name)
 {
     static const struct { char name; guint32 value; } marks[] = {
-        { 'T', NFT_MARK }, { 'H', NFT_MARK_HOST },
+        { 'T', NFT_MARK }, { 'P', NFT_MARK_OPEN }, { 'H', NFT_MARK_HOST },
         { 'O', NFT_REFUSED_OUT }, { 'o', ~NFT_REFUSED_OUT }, { 'I', NFT_REFUSED_IN }, { 'i', ~NFT_REFUSED_IN },
     };
     if (name == 'V')

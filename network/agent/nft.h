@@ -1,7 +1,8 @@
 /* network/agent/nft.h -- the rules as text for libnftables: pure functions of typed values (golden files in tests/golden).
  *
  * table bridge nuvolet: what a guest may send at all (its MAC, its addresses, ARP and ND for them, a few ethertypes); marks a frame with
- *   the guest it comes from, and later with the guest it goes to: NFT_MARK | number of the port.
+ *   the guest it comes from, and later with the guest it goes to: NFT_MARK | number of the port.  A frame with a VLAN tag, which passes
+ *   br_netfilter by, goes to ports without port security only.
  * table inet nuvolet: stateful security groups on those marks (bridged IP packets pass it through br_netfilter): egress in prerouting,
  *   ingress in forward; packets that the host routes or sends itself get the mark by bridge and destination address instead.
  *   Rules are asked for every packet in the direction that its connection was opened in, so that a narrower rule holds for those too
@@ -15,6 +16,9 @@
 
 #define NFT_MARK 0x40000000u
 #define NFT_MARK_HOST 0x20000000u
+/* Beside NFT_MARK: the port has no port security.  The rest is the port's number. */
+#define NFT_MARK_OPEN 0x80000000u
+#define NFT_MARK_NUMBER 0x3fffffffu
 /* Bits of a connection's mark: by its sender's rules, or by its receiver's, its last packet that was no reply was refused; replies end too. */
 #define NFT_REFUSED_OUT 0x40000000u
 #define NFT_REFUSED_IN 0x20000000u

@@ -163,11 +163,11 @@ GArray *nft_port_elements(const PortSpec *p, guint32 mark, bool stateful)
 {
     GArray *list = elements_new();
     const char *tap = p->tap.s;
-    guint32 m = NFT_MARK | mark;
     NftCombo combo = nft_combo(p, stateful);
     g_auto(GStrv) octets = g_strsplit(p->mac, ":", 6);
     g_autofree char *chaddr = g_strjoinv("", octets);
     bool safe = p->port_security;
+    guint32 m = NFT_MARK | (safe ? 0 : NFT_MARK_OPEN) | mark;
     add_limits(list, p);
     add(list, MAP_MARKS, g_strdup_printf("\"%s\"", tap), g_strdup_printf("0x%x", m));
     add(list, MAP_PORTS, g_strdup_printf("\"%s\"", tap), g_strdup(safe ? "goto secure" : "accept"));

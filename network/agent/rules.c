@@ -103,20 +103,30 @@ static bool is_stateful(const PortSpec *p)
     return p->groups->len == 0;
 }
 
+/* No other port has it. */
+static bool is_free(guint32 mark, const char *owner)
+{
+    static const guint32 flags[] = { NFT_MARK, NFT_MARK | NFT_MARK_OPEN };
+    for (gsize i = 0; i < G_N_ELEMENTS(flags); i++) {
+        g_autofree char *key = g_strdup_printf("0x%x", flags[i] | mark);
+        const char *other = elements_owner(MAP_EGRESS, key);
+        if (other && strcmp(other, owner) != 0)
+            return false;
+    }
+    return mark != 0;
+}
+
 /* The same number for the same port, whoever computes it, but for the rare collision. */
 static guint32 mark_for(const char *n)
 {
-    guint32 mark = (guint32) (g_ascii_strtoull(n, NULL, 16) & 0x3fffffff);
+    guint32 mark = (guint32) g_ascii_strtoull(n, NULL, 16) & NFT_MARK_NUMBER;
     g_autofree char *tap = g_strdup_printf("\"nvt%s\"", n), *owner = g_strdup_printf("p%s", n);
     const char *kept = elements_value(MAP_MARKS, tap);
     if (kept)
-        return (guint32) g_ascii_strtoull(kept, NULL, 16) & 0x3fffffff;
-    for (;; mark++) {
-        g_autofree char *key = g_strdup_printf("0x%x", NFT_MARK | (mark & 0x3fffffff));
-        const char *other = elements_owner(MAP_EGRESS, key);
-        if ((mark & 0x3fffffff) && (!other || strcmp(other, owner) == 0))
-            return mark & 0x3fffffff;
-    }
+        return (guint32) g_ascii_strtoull(kept, NULL, 16) & NFT_MARK_NUMBER;
+    while (!is_free(mark, owner))
+        mark = (mark + 1) & NFT_MARK_NUMBER;
+    return mark;
 }
 
 /* Chains that no port's entry leads to any more. */

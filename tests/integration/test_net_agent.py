@@ -30,6 +30,8 @@ FETCH = sys.executable + ' -c "import urllib.request as r; print(r.urlopen(\\"ht
 CONNECT = sys.executable + ' -c "import socket; socket.create_connection((\\"%s\\", %d), 1)"'
 TUNSETOWNER = 0x400454cc
 EVERYONE = "ff:ff:ff:ff:ff:ff"
+# In front of the ethertype: a guest takes VLAN 0 for no VLAN.
+TAGS = {"VLAN 0": b"\x81\0\0\0", "VLAN 5": b"\x81\0\0\5", "802.1ad": b"\x88\xa8\0\0", "VLAN 0 in 802.1ad": b"\x88\xa8\0\0\x81\0\0\0"}
 
 
 def uid(n):
@@ -752,13 +754,14 @@ class Narrowing(Case):
 
 
 class Spoofing(Case):
-    MARK = b"NUVOLET-SPOOF"
+    MARK, tags = b"NUVOLET-SPOOF", TAGS
 
-    def pair(self, **kw):
+    def pair(self, hears_all=False, **kw):
+        """hears_all: no rules at the second's own end keep anything from it."""
         net = self.network(1)
         group = self.group(50, OUT + [rule(), rule(version=6)])
         p, g = self.port(1, net, "10.0.0.11", [group], **kw)
-        q, h = self.port(2, net, "10.0.0.12", [group])
+        q, h = self.port(2, net, "10.0.0.12", [group], security=not hears_all)
         for x in (g, h):
             x.run("ip link set eth0 down; ip link set eth0 up; ip addr replace %s/24 dev eth0" % (p.ip if x is g else q.ip))
         self.assertTrue(g.pings(q.ip))
@@ -833,7 +836,7 @@ class Spoofing(Case):
         return lambda: any(self.MARK in f for f in h.seen[n:])
 
     def test_nothing_spoofed_arrives(self):
-        net, p, g, q, h = self.pair()
+        net, p, g, q, h = self.pair(hears_all=True)
         good = ether(p.mac, EVERYONE, 0x800, ip4(p.ip, "10.0.0.255", 17, udp(1000, 2000, self.MARK)))
         came = self.arrived(h, good)
         until("an honest frame arrives", 2, lambda: g.send(good) or came())
@@ -866,7 +869,7 @@ class Spoofing(Case):
 
     def test_the_test_can_fail(self):
         """The same frames from a port without port security do arrive."""
-        net, p, g, q, h = self.pair(security=False)
+        net, p, g, q, h = self.pair(hears_all=True, security=False)
         arrived = []
         for name, frame in self.frames(net, p, q).items():
             came = self.arrived(h, frame)
@@ -878,6 +881,25 @@ class Spoofing(Case):
                     break
         for name in ("MAC of another", "ARP for another", "NA for another", "IPv4 of 10.0.0.1", "own ethertype", "RA in SNAP", "ARP in 802.1ad"):
             self.assertIn(name, arrived)
+
+    def test_tagged_packets_pass_no_groups(self):
+        """From a port that may send them; to a port without port security they go."""
+        net, shut = self.network(1), self.group(50, OUT)
+        p, g = self.port(1, net, "10.0.0.11", [shut], security=False)
+        q, h = self.port(2, net, "10.0.0.12", [shut])
+        r, k = self.port(3, net, "10.0.0.13", [shut], security=False)
+        leaked = []
+        for name, tag in self.tags.items():
+            to = {x.mac: ether(p.mac, x.mac, 0x800, ip4(p.ip, x.ip, 17, udp(67, 2000, self.MARK))) for x in (q, r)}
+            frames = {mac: f[:12] + tag + f[12:] for mac, f in to.items()}
+            came, free = self.arrived(h, b""), self.arrived(k, b"")
+            until("the frame in %s to who takes any" % name, 2, lambda: g.send(frames[r.mac]) or free())
+            for _ in range(5):
+                g.send(frames[q.mac])
+            time.sleep(0.1)
+            if came():
+                leaked.append(name)
+        self.assertEqual(leaked, [])
 
     def test_allowed_pair_is_allowed_and_no_more(self):
         net, p, g, q, h = self.pair(pairs=["10.0.0.50", "10.7.0.0/16", "10.7.9.0/24", "10.7.9.9", "10.7.0.0/16"])
@@ -1163,6 +1185,38 @@ class Segments(Case):
     def test_without_rules_and_agent_nothing_leaves_by_a_tunnel(self):
         peer = {"remote": "10.66.0.2", "mac": "fa:16:3e:00:00:77", "ips": ["10.0.0.77"], "pairs": []}
         self.check({"type": "vxlan", "vni": 77, "local": "10.66.0.1", "peers": [peer]}, None, "un1")
+
+    def tagged(self, segment, wire, source, wrap=lambda frame: frame):
+        """Who gets tagged packets from the wire, which no group of theirs lets in: names of tags, by what has port security and by what has not."""
+        net, shut, mark = self.on(segment), self.group(50, OUT), b"NUVOLET-TAGGED"
+        self.ensure_network(net)
+        ports = [self.port(n + 1, net, "10.0.0.1%d" % n, [shut], security=n == 1) for n in (1, 2)]
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as w:
+            w.bind((wire, 0))
+            plain = ether(source, ports[1][0].mac, 0x800, ip4("10.0.0.77", ports[1][0].ip, 17, udp(67, 2000, mark)))
+            until("what has no tag", 5, lambda: w.send(wrap(plain)) and [f for f in ports[1][1].seen if mark in f])
+            got = ([], [])
+            for name, tag in TAGS.items():
+                for (p, g), names in zip(ports, got):
+                    n = len(g.seen)
+                    for to, port in ((p.mac, 2000), (p.mac, 68), (EVERYONE, 68)):
+                        f = ether(source, to, 0x800, ip4("10.0.0.77", p.ip, 17, udp(67, port, b"tagged" + mark)))
+                        w.send(wrap(f[:12] + tag + f[12:]))
+                    time.sleep(0.1)
+                    if [f for f in g.seen[n:] if b"tagged" + mark in f]:
+                        names.append(name)
+        return got
+
+    def test_tagged_frames_of_an_interface_stay_outside(self):
+        self.assertEqual(self.tagged(FLAT, "up1", "fa:16:3e:00:00:77"), ([], []))
+
+    def test_tagged_packets_of_a_tunnel_pass_no_groups(self):
+        """From a port of another host that may send them."""
+        mac = lambda name: sh("cat /sys/class/net/%s/address" % name).stdout.strip()
+        wrap = lambda f: ether(mac("un1"), mac("un0"), 0x800, ip4("10.66.0.2", "10.66.0.1", 17, udp(4789, 4789, b"\x08\0\0\0\0\0\x4d\0" + f)))
+        peer = {"remote": "10.66.0.2", "mac": "fa:16:3e:00:00:77", "ips": ["10.0.0.77"], "pairs": [], "any": True}
+        got = self.tagged({"type": "vxlan", "vni": 77, "local": "10.66.0.1", "peers": [peer]}, "un1", peer["mac"], wrap)
+        self.assertEqual(got, ([], list(TAGS)))
 
     def test_an_interface_taken_from_its_bridge_keeps_no_guard(self):
         """While no agent was there: by hand, or the one before died over it."""
