@@ -26,6 +26,7 @@ typedef struct Daemon {
     char n[13], netns[24], *dir;
     pid_t pid;
     int pidfd;                       /* -1: not running */
+    bool adopted;                    /* an earlier agent's: nobody knows whether that told it of what it wrote last */
     gint64 started, retry_at;        /* monotonic; retry_at 0: no attempt is due */
     int backoff_ms;
 } Daemon;
@@ -76,6 +77,21 @@ static void wait_until_up(const Daemon *d)
     }
 }
 
+/* conf.read is the conf that a process began with: the same file, until conf is replaced. */
+static bool note_conf(const Daemon *d, GError **err)
+{
+    g_autofree char *conf = g_strdup_printf("%s/conf", d->dir), *read = g_strdup_printf("%s/conf.read", d->dir);
+    unlink(read);
+    return link(conf, read) == 0 || nv_fail_errno(err, NV_ERR_AGENT, "%s", read);
+}
+
+static bool has_read_conf(const Daemon *d)
+{
+    g_autofree char *conf = g_strdup_printf("%s/conf", d->dir), *read = g_strdup_printf("%s/conf.read", d->dir);
+    struct stat now, then;
+    return stat(conf, &now) == 0 && stat(read, &then) == 0 && now.st_ino == then.st_ino;
+}
+
 static bool launch(Daemon *d, GError **err)
 {
     g_autofree char *conf = g_strdup_printf("--conf-file=%s/conf", d->dir);
@@ -85,7 +101,7 @@ static bool launch(Daemon *d, GError **err)
     unlink(pid_file);
     file_close(d->pidfd);
     d->pidfd = -1;
-    d->pid = proc_spawn_daemon(argv, &opt, errors, err);
+    d->pid = note_conf(d, err) ? proc_spawn_daemon(argv, &opt, errors, err) : -1;
     d->started = clock_mono_us();
     if (d->pid < 0)
         return false;
@@ -109,6 +125,7 @@ static void adopt(Daemon *d)
     if (fd >= 0 && g_file_get_contents(proc, &cmdline, &len, NULL) && memmem(cmdline, len, wanted, strlen(wanted))) {
         d->pid = pid;
         d->pidfd = fd;
+        d->adopted = true;
         d->started = clock_mono_us();
         wake_up(wake_fd);
         return;
@@ -262,6 +279,11 @@ bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     Daemon *d = daemon_for(n, dir);
+    if (d->adopted) {
+        conf |= !has_read_conf(d);
+        data = true;
+        d->adopted = false;
+    }
     if (data && is_alive(d))
         wait_until_up(d);
     if (d->pidfd >= 0 && (conf || fresh || (data && is_alive(d) && !lease_release(n, dir))))

@@ -283,6 +283,42 @@ class Service(Case):
             until("dnsmasq is back", 2, lambda: pid_now() not in (0, pid))
         self.assertNotIn("Uid:\t0\t", open("/proc/%s/status" % open(path).read().strip()).read())
 
+    def test_what_an_earlier_agent_wrote_and_did_not_tell(self):
+        """It was killed between the files and the signal, or the restart."""
+        net = self.network(1)
+        top, data = "%s/dhcp/%s/" % (RUN, net.short), ("hosts", "opts", "names")
+        until("dnsmasq is up", 5, lambda: os.path.exists(top + "pid"))
+
+        def put(texts):
+            for name, text in texts.items():
+                with open(top + name, "w") as f:
+                    f.write(text)
+
+        def start_agent():
+            type(self).start_agent()
+            self.ensure_network(net)
+        read = lambda: open(top + "log").read().count("read %sopts" % top)
+        look = lambda: {f: open(top + f).read() for f in data}
+        old = look()
+        q, h = self.port(2, net, "10.0.0.12", [self.group(50, OUT)])
+        new, pid = look(), open(top + "pid").read()
+        self.agent.kill()
+        self.agent.wait()
+        put(old)
+        before = read()
+        os.kill(int(pid), signal.SIGHUP)
+        until("dnsmasq knows only the old", 5, lambda: read() > before)
+        put(new)
+        start_agent()
+        h.run("ip addr flush dev eth0")
+        self.assertIn("ip=10.0.0.12", h.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
+        self.assertEqual(pid, open(top + "pid").read())
+        self.agent.kill()
+        self.agent.wait()
+        sh("cd %s; cp conf other; mv other conf" % top)
+        start_agent()
+        until("another dnsmasq has read it", 5, lambda: sh("cat %spid" % top, check=False).stdout not in ("", pid))
+
     def test_a_short_prefix_does_not_end_dhcp(self):
         net = self.network(1)
         net.six = "2001:db8::/48"

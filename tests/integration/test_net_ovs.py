@@ -38,6 +38,7 @@ class Switched:
 class Service(Switched, linux.Service):
     # dnsmasq's own: the driver has no part in it.
     test_dnsmasq_comes_back = test_quick_changes_do_not_hurt_dnsmasq = test_names_stay_in_their_network = None
+    test_what_an_earlier_agent_wrote_and_did_not_tell = None
 
     def test_repeating_changes_nothing(self):
         net = self.network(1)
