@@ -168,8 +168,9 @@ static const BaseChain base[] = {
         "iifname \"nvb*\" meta mark & $T != 0 goto from_guest") },
     { "inet", "unmark", "type filter hook prerouting priority mangle + 5; policy accept;", RULES(
         "iifname \"nvb*\" meta mark set 0") },
-    /* What every guest may and may not send, fragments put together. */
+    /* What every guest may and may not send, fragments put together; without port security it may be a DHCP server or a router. */
     { "inet", "from_guest", NULL, RULES(
+        "meta mark & $P != 0 accept",
         "icmpv6 type { 134, 137 } counter drop",
         "udp sport 67 udp dport 68 counter drop",
         "udp sport 547 udp dport 546 counter drop",

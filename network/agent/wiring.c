@@ -54,6 +54,7 @@ static bool bridge_ensure(const NetworkSpec *n, GError **err)
     wiring_sysctl("ipv4", b, "accept_redirects", "0");
     wiring_sysctl("ipv4", b, "send_redirects", "0");
     wiring_sysctl("ipv6", b, "accept_ra", "0");
+    wiring_sysctl("ipv6", b, "accept_redirects", "0");
     wiring_sysctl("ipv6", b, "addr_gen_mode", host_speaks_ipv6(n) ? "0" : "1");
     wiring_sysctl("ipv6", b, "disable_ipv6", host_speaks_ipv6(n) || n->segment.type == SEGMENT_VXLAN ? "0" : "1");
     return link_up(b, true, err) && link_addresses(b, n->host_addresses, err);

@@ -915,7 +915,8 @@ class Spoofing(Case):
                 if came():
                     arrived.append(name)
                     break
-        for name in ("MAC of another", "ARP for another", "NA for another", "IPv4 of 10.0.0.1", "own ethertype", "RA in SNAP", "ARP in 802.1ad"):
+        for name in ("MAC of another", "ARP for another", "NA for another", "IPv4 of 10.0.0.1", "own ethertype", "RA in SNAP", "ARP in 802.1ad",
+                     "RA", "redirect", "DHCP server", "DHCPv6 server"):
             self.assertIn(name, arrived)
 
     def test_tagged_packets_pass_no_groups(self):
