@@ -61,14 +61,28 @@ static bool is_forwarding(const RouterSpec *r, const Tuple *there, const Tuple *
     return false;
 }
 
+static bool is_inside(const RouterSpec *r, Ip ip)
+{
+    for (guint i = 0; i < r->ports->len; i++) {
+        const RouterPort *p = r->ports->pdata[i];
+        for (guint k = 0; p != r->gateway && k < p->addresses->len; k++)
+            if (cidr_contains(g_array_index(p->addresses, Cidr, k), ip))
+                return true;
+    }
+    return false;
+}
+
 /* A connection is translated as it was when it began: is that what the spec says now?  One that left by the gateway's address goes on
- * when its guest gets a floating address. */
+ * when its guest gets a floating address; one that passed the gateway as it was would be dropped as long as it is known.
+ * (One that goes to an inner address behind an extra route is forgotten with it, and known anew with its next packet.) */
 static bool is_gone(const Tracked *t, const void *data)
 {
     const RouterSpec *r = data;
     const Tuple *there = &t->there, *back = &t->back;
     bool dnat = ip_compare(there->destination, back->source) != 0, snat = ip_compare(there->source, back->destination) != 0;
     Ip source = { 0 };
+    if (!dnat && !snat)
+        return r->snat && there->source.version == 4 && is_inside(r, there->source) != is_inside(r, there->destination);
     if (dnat && !is_floating(r, there->destination, back->source) && !is_forwarding(r, there, back))
         return true;
     if (!snat || is_floating(r, back->destination, there->source))

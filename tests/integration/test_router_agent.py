@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from own import own_machine, until  # noqa: E402
 own_machine(__file__)
 import test_net_agent as agent  # noqa: E402
-from guest import arp, ether, ip4, sh, udp  # noqa: E402
+from guest import arp, ether, ip4, ip_bytes, sh, udp  # noqa: E402
 from test_net_agent import CONNECT, EVERYONE, OUT, rule, uid  # noqa: E402
 from wire import WireError  # noqa: E402
 
@@ -123,12 +123,20 @@ class Case(agent.Case):
         """From outside: a connection that says something ten times a second; returns a function that tells how often it was answered."""
         code = ("import socket,time\ns=socket.create_connection((\"%s\",%d),2);s.settimeout(1)\n"
                 "while True: s.sendall(b\"x\"); s.recv(9); print(1,flush=True); time.sleep(0.1)" % (address, port))
-        answers = []
         p = subprocess.Popen(["ip", "netns", "exec", "outside", sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        threading.Thread(target=lambda: answers.extend(p.stdout), daemon=True).start()
+        return self.counted(p, lambda line: True)
+
+    def counted(self, p, is_answer):
+        answers = []
+        threading.Thread(target=lambda: answers.extend(x for x in p.stdout if is_answer(x)), daemon=True).start()
         self.addCleanup(lambda: (p.kill(), p.wait(), p.stdout.close()))
         until("the first answer", 5, lambda: answers)
         return lambda: len(answers)
+
+    def pinging(self, where, address):
+        """A ping that goes on, from a namespace or from here; returns a function that tells how often it was answered."""
+        p = subprocess.Popen((["ip", "netns", "exec", where] if where else []) + ["ping", "-n", "-i", "0.1", address], stdout=subprocess.PIPE)
+        return self.counted(p, lambda line: b"ttl=" in line)
 
     def ask(self, where, address, port=7000):
         """The answer of who(), or an empty text."""
@@ -283,6 +291,27 @@ class Translation(Case):
         seen = watch.communicate()[0].split()
         self.assertIn("ac180405", seen)
         self.assertFalse([x for x in seen if x.startswith("0a00")])
+
+    def test_what_passed_as_it_was_does_not_outlive_that(self):
+        ext, net = self.outside(), self.network(2)
+        _, g = self.guest(11, net, "10.0.0.11", security=False)
+        r = self.ensure(Router(1).interface(net, "10.0.0.1/24").external(ext, "172.24.4.5/24", snat=False))
+        sh("ip route add 10.0.0.0/24 via 172.24.4.5")
+        self.addCleanup(lambda: sh("ip route del 10.0.0.0/24", check=False))
+        until("the way out", 5, lambda: g.pings(HOST))
+        came_in = lambda: sum(f[12:14] == b"\x08\0" and f[26:30] == ip_bytes(HOST) and f[34] == 8 for f in g.seen)
+        answers = self.pinging("g11", HOST)
+        self.pinging(None, "10.0.0.11")
+        r.gateway["snat"] = True
+        self.ensure(r)
+        # From here on it leaves by the gateway's address; and what came in is as foreign as anybody else's.
+        n, m = answers(), came_in()
+        until("the long ping goes on", 3, lambda: answers() > n + 4)
+        self.assertLessEqual(came_in(), m + 1)
+        r.gateway["snat"] = False
+        self.ensure(r)
+        n = answers()
+        until("and goes on", 3, lambda: answers() > n + 4)
 
     def test_floating(self):
         ext, net = self.outside(), self.network(2)
