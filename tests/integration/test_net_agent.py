@@ -204,7 +204,7 @@ class FakeServe:
             threading.Thread(target=self._answer, args=(socket.socket(fileno=fds[0]), self.got[-1]), daemon=True).start()
 
     def _answer(self, s, message):
-        """Beside the others: a guest that says nothing, or whose FIN was lost in a flood, keeps nobody waiting."""
+        """Beside the others, as `serve` does: a guest that says nothing keeps nobody waiting."""
         with s:
             s.setblocking(True)
             try:
