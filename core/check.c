@@ -4,6 +4,8 @@
 #include "core/table.h"
 #include <string.h>
 
+enum { LIST_MAX = 1000 };            /* of most lists; what has to be distinct in them is compared pair by pair */
+
 static bool has_control(const char *s)
 {
     for (; *s; s++)
@@ -190,5 +192,8 @@ bool check_object(const Field *f, const json_t *v, GError **err)
 
 bool check_array(const Field *f, const json_t *v, GError **err)
 {
-    return json_is_array(v) || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it is not a list.", f->json);
+    if (!json_is_array(v))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it is not a list.", f->json);
+    return json_array_size(v) <= LIST_MAX
+        || nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it has more than %d items.", f->json, LIST_MAX);
 }

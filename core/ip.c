@@ -132,6 +132,52 @@ bool cidr_contains(Cidr cidr, Ip ip)
     return ip.version == cidr.base.version && ((ip.n ^ cidr.base.n) & ~host_mask(cidr)) == 0;
 }
 
+static gint by_place(gconstpointer a, gconstpointer b)
+{
+    const Cidr *x = a, *y = b;
+    int order = ip_compare(x->base, y->base);
+    return order ? order : x->prefix - y->prefix;
+}
+
+/* The halves of one prefix: a the lower. */
+static bool are_halves(Cidr a, Cidr b, Cidr *ret_whole)
+{
+    *ret_whole = (Cidr){ a.base, a.prefix - 1 };
+    return a.prefix == b.prefix && a.prefix > 0 && ip_compare(cidr_first(*ret_whole), a.base) == 0 && cidr_contains(*ret_whole, b.base);
+}
+
+void cidrs_compact(GArray *cidrs)
+{
+    guint n = 0;                                 /* those that are done, at the array's beginning */
+    for (guint i = 0; i < cidrs->len; i++) {
+        Cidr *c = &g_array_index(cidrs, Cidr, i);
+        c->base = cidr_first(*c);
+    }
+    g_array_sort(cidrs, by_place);
+    Cidr *done = (Cidr *) (void *) cidrs->data, whole;
+    for (guint i = 0; i < cidrs->len; i++) {
+        if (n && cidr_contains(done[n - 1], done[i].base))
+            continue;
+        done[n++] = done[i];
+        while (n > 1 && are_halves(done[n - 2], done[n - 1], &whole))
+            done[--n - 1] = whole;
+    }
+    g_array_set_size(cidrs, n);
+}
+
+const Cidr *cidrs_seek(const GArray *compact, Ip ip)
+{
+    guint low = 0, high = compact->len;
+    while (low < high) {
+        guint middle = (low + high) / 2;
+        if (ip_compare(cidr_last(g_array_index(compact, Cidr, middle)), ip) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < compact->len ? &g_array_index(compact, Cidr, low) : NULL;
+}
+
 bool cidr_overlaps(Cidr a, Cidr b)
 {
     return cidr_contains(a.prefix < b.prefix ? a : b, a.prefix < b.prefix ? b.base : a.base);

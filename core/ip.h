@@ -27,6 +27,10 @@ char *cidr_spelled(const char *text);
 void cidr_format(Cidr cidr, char buf[50]);
 bool cidr_contains(Cidr cidr, Ip ip);
 bool cidr_overlaps(Cidr a, Cidr b);
+/* Of an array of Cidr: without host bits, sorted, and what lies beside each other or in one another made one. */
+void cidrs_compact(GArray *cidrs);
+/* In such an array: the first that ends at ip or after it, the only one that may contain it; NULL: there is none. */
+const Cidr *cidrs_seek(const GArray *compact, Ip ip);
 Ip cidr_first(Cidr cidr);                      /* network address */
 Ip cidr_last(Cidr cidr);                       /* broadcast address for IPv4 */
 Ip ip_add(Ip ip, gint64 n);

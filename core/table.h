@@ -150,7 +150,7 @@ Check check_hostname;      /* one LDH label or a dotted name, ≤ 253 */
 Check check_string_map;    /* object of ≤ 128 pairs of strings ≤ 255 */
 Check check_tags;          /* array of ≤ 50 distinct strings of 1–60 characters */
 Check check_object;
-Check check_array;
+Check check_array;         /* of ≤ 1,000 items */
 
 /* Dialects (api/dialect.c): what differs between the services. */
 extern const Dialect dialect_nova, dialect_neutron, dialect_cinder, dialect_glance, dialect_keystone;

@@ -17,8 +17,8 @@ static bool check_addresses(const Field *f, const json_t *v, GError **err)
 {
     size_t i;
     json_t *one;
-    if (!check_array(f, v, err))
-        return false;
+    if (!json_is_array(v))
+        return nv_fail(err, NV_ERR_INVALID, "Invalid input for %s. Reason: it is not a list.", f->json);
     json_array_foreach((json_t *) v, i, one) {
         g_autofree char *text = cidr_canonical(json_string_value(one));
         if (!text)

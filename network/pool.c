@@ -187,14 +187,28 @@ static bool rescope_check(Db *db, const Ctx *ctx, const Pool *p, const Pool *old
     return db_query_int(db, err, &others, "subnetpool_neighbours", "s", p->id) && (!others || nv_fail(err, NV_ERR_INVALID, SCOPES_DIFFER));
 }
 
+/* Array of Cidr, compact. */
+static GArray *prefixes_of(const json_t *list)
+{
+    GArray *cidrs = g_array_new(FALSE, FALSE, sizeof(Cidr));
+    size_t i;
+    json_t *one;
+    Cidr c;
+    json_array_foreach((json_t *) list, i, one)
+        if (cidr_parse(json_string_value(one), false, &c))
+            g_array_append_val(cidrs, c);
+    cidrs_compact(cidrs);
+    return cidrs;
+}
+
 static bool scope_check(Db *db, const Ctx *ctx, const Pool *p, GError **err)
 {
     if (!p->address_scope_id)
         return true;
     g_autoptr(AddressScope) scope = AS(AddressScope, row_get_for(db, &address_scope_resource, ctx, p->address_scope_id, false, err));
     g_autoptr(json_t) others = scope ? db_query(db, err, "scope_prefixes", "ss", scope->id, p->id) : NULL;
-    size_t i, k;
-    json_t *other, *mine;
+    size_t i;
+    json_t *other;
     if (!others)
         return false;
     if (scope->ip_version != p->ip_version)
@@ -202,13 +216,14 @@ static bool scope_check(Db *db, const Ctx *ctx, const Pool *p, GError **err)
             err, NV_ERR_INVALID,
             "Illegal subnetpool association: subnetpool cannot associate with address scope %s because subnetpool ip_version is not %d.",
             scope->id, (int) scope->ip_version);
-    json_array_foreach(others, i, other)
-        json_array_foreach(p->prefixes, k, mine) {
-            Cidr a, b;
-            if (cidr_parse(json_get_str(other, "prefix"), true, &a) && cidr_parse(json_string_value(mine), true, &b) && cidr_overlaps(a, b))
-                return nv_fail(err, NV_ERR_CONFLICT, "Failed to associate address scope: subnetpools within an address scope must have unique "
-                               "prefixes.");
-        }
+    g_autoptr(GArray) mine = prefixes_of(p->prefixes);
+    json_array_foreach(others, i, other) {
+        Cidr c;
+        const Cidr *near = cidr_parse(json_get_str(other, "prefix"), true, &c) ? cidrs_seek(mine, c.base) : NULL;
+        if (near && cidr_overlaps(*near, c))
+            return nv_fail(err, NV_ERR_CONFLICT, "Failed to associate address scope: subnetpools within an address scope must have unique "
+                           "prefixes.");
+    }
     return true;
 }
 
@@ -232,38 +247,31 @@ static void version_of_prefixes(Pool *p)
         ROW_SET_INT(p, ip_version, c.base.version);
 }
 
-/* Without host bits; prefixes that lie beside each other or in one another become one. */
 static void prefixes_compact(Pool *p)
 {
-    for (size_t i = 0; i < json_array_size(p->prefixes); i++) {
-        Cidr c;
+    g_autoptr(GArray) cidrs = prefixes_of(p->prefixes);
+    json_t *list = json_array();
+    for (guint i = 0; i < cidrs->len; i++) {
         char text[50];
-        if (!cidr_parse(json_string_value(json_array_get(p->prefixes, i)), false, &c))
-            continue;
-        c.base = cidr_first(c);
-        cidr_format(c, text);
-        json_array_set_new(p->prefixes, i, json_string(text));
+        cidr_format(g_array_index(cidrs, Cidr, i), text);
+        json_array_append_new(list, json_string(text));
     }
-    for (bool merged = true; merged;) {
-        merged = false;
-        for (size_t i = 0; !merged && i < json_array_size(p->prefixes); i++)
-            for (size_t k = 0; !merged && k < json_array_size(p->prefixes); k++) {
-                Cidr a, b;
-                char text[50];
-                if (i == k || !cidr_parse(json_string_value(json_array_get(p->prefixes, i)), true, &a)
-                    || !cidr_parse(json_string_value(json_array_get(p->prefixes, k)), true, &b))
-                    continue;
-                Cidr twice = { .base = a.base, .prefix = a.prefix - 1 };
-                bool beside = a.prefix == b.prefix && a.prefix > 0 && ip_compare(a.base, b.base) < 0 && ip_compare(cidr_first(twice), a.base) == 0
-                    && cidr_contains(twice, b.base);
-                if (!beside && !(a.prefix <= b.prefix && cidr_contains(a, b.base)))
-                    continue;
-                cidr_format(beside ? twice : a, text);
-                json_array_set_new(p->prefixes, i, json_string(text));
-                json_array_remove(p->prefixes, k);
-                merged = true;
-            }
+    ROW_SET_JSON(p, prefixes, list);
+}
+
+static bool prefixes_remain(const Pool *p, const Pool *old, GError **err)
+{
+    g_autoptr(GArray) now = prefixes_of(p->prefixes);
+    size_t i;
+    json_t *was;
+    Cidr c;
+    json_array_foreach(old->prefixes, i, was) {
+        const Cidr *near = cidr_parse(json_string_value(was), true, &c) ? cidrs_seek(now, c.base) : NULL;
+        if (!near || near->prefix > c.prefix || !cidr_contains(*near, c.base))
+            return nv_fail(err, NV_ERR_INVALID, "Illegal update to prefixes: existing prefixes must remain in the subnet pool: %s",
+                           json_string_value(was));
     }
+    return true;
 }
 
 /* A pool that is made for everybody is in a scope for everybody.  A change of its scope is not asked about, as in Neutron. */
@@ -291,20 +299,10 @@ static bool pool_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GE
 {
     Pool *p = AS(Pool, row);
     const Pool *old = AS(const Pool, old_row);
-    size_t i, k;
-    json_t *was, *is;
     if (row_is_dirty(row, &p->prefixes)) {
         prefixes_compact(p);
-        json_array_foreach(old->prefixes, i, was) {
-            bool still = false;
-            Cidr a, b;
-            json_array_foreach(p->prefixes, k, is) still |= cidr_parse(json_string_value(was), true, &a)
-                                                            && cidr_parse(json_string_value(is), true, &b) && b.prefix <= a.prefix
-                                                            && cidr_contains(b, a.base);
-            if (!still)
-                return nv_fail(err, NV_ERR_INVALID, "Illegal update to prefixes: existing prefixes must remain in the subnet pool: %s",
-                               json_string_value(was));
-        }
+        if (!prefixes_remain(p, old, err))
+            return false;
     }
     BUMP(p, old);
     return lengths_check(p, err) && rescope_check(db, ctx, p, old, err) && scope_check(db, ctx, p, err) && default_check(db, p, err);
@@ -403,7 +401,7 @@ static bool inside(Db *db, const Pool *p, Cidr c, GError **err)
                       "Failed to allocate subnet: Cannot allocate requested subnet %s from the available set of prefixes.", text);
 }
 
-/* The pool that the body means: named, or the default one of the IP version. */
+/* The pool that the body means: named, or the default one of the IP version, if the caller sees it. */
 static Pool *pool_of(Db *db, const Ctx *ctx, const Subnet *s, GError **err)
 {
     g_autofree char *id = NULL;
@@ -411,11 +409,13 @@ static Pool *pool_of(Db *db, const Ctx *ctx, const Subnet *s, GError **err)
         return AS(Pool, row_get_for(db, &subnetpool_resource, ctx, s->subnetpool_id, false, err));
     if (!db_query_str(db, err, &id, "subnetpool_default_other", "is", s->ip_version ? s->ip_version : 4, ""))
         return NULL;
-    if (!id) {
+    g_autoptr(GError) why = NULL;
+    Pool *p = id ? AS(Pool, row_get_for(db, &subnetpool_resource, ctx, id, false, &why)) : NULL;
+    if (why && nv_error_code(why) != NV_ERR_NOT_FOUND)
+        g_propagate_error(err, g_steal_pointer(&why));
+    else if (!p)
         nv_fail(err, NV_ERR_INVALID, "Bad subnets request: No default subnetpool defined.");
-        return NULL;
-    }
-    return AS(Pool, row_get(db, &subnetpool_resource, id, err));
+    return p;
 }
 
 /* The subnets of a network come from one pool, or from pools of one address scope, or all from none. */

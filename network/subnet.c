@@ -190,15 +190,23 @@ static bool gateway_check(const Subnet *s, Cidr c, GError **err)
     return !edge || nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Gateway is not valid on subnet.");
 }
 
+typedef struct Span { Ip first, last; } Span;
+
+static gint by_first(gconstpointer a, gconstpointer b)
+{
+    return ip_compare(((const Span *) a)->first, ((const Span *) b)->first);
+}
+
 static bool pools_check(const Subnet *s, Cidr c, GError **err)
 {
     size_t n = json_array_size(s->allocation_pools);
+    g_autoptr(GArray) spans = g_array_new(FALSE, FALSE, sizeof(Span));
     Ip gw = { 0 };
     bool has_gw = s->gateway_ip && ip_parse(s->gateway_ip, &gw);
     for (size_t i = 0; i < n; i++) {
         const json_t *pool = json_array_get(s->allocation_pools, i);
         const char *start = json_get_str(pool, "start"), *end = json_get_str(pool, "end");
-        Ip a, b, x, y;
+        Ip a, b;
         if (!pool_parse(pool, &a, &b) || a.version != s->ip_version || b.version != s->ip_version || ip_compare(a, b) > 0)
             return nv_fail(err, NV_ERR_INVALID, "The allocation pool %s-%s is not valid.", start, end);
         if (!cidr_contains(c, a) || !cidr_contains(c, b)
@@ -206,9 +214,17 @@ static bool pools_check(const Subnet *s, Cidr c, GError **err)
             return nv_fail(err, NV_ERR_INVALID, "The allocation pool %s-%s spans beyond the subnet cidr %s.", start, end, s->cidr);
         if (has_gw && ip_compare(gw, a) >= 0 && ip_compare(gw, b) <= 0)
             return nv_fail(err, NV_ERR_CONFLICT, "Gateway ip %s conflicts with allocation pool %s-%s.", s->gateway_ip, start, end);
-        for (size_t k = 0; k < i; k++)
-            if (pool_parse(json_array_get(s->allocation_pools, k), &x, &y) && ip_compare(a, y) <= 0 && ip_compare(x, b) <= 0)
-                return nv_fail(err, NV_ERR_CONFLICT, "Found overlapping allocation pools: %s-%s for subnet %s.", start, end, s->cidr);
+        g_array_append_val(spans, ((Span){ a, b }));
+    }
+    g_array_sort(spans, by_first);
+    for (guint i = 1; i < spans->len; i++) {
+        const Span *before = &g_array_index(spans, Span, i - 1), *x = before + 1;
+        char first[46], last[46];
+        if (ip_compare(before->last, x->first) < 0)
+            continue;
+        ip_format(x->first, first);
+        ip_format(x->last, last);
+        return nv_fail(err, NV_ERR_CONFLICT, "Found overlapping allocation pools: %s-%s for subnet %s.", first, last, s->cidr);
     }
     return true;
 }

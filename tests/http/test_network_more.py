@@ -1,5 +1,6 @@
 """tests/http/test_network_more.py -- subnet pools, address scopes, RBAC policies, address groups, and what the API says of itself."""
 import concurrent.futures
+import ipaddress
 import unittest
 
 from test_network import Base, N
@@ -55,6 +56,28 @@ class Pools(Base):
         self.refuse(404, "PUT", "subnetpools/" + p["id"], {"subnetpool": {"name": "x"}}, self.other)
         self.refuse(404, "GET", "subnetpools/" + p["id"], who=self.other)
         self.refuse(404, "POST", "subnets", {"subnet": {"network_id": self.network(self.other)["id"], "subnetpool_id": p["id"], "ip_version": 4}}, self.other)
+
+    def test_many_prefixes(self):
+        apart = ["10.0.%d.%d/32" % (i // 64, i % 64 * 4) for i in range(500)]
+        halves = ["10.9.%d.%d/32" % (i // 250, i % 250) for i in range(500)]
+        p = self.pool(prefixes=(apart + halves)[::-1])
+        self.assertEqual(p["prefixes"][:500], apart)
+        self.assertEqual(p["prefixes"][500:], [str(c) for c in ipaddress.collapse_addresses(map(ipaddress.ip_network, halves))])
+        self.assertIn("10.0.7.204/32", self.refuse(400, "PUT", "subnetpools/" + p["id"], {"subnetpool": {"prefixes": apart[:-1] + ["10.9.0.0/16"]}}))
+        p = self.ok(self.demo.put(N + "subnetpools/" + p["id"], {"subnetpool": {"prefixes": apart + ["10.9.0.0/16"]}}), 200)["subnetpool"]
+        self.assertEqual(p["prefixes"], apart + ["10.9.0.0/16"])
+        self.assertIn("prefixes", self.refuse(400, "POST", "subnetpools", {"subnetpool": {"name": "x", "prefixes": apart + halves + ["10.8.0.0/16"]}}))
+
+    def test_default_pool_of_an_administrator_is_not_everybodys(self):
+        pool = self.ok(self.admin.post(N + "subnetpools", {"subnetpool": {"name": "d", "prefixes": ["10.70.0.0/16"], "default_prefixlen": 24, "is_default": True}}), 201)["subnetpool"]
+        self.addCleanup(lambda: self.admin.delete(N + "subnetpools/" + pool["id"]))
+        body = {"subnet": {"network_id": self.network()["id"], "use_default_subnetpool": True, "ip_version": 4}}
+        self.assertIn("No default subnetpool", self.refuse(400, "POST", "subnets", body))
+        self.ok(self.admin.post(N + "rbac-policies", {"rbac_policy": {"object_type": "subnetpool", "object_id": pool["id"], "action": "access_as_shared",
+                                                                     "target_tenant": self.demo.project_id}}), 201)
+        s = self.demo_post(201, "subnets", body)["subnet"]
+        self.assertEqual(s["subnetpool_id"], pool["id"])
+        self.assertEqual(self.demo.delete(N + "subnets/" + s["id"]).status, 204)
 
     def test_lengths_are_text(self):
         p = self.pool(prefixes=["10.40.0.0/16"], min_prefixlen="24", max_prefixlen=30)

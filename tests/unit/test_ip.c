@@ -94,6 +94,62 @@ static void containment(void **state)
     assert_false(cidr_overlaps(a, b));
 }
 
+static GArray *cidrs_of(const char *text)
+{
+    GArray *cidrs = g_array_new(FALSE, FALSE, sizeof(Cidr));
+    g_auto(GStrv) parts = g_strsplit(text, " ", -1);
+    for (char **p = parts; *p && **p; p++) {
+        Cidr c;
+        assert_true(cidr_parse(*p, false, &c));
+        g_array_append_val(cidrs, c);
+    }
+    cidrs_compact(cidrs);
+    return cidrs;
+}
+
+static void compaction(void **state)
+{
+    (void) state;
+    static const struct { const char *given, *made; } rows[] = {
+        { "", "" },
+        { "10.0.0.5/24", "10.0.0.0/24" },
+        { "10.128.0.0/9 10.0.0.0/9", "10.0.0.0/8" },
+        { "10.0.1.0/24 10.0.2.0/24", "10.0.1.0/24 10.0.2.0/24" },                   /* beside each other, and no halves */
+        { "10.0.3.0/24 10.0.1.0/24 10.0.2.0/24 10.0.0.0/24", "10.0.0.0/22" },
+        { "10.0.0.0/24 10.0.0.0/8 10.0.0.0/24 10.5.0.0/16 11.0.0.0/8", "10.0.0.0/7" },
+        { "0.0.0.0/1 128.0.0.0/1 1.2.3.4/32", "0.0.0.0/0" },
+        { "2001:db8:1::/48 2001:db8::/48 2001:db8::1/128", "2001:db8::/47" },
+        { "255.255.255.255/32 255.255.255.254/32", "255.255.255.254/31" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GArray) cidrs = cidrs_of(rows[i].given);
+        g_autoptr(GString) made = g_string_new(NULL);
+        for (guint k = 0; k < cidrs->len; k++) {
+            char buf[50];
+            cidr_format(g_array_index(cidrs, Cidr, k), buf);
+            g_string_append_printf(made, "%s%s", k ? " " : "", buf);
+        }
+        assert_string_equal(made->str, rows[i].made);
+    }
+}
+
+static void seeking(void **state)
+{
+    (void) state;
+    static const struct { const char *ip; int index; } rows[] = {
+        { "0.0.0.0", 0 }, { "10.0.0.0", 0 }, { "10.0.0.255", 0 }, { "10.0.1.0", 1 }, { "10.0.9.9", 1 }, { "10.1.0.0", 1 }, { "10.1.255.255", 1 },
+        { "10.2.0.0", 2 }, { "12.0.0.1", 2 }, { "12.0.0.2", -1 }, { "255.255.255.255", -1 },
+    };
+    g_autoptr(GArray) cidrs = cidrs_of("12.0.0.1/32 10.1.0.0/16 10.0.0.0/24"), none = cidrs_of("");
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Ip ip;
+        assert_true(ip_parse(rows[i].ip, &ip));
+        const Cidr *found = cidrs_seek(cidrs, ip);
+        assert_int_equal(found ? found - (const Cidr *) (void *) cidrs->data : -1, rows[i].index);
+        assert_null(cidrs_seek(none, ip));
+    }
+}
+
 static void order(void **state)
 {
     (void) state;
@@ -153,7 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_addresses), cmocka_unit_test(bad_addresses), cmocka_unit_test(prefixes),
-        cmocka_unit_test(addresses_as_prefixes), cmocka_unit_test(containment),    cmocka_unit_test(order),         cmocka_unit_test(macs),
+        cmocka_unit_test(addresses_as_prefixes), cmocka_unit_test(containment),    cmocka_unit_test(compaction), cmocka_unit_test(seeking), cmocka_unit_test(order),         cmocka_unit_test(macs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
