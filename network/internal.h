@@ -103,8 +103,10 @@ bool ipam_take(Db *db, const Subnet *s, const char *port_id, Ip ip, GError **err
 bool ipam_allocate(Db *db, const Port *p, const json_t *fixed_ips, GError **err);
 /* One IPv4 address, whichever is free. */
 bool ipam_allocate_v4(Db *db, const Port *p, GError **err);
-/* Replaces the port's addresses: those named in both stay. */
-bool ipam_replace(Db *db, const Port *p, const json_t *have, const json_t *fixed_ips, GError **err);
+/* Replaces the port's addresses: those named in both stay, and those that its host makes by itself. */
+bool ipam_replace(Db *db, const Port *p, const json_t *held, const json_t *fixed_ips, GError **err);
+/* Those that its host makes, when the port has another MAC than the one that it held these addresses with. */
+bool ipam_follow_mac(Db *db, const Port *p, const json_t *held, GError **err);
 /* The network's DHCP port has one address in each subnet with DHCP; it comes and goes with them. */
 bool dhcp_port_settle(Db *db, const Network *n, GError **err);
 /* Default pools: everything but the network, broadcast and gateway addresses. */

@@ -89,6 +89,12 @@ static bool take_automatic(Db *db, const Subnet *s, const Port *p, GError **err)
     return ipam_take(db, s, p->id, ip_eui64(subnet_cidr(s), mac), err);
 }
 
+/* The host behind the port makes its address there by itself. */
+static bool makes_own(const Subnet *s, const Port *p)
+{
+    return subnet_is_automatic(s) && !g_str_has_prefix(p->device_owner, "network:router_");
+}
+
 static Subnet *subnet_by_id(const GPtrArray *subnets, const char *id)
 {
     for (guint i = 0; i < subnets->len; i++)
@@ -217,7 +223,7 @@ static bool take_all_automatic(Db *db, const GPtrArray *subnets, const Port *p, 
     for (guint i = 0; i < subnets->len; i++) {
         const Subnet *s = subnets->pdata[i];
         gint64 has = 0;
-        if (!subnet_is_automatic(s) || g_str_has_prefix(p->device_owner, "network:router_"))
+        if (!makes_own(s, p))
             continue;
         if (!db_query_int(db, err, &has, "ipam_port_has", "ss", p->id, s->id) || (!has && !take_automatic(db, s, p, err)))
             return false;
@@ -225,14 +231,17 @@ static bool take_all_automatic(Db *db, const GPtrArray *subnets, const Port *p, 
     return true;
 }
 
-bool ipam_allocate(Db *db, const Port *p, const json_t *fixed_ips, GError **err)
+static bool allocate(Db *db, const GPtrArray *subnets, const Port *p, const json_t *fixed_ips, GError **err)
 {
-    g_autoptr(GPtrArray) subnets = rows_where(db, &subnet_resource, err, "network_id", p->network_id, NULL);
-    if (!subnets)
-        return false;
     bool none = fixed_ips && json_array_size(fixed_ips) == 0;
     return (fixed_ips ? take_listed(db, subnets, p, fixed_ips, err) : take_any(db, subnets, p, err))
         && (none || take_all_automatic(db, subnets, p, err));
+}
+
+bool ipam_allocate(Db *db, const Port *p, const json_t *fixed_ips, GError **err)
+{
+    g_autoptr(GPtrArray) subnets = rows_where(db, &subnet_resource, err, "network_id", p->network_id, NULL);
+    return subnets && allocate(db, subnets, p, fixed_ips, err);
 }
 
 /* True when the port has an address that the entry of fixed_ips means; it is taken out of have. */
@@ -256,8 +265,11 @@ static bool kept(json_t *have, const json_t *wanted)
 bool ipam_replace(Db *db, const Port *p, const json_t *held, const json_t *fixed_ips, GError **err)
 {
     g_autoptr(json_t) have = json_deep_copy(held), missing = json_array();
+    g_autoptr(GPtrArray) subnets = rows_where(db, &subnet_resource, err, "network_id", p->network_id, NULL);
     size_t i;
     json_t *one;
+    if (!subnets)
+        return false;
     if (json_array_size(fixed_ips) > FIXED_IPS_MAX)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Exceeded maximum amount of fixed ips per port.");
     /* Entries that name an address claim theirs before those that name only a subnet. */
@@ -265,10 +277,33 @@ bool ipam_replace(Db *db, const Port *p, const json_t *held, const json_t *fixed
         json_array_foreach((json_t *) fixed_ips, i, one)
             if ((pass == 0) == (json_get_str(one, "ip_address") != NULL) && !kept(have, one))
                 json_array_append(missing, one);
-    json_array_foreach(have, i, one)
+    json_array_foreach(have, i, one) {
+        const Subnet *s = subnet_by_id(subnets, json_get_str(one, "subnet_id"));
+        if (s && makes_own(s, p))
+            continue;
         if (!db_exec(db, err, "ipam_release", "ss", p->id, json_get_str(one, "ip_address")))
             return false;
-    return ipam_allocate(db, p, missing, err);
+    }
+    return allocate(db, subnets, p, missing, err);
+}
+
+bool ipam_follow_mac(Db *db, const Port *p, const json_t *held, GError **err)
+{
+    g_autoptr(GPtrArray) subnets = rows_where(db, &subnet_resource, err, "network_id", p->network_id, NULL);
+    size_t i;
+    json_t *one;
+    if (!subnets)
+        return false;
+    json_array_foreach((json_t *) held, i, one) {
+        const Subnet *s = subnet_by_id(subnets, json_get_str(one, "subnet_id"));
+        gint64 has = 0;
+        if (!s || !makes_own(s, p))
+            continue;
+        if (!db_exec(db, err, "ipam_release", "ss", p->id, json_get_str(one, "ip_address"))
+            || !db_query_int(db, err, &has, "ipam_port_has", "ss", p->id, s->id) || (!has && !take_automatic(db, s, p, err)))
+            return false;
+    }
+    return true;
 }
 
 static bool dhcp_port_make(Db *db, const Network *n, char **ret_id, GError **err)

@@ -228,14 +228,16 @@ static bool binding_check(Db *db, const Port *p, const Port *old, GError **err)
 static bool addresses_update(Db *db, const Ctx *ctx, Port *p, const Port *old, GError **err)
 {
     g_autofree char *floating = NULL;
+    bool moved = strcmp(p->mac_address, old->mac_address) != 0;
     if (!row_is_dirty(&p->row, &p->fixed_ips))
-        return true;
+        return !moved || ipam_follow_mac(db, p, old->fixed_ips, err);
     g_autoptr(json_t) asked = json_incref(p->fixed_ips);
     if (!db_query_str(db, err, &floating, "floating_owner_of_port", "s", p->id))
         return false;
     if (floating && !json_equal(p->fixed_ips, old->fixed_ips))
         return nv_fail(err, NV_ERR_CONFLICT, "Port %s holds the address of floating IP %s, which does not change.", p->id, floating);
-    return ipam_replace(db, p, old->fixed_ips, asked, err) && floating_port_left(db, ctx, p->id, false, err);
+    return ipam_replace(db, p, old->fixed_ips, asked, err) && (!moved || ipam_follow_mac(db, p, old->fixed_ips, err))
+        && floating_port_left(db, ctx, p->id, false, err);
 }
 
 /* A router's port stays a router's port, and the router follows what becomes of it. */

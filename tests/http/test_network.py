@@ -285,6 +285,23 @@ class Ports(Base):
         self.assertEqual([r["id"] for r in rows], [q["id"]])
         self.assertEqual(len(self.ok(self.demo.get(N + "ports?fixed_ips=subnet_id=" + stateful["id"]), 200)["ports"]), 2)
 
+    def test_addresses_that_hosts_make_stay(self):
+        n = self.network()
+        self.subnet(n)
+        six = self.subnet(n, ip_version=6, cidr="2001:db8:2::/64", ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
+        own = lambda last: "2001:db8:2:0:f816:3eff:fe01:" + last
+        p = self.port(n, mac_address="fa:16:3e:01:00:01", fixed_ips=[{"ip_address": "10.0.0.5"}, {"ip_address": "10.0.0.6"}])
+        change = lambda who=self.demo, **attrs: sorted(self.ips(self.ok(who.put(N + "ports/" + p["id"], {"port": attrs}), 200)["port"]))
+        self.assertEqual(change(fixed_ips=[{"ip_address": "10.0.0.5"}]), ["10.0.0.5", own("1")])
+        self.assertEqual(change(fixed_ips=[{"ip_address": "10.0.0.7"}]), ["10.0.0.7", own("1")])
+        self.assertEqual(change(fixed_ips=[]), [own("1")])
+        self.assertEqual(change(fixed_ips=[{"subnet_id": six["id"]}, {"ip_address": "10.0.0.8"}]), ["10.0.0.8", own("1")])
+        # They are made of the MAC.
+        self.assertEqual(change(self.admin, mac_address="fa:16:3e:01:00:02"), ["10.0.0.8", own("2")])
+        self.assertEqual(change(self.admin, mac_address="fa:16:3e:01:00:03", fixed_ips=[{"ip_address": own("3")}]), [own("3")])
+        self.assertEqual(change(self.admin, mac_address="fa:16:3e:01:00:04", fixed_ips=[{"ip_address": own("3")}, {"ip_address": "10.0.0.8"}]), ["10.0.0.8", own("4")])
+        self.assertEqual(self.ips(self.port(n, mac_address="fa:16:3e:01:00:01", fixed_ips=[{"ip_address": own("1")}])), [own("1")])       # free again
+
     def test_theft(self):
         n = self.network()
         s = self.subnet(n)
