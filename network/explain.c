@@ -128,13 +128,12 @@ static bool remote_matches(const json_t *rule, const Way *w, Ip remote)
     size_t i;
     json_t *one;
     Cidr c;
-    Ip ip;
     if (cidr)
         return cidr_parse(cidr, false, &c) && c.base.version == remote.version && cidr_contains(c, remote);
     if (!group)
         return true;
     json_array_foreach((json_t *) members, i, one)
-        if (ip_parse(json_string_value(one), &ip) && ip.version == remote.version && ip.n == remote.n)
+        if (cidr_parse_any(json_string_value(one), false, &c) && cidr_contains(c, remote))
             return true;
     return false;
 }

@@ -55,6 +55,9 @@ static bool nic_claim(Db *db, const Ctx *ctx, const NicRequest *nic, Port **ret,
     g_autofree char *trunk = NULL;
     if (!p || !db_query_str(db, err, &trunk, "trunk_of_subport", "s", p->id))
         return false;
+    /* As in Nova, for administrators too: the port's addresses, rules and floating IPs are its project's. */
+    if (g_strcmp0(p->project_id, ctx->project_id) != 0)
+        return nv_fail(err, NV_ERR_INVALID, "Port %s not usable for instance: it is another project's.", p->id);
     if (p->server_id || *p->device_id || trunk)
         return nv_fail(err, NV_ERR_CONFLICT, "Port %s is still in use.", p->id);
     if (nic->fixed_ip)
@@ -188,11 +191,8 @@ bool network_ports_plug(Db *db, const char *host, const char *server_id, GError 
     g_autoptr(json_t) networks = db_query(db, err, "server_networks", "s", server_id);
     g_autoptr(json_t) groups = networks ? db_query(db, err, "server_groups", "s", server_id) : NULL;
     g_autoptr(json_t) ports = groups ? db_query(db, err, "server_ports", "s", server_id) : NULL;
-    if (!ports || !push_each(db, host, networks, push_network, err) || !push_each(db, host, groups, push_group, err)
-        || !push_each(db, host, ports, push_port, err) || !tell_others(db, host, networks, err))
-        return false;
-    g_auto(Txn) txn = txn_begin(db, err);
-    return txn.db && db_exec(db, err, "ports_active", "s", server_id) && txn_commit(&txn, err);
+    return ports && push_each(db, host, networks, push_network, err) && push_each(db, host, groups, push_group, err)
+        && push_each(db, host, ports, push_port, err) && tell_others(db, host, networks, err);
 }
 
 static bool mark_unplugged(Db *db, const char *host, const char *server_id, GError **err)

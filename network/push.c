@@ -187,9 +187,21 @@ static json_t *plugged_port_load(Db *db, const char *host, const char *id, GErro
     return of ? desired_port_load(db, host, id, err) : (nv_fail(err, NV_ERR_NOT_FOUND, "port %s is not plugged", id), NULL);
 }
 
+/* A router's ports are in force with their router (push_router). */
+static bool port_in_force(Db *db, const char *id, const json_t *args, GError **err)
+{
+    gint64 up = json_is_true(json_object_get(args, "up")), differs = 0;
+    if (!db_query_int(db, err, &differs, "port_status_differs", "si", id, up))
+        return false;
+    if (!differs)
+        return true;
+    g_auto(Txn) txn = txn_begin(db, err);
+    return txn.db && db_exec(db, err, "port_status", "si", id, up) && txn_commit(&txn, err);
+}
+
 bool push_port(Db *db, const char *host, const char *id, GError **err)
 {
-    static const Way way = { "port.ensure", plugged_port_load, false, NULL };
+    static const Way way = { "port.ensure", plugged_port_load, false, port_in_force };
     return push(db, host, &way, id, err);
 }
 

@@ -263,9 +263,12 @@ SELECT id FROM (
 UPDATE port SET host = ?2, plugged = 1, revision_number = revision_number + 1, updated_at = now_us()
 WHERE (host <> ?2 OR plugged = 0) AND id IN (SELECT port_id FROM server_port WHERE server_id = ?1);
 
--- :name ports_active
-UPDATE port SET status = 'ACTIVE', revision_number = revision_number + 1, updated_at = now_us()
-WHERE plugged = 1 AND status <> 'ACTIVE' AND admin_state_up = 1 AND id IN (SELECT port_id FROM server_port WHERE server_id = ?1);
+-- ?2: its host has it up.
+-- :name port_status_differs
+SELECT count(*) FROM port WHERE id = ?1 AND plugged = 1 AND (status = 'ACTIVE') <> ?2;
+-- :name port_status
+UPDATE port SET status = iif(?2, 'ACTIVE', 'DOWN'), revision_number = revision_number + 1, updated_at = now_us()
+WHERE id = ?1 AND plugged = 1 AND (status = 'ACTIVE') <> ?2;
 
 -- :name ports_unplug
 UPDATE port SET plugged = 0, status = 'DOWN', revision_number = revision_number + 1, updated_at = now_us()
@@ -320,7 +323,7 @@ WHERE p.plugged = 1 AND (g.security_group_id = ?1
 SELECT a.address AS address FROM port_security_group g JOIN port p ON p.id = g.port_id JOIN ip_allocation a ON a.port_id = p.id
 WHERE g.security_group_id = ?1 AND p.host <> '' AND (p.server_id IS NOT NULL OR p.plugged = 1)
 UNION SELECT json_extract(j.value, '$.ip_address') FROM port_security_group g JOIN port p ON p.id = g.port_id, json_each(p.allowed_address_pairs) j
-WHERE g.security_group_id = ?1 AND p.host <> '' AND (p.server_id IS NOT NULL OR p.plugged = 1) AND json_extract(j.value, '$.ip_address') NOT LIKE '%/%'
+WHERE g.security_group_id = ?1 AND p.host <> '' AND (p.server_id IS NOT NULL OR p.plugged = 1)
 ORDER BY 1;
 
 -- Addresses of the address groups that the group's rules name.

@@ -28,7 +28,7 @@ DELETE FROM trunk_subport WHERE trunk_id = ?1 AND port_id = ?2;
 
 -- A subport is where its parent is, as soon as that is on a host.
 -- :name subport_attach
-UPDATE port SET device_owner = 'trunk:subport', device_id = ?2, host = q.host, plugged = q.plugged, status = CASE WHEN q.plugged = 1 THEN 'ACTIVE' ELSE 'DOWN' END,
+UPDATE port SET device_owner = 'trunk:subport', device_id = ?2, host = q.host, plugged = q.plugged, status = iif(q.plugged AND port.admin_state_up, 'ACTIVE', 'DOWN'),
     revision_number = port.revision_number + 1, updated_at = now_us()
 FROM trunk_subport s JOIN trunk t ON t.id = s.trunk_id JOIN port q ON q.id = t.port_id WHERE port.id = ?1 AND s.port_id = ?1;
 -- :name subport_detach

@@ -89,6 +89,22 @@ class Operations(World, ComputeBase):
         self.becomes(lambda: other not in self.world("groups"), "the remote group gone")
         self.demo.delete("/compute/v2.1/servers/" + sid)
 
+    def test_pairs_are_members_too(self):
+        sid, port = self.boot()
+        pairs = ["10.1.0.240", "10.1.0.241/32", "10.1.0.248/30", "fd00::5/128"]
+        self.ok(self.demo.put(N + "ports/" + port["id"], {"port": {"allowed_address_pairs": [{"ip_address": a} for a in pairs]}}), 200)
+        group = lambda: self.world("groups")[port["security_groups"][0]]
+        self.becomes(lambda: set(pairs[:3]) <= set(group()["members4"]) and group()["members6"] == pairs[3:], "the members")
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+
+    def test_a_port_that_is_down_from_the_beginning(self):
+        p = self.ok(self.demo.post(N + "ports", {"port": {"network_id": self.network, "admin_state_up": False}}), 201)["port"]
+        sid, port = self.boot(networks=[{"port": p["id"]}])
+        self.assertEqual(port["status"], "DOWN")
+        self.ok(self.demo.put(N + "ports/" + p["id"], {"port": {"admin_state_up": True}}), 200)
+        self.becomes(lambda: self.demo.get(N + "ports/" + p["id"]).json["port"]["status"] == "ACTIVE", "the port up")
+        self.demo.delete("/compute/v2.1/servers/" + sid)
+
     def test_port_changes_reach_host(self):
         sid, port = self.boot()
         path = N + "ports/" + port["id"]
@@ -102,6 +118,10 @@ class Operations(World, ComputeBase):
         self.becomes(lambda: self.world("ports")[port["id"]]["port_security"] is False, "port security off")
         self.ok(self.demo.put(path, {"port": {"admin_state_up": False}}), 200)
         self.becomes(lambda: self.world("ports")[port["id"]]["up"] is False, "the port down")
+        status = lambda: self.demo.get(path).json["port"]["status"]
+        self.becomes(lambda: status() == "DOWN", "its status")
+        self.ok(self.demo.put(path, {"port": {"admin_state_up": True}}), 200)
+        self.becomes(lambda: status() == "ACTIVE", "the port up")
         self.demo.delete("/compute/v2.1/servers/" + sid)
 
     def test_subnet_changes_reach_host(self):
@@ -143,6 +163,18 @@ class Operations(World, ComputeBase):
         for extra in ({"networks": [{"uuid": n}]}, {"networks": [{"port": p}]}, {"security_groups": [{"name": g}]}, {"security_groups": [{"name": "theirs"}]}):
             r = self.demo.post("/compute/v2.1/servers", self.body(**extra))
             self.assertIn(r.status, (400, 404), (extra, r))
+
+    def test_a_tenants_port_is_for_his_own_servers(self):
+        """The owner of a shared network sees the ports of others on it, and an administrator all; their addresses and rules are not theirs to use."""
+        other = self.cloud.new_tenant()
+        n = self.make_network(self.demo, "10.67.0.0/24")
+        share = {"rbac_policy": {"object_type": "network", "object_id": n, "action": "access_as_shared", "target_tenant": other.project_id}}
+        self.ok(self.demo.post(N + "rbac-policies", share), 201)
+        p = self.ok(other.post(N + "ports", {"port": {"network_id": n}}), 201)["port"]["id"]
+        for who in (self.demo, self.admin):
+            r = who.post("/compute/v2.1/servers", self.body(networks=[{"port": p}]))
+            self.assertEqual((r.status, "not usable" in r.message), (400, True), r)
+        self.assertEqual(self.ok(other.get(N + "ports/" + p), 200)["port"]["device_id"], "")
 
 
 class Repairs(World, ComputeBase):
