@@ -121,6 +121,7 @@ static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
         g_autofree char *list = ids_listed(ports);
         return nv_fail(err, NV_ERR_CONFLICT, "Router %s has ports still attached: %s", r->id, list);
     }
+    ROW_SET_JSON(r, routes, json_array()); /* they go with it, so none keeps the gateway */
     return router_gateway_set(db, ctx, r, NULL, err) && sync_router_gone(db, ctx, r->id, err);
 }
 

@@ -13,6 +13,7 @@ N = test_network.N
 
 
 class Base(test_network.Base):
+    abroad = {"destination": "192.168.99.0/24", "nexthop": "172.24.0.77"}
     options = dict(test_network.Base.options, **{"hosts.sync_s": "1", "quota.routers": "-1", "quota.floatingips": "-1", "network.public_cidr": "172.24.0.0/16"})
 
     @classmethod
@@ -269,6 +270,13 @@ class Routers(Base):
         self.unplug(r, subnet_id=s["id"])
         self.gone("router", r["id"])
         self.gone("network", n["id"])
+
+    def test_a_route_through_the_gateway_goes_with_its_router(self):
+        r = self.router()
+        self.change("router", r, routes=[self.abroad])
+        self.assertIn("not connected", self.refuse(400, "PUT", "routers/" + r["id"], {"router": {"external_gateway_info": None}}))
+        self.gone("router", r["id"])
+        self.becomes(lambda: r["id"] not in self.world("routers"), "the router gone")
 
     def test_quota(self):
         who = self.cloud.new_tenant()
@@ -530,6 +538,7 @@ class Topology(Base):
         port = self.port(n, who)
         self.refuse(409, "DELETE", path + "None", who=who)
         self.gone("port", port["id"], who)
+        self.change("router", r[0], who, routes=[self.abroad])
         self.assertEqual(who.delete(N + path + "None").status, 204)
         self.assertEqual([who.get(N + x).json[x] for x in ("routers", "subnets")][0], [])
         self.assertEqual(who.get(N + "subnets?project_id=" + who.project_id).json["subnets"], [])
