@@ -5,11 +5,12 @@
 #include "network/agent/nft_apply.h"
 #include <string.h>
 
-/* key: "<map> <key as nft prints it>". */
-typedef struct Entry { char *slot, *value; char owner[16]; } Entry;
+/* slot: "<map> <key as nft prints it>".  What was read is not known to be weak, and taken for it: its owner asks for it again. */
+typedef struct Entry { char *slot, *value; char owner[16]; bool weak; } Entry;
 
 static GHashTable *entries;          /* slot → Entry */
 static GHashTable *owners;           /* owner → set of Entry */
+static GHashTable *freed;            /* set of slots */
 
 static void entry_free(gpointer data)
 {
@@ -23,21 +24,27 @@ void elements_start(void)
 {
     entries = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, entry_free);
     owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_hash_table_unref);
+    freed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 }
 
-static char *slot_of(NftMap map, const char *key)
+GHashTable *elements_freed(void)
+{
+    return freed;
+}
+
+char *elements_slot(NftMap map, const char *key)
 {
     return g_strdup_printf("%d %s", map, key);
 }
 
 static NftElement element_of(const Entry *e)
 {
-    return (NftElement){ (NftMap) g_ascii_strtoll(e->slot, NULL, 10), strchr(e->slot, ' ') + 1, *e->value ? e->value : NULL };
+    return (NftElement){ .map = (NftMap) g_ascii_strtoll(e->slot, NULL, 10), .key = strchr(e->slot, ' ') + 1, .value = *e->value ? e->value : NULL };
 }
 
 static Entry *find(NftMap map, const char *key)
 {
-    g_autofree char *slot = slot_of(map, key);
+    g_autofree char *slot = elements_slot(map, key);
     return g_hash_table_lookup(entries, slot);
 }
 
@@ -51,12 +58,14 @@ static void drop(Entry *e)
     g_hash_table_remove(entries, e->slot);
 }
 
-static void put(NftMap map, const char *key, const char *value, const char *owner)
+static void put(NftMap map, const char *key, const char *value, const char *owner, bool weak)
 {
     Entry *old = find(map, key), *e = g_new0(Entry, 1);
+    e->weak = weak && (!old || old->weak);
     if (old)
         drop(old);
-    e->slot = slot_of(map, key);
+    e->slot = elements_slot(map, key);
+    g_hash_table_remove(freed, e->slot);
     e->value = g_strdup(value ? value : "");
     g_strlcpy(e->owner, owner, sizeof e->owner);
     GHashTable *of = g_hash_table_lookup(owners, owner);
@@ -191,7 +200,7 @@ static void take(NftMap map, const json_t *elements, GHashTable *marks, GHashTab
         if (map == MAP_MARKS)
             g_hash_table_insert(marks, g_strdup(value), g_strdup(key));
         owner_of(map, key, value, marks, by_link, owner);
-        put(map, key, value, owner);
+        put(map, key, value, owner, true);
     }
 }
 
@@ -217,11 +226,16 @@ bool elements_read(GError **err)
 
 /* --- changing --- */
 
-/* An address that two ports may use is the first one's, as packets from the host are concerned. */
+static bool is_routed(NftMap map)
+{
+    return map == MAP_ROUTED4 || map == MAP_ROUTED6;
+}
+
+/* An address that two ports may use is the first one's, or else its whose own it is, as packets from the host are concerned. */
 static bool is_taken(const NftElement *e, const char *owner)
 {
-    const char *other = e->map == MAP_ROUTED4 || e->map == MAP_ROUTED6 ? elements_owner(e->map, e->key) : NULL;
-    return other && *other && strcmp(other, owner) != 0 && g_hash_table_contains(owners, other);
+    const Entry *other = is_routed(e->map) ? find(e->map, e->key) : NULL;
+    return other && *other->owner && strcmp(other->owner, owner) != 0 && (e->weak || !other->weak);
 }
 
 static void build_difference(const char *owner, const GArray *wanted, GString *out)
@@ -234,7 +248,7 @@ static void build_difference(const char *owner, const GArray *wanted, GString *o
     for (guint i = 0; wanted && i < wanted->len; i++) {
         const NftElement *e = &g_array_index(wanted, NftElement, i);
         const char *there = elements_value(e->map, e->key);
-        if (!g_hash_table_add(keep, slot_of(e->map, e->key)) || is_taken(e, owner) || g_strcmp0(there, e->value ? e->value : "") == 0)
+        if (!g_hash_table_add(keep, elements_slot(e->map, e->key)) || is_taken(e, owner) || g_strcmp0(there, e->value ? e->value : "") == 0)
             continue;
         if (there)
             nft_element_build(out, e, false);
@@ -254,12 +268,16 @@ static void note(const char *owner, const GArray *wanted)
 {
     GHashTable *mine = g_hash_table_lookup(owners, owner);
     g_autoptr(GList) old = mine ? g_hash_table_get_keys(mine) : NULL;
-    for (GList *l = old; l; l = l->next)
-        drop(l->data);
+    for (GList *l = old; l; l = l->next) {
+        Entry *e = l->data;
+        if (is_routed(element_of(e).map))
+            g_hash_table_add(freed, g_strdup(e->slot));
+        drop(e);
+    }
     for (guint i = 0; wanted && i < wanted->len; i++) {
         const NftElement *e = &g_array_index(wanted, NftElement, i);
         if (!is_taken(e, owner))
-            put(e->map, e->key, e->value, owner);
+            put(e->map, e->key, e->value, owner, e->weak);
     }
 }
 

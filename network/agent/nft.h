@@ -32,8 +32,9 @@ typedef enum {
 /* Family and name, "bridge nuvolet marks". */
 const char *nft_map_name(NftMap map);
 bool nft_map_is_set(NftMap map);
-/* An entry of a map or set; value NULL for sets, but for those whose entries limit a rate: the limit. */
-typedef struct NftElement { NftMap map; char *key, *value; } NftElement;
+/* An entry of a map or set; value NULL for sets, but for those whose entries limit a rate: the limit.  weak: an address of one of the
+ * port's pairs, of MAP_ROUTED4 or 6, which is another port's whose own it is. */
+typedef struct NftElement { NftMap map; char *key, *value; bool weak; } NftElement;
 /* The limit of so many packets a second, as an entry has it. */
 char *nft_limit(gint64 rate, gint64 burst);
 void nft_element_clear(gpointer element);
@@ -53,7 +54,9 @@ void nft_combo_absent_build(GString *out, const char *name);
 GArray *nft_port_sources(const PortSpec *p, int version);
 /* The entry of SET_IP4 … SET_IP6NETS that lets the port send from it.  Caller frees. */
 char *nft_source_key(const PortSpec *p, const Pair *source);
-/* Entries of the port, array of NftElement. */
+/* What lets the host find the port of a packet that it routes: entries of MAP_ROUTED4 and MAP_ROUTED6, array of NftElement. */
+GArray *nft_port_routed(const PortSpec *p, guint32 mark);
+/* Entries of the port, array of NftElement, those among them. */
 GArray *nft_port_elements(const PortSpec *p, guint32 mark, bool stateful);
 
 /* Replaces the group's chains and member sets. */

@@ -2,6 +2,8 @@
 #include "network/agent/nft.h"
 #include <string.h>
 
+static const Cidr LINK_LOCAL = { { 6, (unsigned __int128) 0xfe80 << 112 }, 64 };
+
 static int whole(int version)
 {
     return version == 4 ? 32 : 128;
@@ -20,12 +22,12 @@ static bool is_covered(const PortSpec *p, guint i)
     return false;
 }
 
-GArray *nft_port_sources(const PortSpec *p, int version)
+/* With its own MAC from its own addresses. */
+static GArray *own_sources(const PortSpec *p, int version)
 {
     GArray *list = g_array_new(FALSE, TRUE, sizeof(Pair));
     Pair own = { 0 };
     guint8 mac[6];
-    Cidr link = { { 6, (unsigned __int128) 0xfe80 << 112 }, 64 };
     g_strlcpy(own.mac, p->mac, sizeof own.mac);
     for (guint i = 0; i < p->addresses->len; i++) {
         Ip ip = g_array_index(p->addresses, Ip, i);
@@ -34,16 +36,23 @@ GArray *nft_port_sources(const PortSpec *p, int version)
             g_array_append_val(list, own);
     }
     if (version == 6 && mac_parse(p->mac, mac)) {
-        own.cidr = (Cidr){ ip_eui64(link, mac), 128 };
+        own.cidr = (Cidr){ ip_eui64(LINK_LOCAL, mac), 128 };
         g_array_append_val(list, own);
     }
+    return list;
+}
+
+GArray *nft_port_sources(const PortSpec *p, int version)
+{
+    GArray *list = own_sources(p, version);
+    guint8 mac[6];
     for (guint i = 0; i < p->pairs->len; i++) {
         Pair pair = g_array_index(p->pairs, Pair, i);
         if (pair.cidr.base.version == version && !is_covered(p, i))
             g_array_append_val(list, pair);
         /* An interface with a MAC of its own has a link-local address of its own. */
         if (version == 6 && strcmp(pair.mac, p->mac) != 0 && mac_parse(pair.mac, mac)) {
-            pair.cidr = (Cidr){ ip_eui64(link, mac), 128 };
+            pair.cidr = (Cidr){ ip_eui64(LINK_LOCAL, mac), 128 };
             g_array_append_val(list, pair);
         }
     }
@@ -61,7 +70,7 @@ static const char *range_text(Cidr c, char buf[50])
 
 static void add(GArray *list, NftMap map, char *key_stolen, char *value_stolen)
 {
-    NftElement e = { map, key_stolen, value_stolen };
+    NftElement e = { .map = map, .key = key_stolen, .value = value_stolen };
     g_array_append_val(list, e);
 }
 
@@ -108,17 +117,32 @@ static void add_sources(GArray *list, const PortSpec *p, int version)
     }
 }
 
-/* What lets the host find the port of a packet that it routes: single addresses only. */
+static guint32 full_mark(const PortSpec *p, guint32 mark)
+{
+    return NFT_MARK | (p->port_security ? 0 : NFT_MARK_OPEN) | mark;
+}
+
+/* Single addresses only. */
 static void add_routed(GArray *list, const PortSpec *p, guint32 mark, int version)
 {
-    g_autoptr(GArray) from = nft_port_sources(p, version);
+    g_autoptr(GArray) from = nft_port_sources(p, version), own = own_sources(p, version);
     for (guint i = 0; i < from->len; i++) {
         const Pair *s = &g_array_index(from, Pair, i);
         char ip[50];
-        if (s->cidr.prefix == whole(version))
-            add(list, version == 4 ? MAP_ROUTED4 : MAP_ROUTED6, g_strdup_printf("\"%s\" . %s", p->bridge.s, range_text(s->cidr, ip)),
-                g_strdup_printf("0x%x", mark));
+        if (s->cidr.prefix != whole(version))
+            continue;
+        add(list, version == 4 ? MAP_ROUTED4 : MAP_ROUTED6, g_strdup_printf("\"%s\" . %s", p->bridge.s, range_text(s->cidr, ip)),
+            g_strdup_printf("0x%x", full_mark(p, mark)));
+        g_array_index(list, NftElement, list->len - 1).weak = i >= own->len;
     }
+}
+
+GArray *nft_port_routed(const PortSpec *p, guint32 mark)
+{
+    GArray *list = elements_new();
+    for (int version = 4; version <= 6; version += 2)
+        add_routed(list, p, mark, version);
+    return list;
 }
 
 NftCombo nft_combo(const PortSpec *p, bool stateful)
@@ -167,14 +191,14 @@ GArray *nft_port_elements(const PortSpec *p, guint32 mark, bool stateful)
     g_auto(GStrv) octets = g_strsplit(p->mac, ":", 6);
     g_autofree char *chaddr = g_strjoinv("", octets);
     bool safe = p->port_security;
-    guint32 m = NFT_MARK | (safe ? 0 : NFT_MARK_OPEN) | mark;
+    guint32 m = full_mark(p, mark);
     add_limits(list, p);
     add(list, MAP_MARKS, g_strdup_printf("\"%s\"", tap), g_strdup_printf("0x%x", m));
     add(list, MAP_PORTS, g_strdup_printf("\"%s\"", tap), g_strdup(safe ? "goto secure" : "accept"));
     add(list, MAP_EGRESS, g_strdup_printf("0x%x", m), safe ? g_strdup_printf("goto eg_%s", combo.name) : g_strdup("accept"));
     add(list, MAP_INGRESS, g_strdup_printf("0x%x", m), safe ? g_strdup_printf("goto in_%s", combo.name) : g_strdup("accept"));
     for (int version = 4; version <= 6; version += 2)
-        add_routed(list, p, m, version);
+        add_routed(list, p, mark, version);
     if (!safe)
         return list;
     add(list, SET_MACS, g_strdup_printf("\"%s\" . %s", tap, p->mac), NULL);

@@ -190,6 +190,32 @@ static bool may_be_narrower(const PortSpec *old, const PortSpec *now)
                                   memcmp(old->groups->data, now->groups->data, old->groups->len * sizeof(Id12)) != 0);
 }
 
+static bool claims(const PortState *s, GHashTable *slots)
+{
+    g_autoptr(GArray) routed = nft_port_routed(s->spec, s->mark);
+    for (guint i = 0; i < routed->len; i++) {
+        const NftElement *e = &g_array_index(routed, NftElement, i);
+        g_autofree char *slot = elements_slot(e->map, e->key);
+        if (g_hash_table_contains(slots, slot))
+            return true;
+    }
+    return false;
+}
+
+/* An address that a port has let go may be one of another's, which did not get it while it was the first one's. */
+static bool hand_over(GError **err)
+{
+    GHashTable *freed = elements_freed();
+    g_autoptr(GList) states = g_hash_table_size(freed) ? g_hash_table_get_values(ports) : NULL;
+    for (GList *l = states; l; l = l->next) {
+        const PortState *s = l->data;
+        if (claims(s, freed) && !port_apply(s->spec, s->mark, err))
+            return false;
+    }
+    g_hash_table_remove_all(freed);
+    return true;
+}
+
 bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
 {
     g_autoptr(PortSpec) spec = spec_stolen;
@@ -206,24 +232,7 @@ bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
     PortState *state = g_new0(PortState, 1);
     *state = (PortState){ g_steal_pointer(&spec), mark };
     g_hash_table_replace(ports, g_strdup(state->spec->n.s), state);
-    return true;
-}
-
-/* Ports of a network with pairs (a shared address of one that went falls to another), or ports in a group. */
-static bool reapply_ports(bool (*concerns)(const PortSpec *p, const char *n), const char *n, GError **err)
-{
-    g_autoptr(GList) states = g_hash_table_get_values(ports);
-    for (GList *l = states; l; l = l->next) {
-        const PortState *s = l->data;
-        if (concerns(s->spec, n) && !port_apply(s->spec, s->mark, err))
-            return false;
-    }
-    return true;
-}
-
-static bool may_share(const PortSpec *p, const char *network)
-{
-    return p->pairs->len && strcmp(p->network.s, network) == 0;
+    return hand_over(err);
 }
 
 bool rules_port_absent(const char *n, GError **err)
@@ -235,14 +244,10 @@ bool rules_port_absent(const char *n, GError **err)
     if (!elements_commit(owner, NULL, "", "", NULL, err))
         return false;
     sweep_combos();
-    if (!state)
-        return true;
-    if (!forget_lost(state->spec, NULL, err))
+    if (state && !forget_lost(state->spec, NULL, err))
         return false;
-    bool shared = state->spec->pairs->len > 0;
-    Id12 network = state->spec->network;
     g_hash_table_remove(ports, n);
-    return !shared || reapply_ports(may_share, network.s, err);
+    return hand_over(err);
 }
 
 /* --- groups --- */
@@ -266,6 +271,17 @@ static bool is_member(const PortSpec *p, const char *group)
         if (strcmp(g_array_index(p->groups, Id12, i).s, group) == 0)
             return true;
     return false;
+}
+
+static bool reapply_members(const char *group, GError **err)
+{
+    g_autoptr(GList) states = g_hash_table_get_values(ports);
+    for (GList *l = states; l; l = l->next) {
+        const PortState *s = l->data;
+        if (is_member(s->spec, group) && !port_apply(s->spec, s->mark, err))
+            return false;
+    }
+    return true;
 }
 
 static bool allows_members(const PortSpec *p, const char *n)
@@ -333,7 +349,7 @@ bool rules_group_ensure(GroupSpec *spec_stolen, GError **err)
     g_hash_table_replace(groups, g_strdup(n), state);
     g_hash_table_remove(orphans, n);
     sweep_orphans();
-    if (stateful == was_stateful || reapply_ports(is_member, n, err))
+    if (stateful == was_stateful || reapply_members(n, err))
         return true;
     g_clear_pointer(&state->hash, g_free);       /* asked again, it is not done yet */
     state->spec->stateful = was_stateful;
@@ -400,11 +416,19 @@ static void build_networks(GString *out)
             nft_element_build(out, &g_array_index(((NetState *) value)->elements, NftElement, i), true);
 }
 
+static void put_weak(GHashTable *texts, const NftElement *e)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    nft_element_build(text, e, true);
+    g_hash_table_replace(texts, elements_slot(e->map, e->key), g_strdup(text->str));
+}
+
 static void build_ports(GString *out)
 {
     GHashTableIter it;
-    gpointer value;
-    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    gpointer slot, value;
+    g_autoptr(GHashTable) own = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) weak = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_autoptr(GString) entries = g_string_new(NULL);
     g_hash_table_remove_all(combos);
     g_hash_table_remove_all(built);
@@ -422,10 +446,17 @@ static void build_ports(GString *out)
             nft_dscp_build(out, s->spec->qos.dscp);
         for (guint i = 0; i < elements->len; i++) {
             const NftElement *e = &g_array_index(elements, NftElement, i);
-            if (g_hash_table_add(seen, g_strdup_printf("%d %s", e->map, e->key)))
+            if (e->weak)
+                put_weak(weak, e);
+            else if (g_hash_table_add(own, elements_slot(e->map, e->key)))
                 nft_element_build(entries, e, true);
         }
     }
+    /* What a port has by a pair, where it is no other's own. */
+    g_hash_table_iter_init(&it, weak);
+    while (g_hash_table_iter_next(&it, &slot, &value))
+        if (!g_hash_table_contains(own, slot))
+            g_string_append(entries, value);
     g_string_append(out, entries->str);
 }
 

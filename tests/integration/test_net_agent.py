@@ -1019,6 +1019,37 @@ class Gateway(Case):
         self.assertTrue(reach(22))
         self.assertFalse(reach(23))
 
+    def test_an_address_of_two_ports(self):
+        """The host finds who has it: the port's own before another's pair, and who is left when one goes."""
+        net = self.network(1, gateway_is_host=True, prefix="172.24.4")
+        ssh, web, shared = self.group(50, OUT + [rule(protocol=6, low=22, high=22)]), self.group(51, OUT + [rule(protocol=6, low=80, high=80)]), "172.24.4.50"
+        p, _ = self.port(1, net, "172.24.4.11", [web], guest=False, pairs=[shared])
+        q, h = self.port(2, net, "172.24.4.12", [ssh], pairs=[shared])
+
+        def answers(guest, port, mac):
+            guest.run("ip addr replace %s/24 dev eth0" % shared)
+            sh("ip neigh replace %s lladdr %s dev %s" % (shared, mac, net.bridge))
+            self.listen(guest, port)
+            return lambda: sh(CONNECT % (shared, port), check=False).returncode == 0
+        second = answers(h, 22, q.mac)
+        p.pairs = []
+        self.verb("port.ensure", **p.args())
+        self.assertTrue(second(), "the first has it no longer")
+        # A port whose own address it is, and another that takes its place before it has gone.
+        r, k = self.port(5, net, shared, [web])
+        third = answers(k, 80, r.mac)
+        self.assertTrue(third(), "its own")
+        sh("nft flush ruleset")
+        until("its own, all defined anew", 10, third)
+        net.ports.remove(r)
+        s, m = self.port(4, net, shared, [web])
+        fourth = answers(m, 80, s.mac)
+        self.verb("port.absent", id=r.id)
+        self.assertTrue(fourth(), "the new port's")
+        self.verb("port.absent", id=s.id)
+        sh("ip neigh replace %s lladdr %s dev %s" % (shared, q.mac, net.bridge))
+        self.assertTrue(second(), "nobody's own")
+
 
 class Damage(Case):
     def ready(self):
