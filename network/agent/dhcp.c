@@ -272,8 +272,9 @@ static Daemon *daemon_for(const NetworkSpec *n, const char *dir)
 
 bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err)
 {
-    g_autofree char *dir = dir_of(n->n.s);
+    g_autofree char *dir = dir_of(n->n.s), *hosts = g_strdup_printf("%s/hosts", dir), *known = NULL;
     bool conf = false, data = false;
+    const char *before = g_file_get_contents(hosts, &known, NULL, NULL) ? known : "";
     if (!put_files(n, dir, &conf, &data, err))
         return false;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
@@ -286,7 +287,7 @@ bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err)
     }
     if (data && is_alive(d))
         wait_until_up(d);
-    if (d->pidfd >= 0 && (conf || fresh || (data && is_alive(d) && !lease_release(n, dir))))
+    if (d->pidfd >= 0 && (conf || fresh || (data && is_alive(d) && !lease_release(n, dir, before))))
         end_process(d);
     if (!is_alive(d) && !conf && !data && !fresh && (d->pidfd >= 0 || d->retry_at)) {
         wake_up(wake_fd);            /* it ended by itself, and is started when its time comes */
@@ -295,7 +296,7 @@ bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err)
     if (!is_alive(d)) {
         d->retry_at = 0;
         d->backoff_ms = 0;
-        lease_prune(n, dir);
+        lease_prune(n, dir, before);
         return launch(d, err);
     }
     if (data)

@@ -2,7 +2,8 @@
 #include "network/agent/dnsmasq.h"
 #include <string.h>
 
-enum { LEASE_S = 86400, LEASES_MAX = 16384 };
+/* An IPv6 address is refused to a client with another DUID than its lease's, as a guest has after a rebuild: those are short. */
+enum { LEASE_S = 86400, LEASE6_S = 300, LEASES_MAX = 16384 };
 static const char metadata_ip[] = "169.254.169.254";
 
 /* One IPv6 range with a shorter prefix and dnsmasq does not start. */
@@ -25,7 +26,8 @@ static void put_range(GString *out, const DhcpSubnet *s)
         return;
     }
     static const char *const words[] = { [RA_NONE] = "static", [RA_SLAAC] = "ra-only", [RA_STATELESS] = "ra-stateless", [RA_STATEFUL] = "static" };
-    g_string_append_printf(out, "dhcp-range=set:s%s,%s,%s,%d,%ds\n", s->n.s, first, words[s->mode], s->cidr.prefix, LEASE_S);
+    bool leased = s->mode == RA_NONE || s->mode == RA_STATEFUL;
+    g_string_append_printf(out, "dhcp-range=set:s%s,%s,%s,%d,%ds\n", s->n.s, first, words[s->mode], s->cidr.prefix, leased ? LEASE6_S : LEASE_S);
 }
 
 static bool wants_ra(const NetworkSpec *n)

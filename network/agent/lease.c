@@ -1,4 +1,4 @@
-/* network/agent/lease.c -- reads dnsmasq's lease file; sends DHCPRELEASE for IPv4 leases that no port has any more. */
+/* network/agent/lease.c -- reads dnsmasq's lease file; sends DHCPRELEASE for IPv4 leases that no port has any more; takes lines out of it. */
 #include "network/agent/lease.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -15,27 +15,35 @@
 enum { RELEASE_SIZE = 300, OPTIONS_AT = 240, ROUNDS = 100, ROUND_US = 5000, RESEND = 20 };
 typedef struct Release { Ip client, server; guint8 mac[6]; } Release;
 
-static bool is_current(const NetworkSpec *n, const char *mac, Ip ip)
+/* The MAC of the port that has the address; NULL: none has it. */
+static const char *owner_of(const NetworkSpec *n, Ip ip)
 {
     for (guint i = 0; i < n->ports->len; i++) {
         const DhcpPort *p = n->ports->pdata[i];
-        for (guint k = 0; strcmp(p->mac, mac) == 0 && k < p->ips->len; k++) {
+        for (guint k = 0; k < p->ips->len; k++) {
             Ip mine = g_array_index(p->ips, Ip, k);
             if (mine.version == ip.version && mine.n == ip.n)
-                return true;
+                return p->mac;
         }
     }
-    return false;
+    return NULL;
 }
 
-/* A line: expiry, MAC, address, name, client id.  True for an IPv4 lease that no port has. */
-static bool is_stale(const NetworkSpec *n, const char *line, char mac[18], Ip *ret_ip)
+/* A line of IPv4: expiry, MAC, address, name, client id.  One of IPv6 has a number of the client's in place of the MAC: it is the port's that has
+ * the address if it was so before. */
+static bool is_stale(const NetworkSpec *n, const char *hosts_before, const char *line, char mac[18], Ip *ret_ip)
 {
     g_auto(GStrv) words = g_strsplit(line, " ", 5);
-    if (g_strv_length(words) < 4 || !ip_parse(words[2], ret_ip) || ret_ip->version != 4)
+    if (g_strv_length(words) < 4 || !ip_parse(words[2], ret_ip))
         return false;
     g_strlcpy(mac, words[1], 18);
-    return !is_current(n, mac, *ret_ip);
+    const char *owner = owner_of(n, *ret_ip);
+    if (ret_ip->version == 4 || !owner)
+        return g_strcmp0(owner, mac) != 0;
+    char ip[46];
+    ip_format(*ret_ip, ip);
+    g_autofree char *entry = g_strdup_printf("%s,[%s]", owner, ip);
+    return !strstr(hosts_before, entry);
 }
 
 static Ip server_for(const NetworkSpec *n, Ip client)
@@ -89,8 +97,9 @@ static char **read_lines(const char *dir, char **ret_path)
     return g_file_get_contents(*ret_path, &text, NULL, NULL) ? g_strsplit(text, "\n", -1) : NULL;
 }
 
-/* Leases that should be given up, array of Release. */
-static GArray *find_stale(const NetworkSpec *n, const char *dir)
+/* Leases that should be given up, array of Release; NULL: one is of IPv6, which takes a new start, as dnsmasq stands still for half a second for
+ * each message of a client whose MAC it cannot find out. */
+static GArray *find_stale(const NetworkSpec *n, const char *dir, const char *hosts_before)
 {
     g_autofree char *path = NULL;
     g_auto(GStrv) lines = read_lines(dir, &path);
@@ -98,7 +107,11 @@ static GArray *find_stale(const NetworkSpec *n, const char *dir)
     for (char **l = lines; l && *l; l++) {
         char mac[18];
         Release r = { 0 };
-        if (!is_stale(n, *l, mac, &r.client) || !mac_parse(mac, r.mac))
+        if (!is_stale(n, hosts_before, *l, mac, &r.client))
+            continue;
+        if (r.client.version == 6)
+            return g_array_unref(list), NULL;
+        if (!mac_parse(mac, r.mac))
             continue;
         r.server = server_for(n, r.client);
         if (r.server.version)
@@ -107,13 +120,13 @@ static GArray *find_stale(const NetworkSpec *n, const char *dir)
     return list;
 }
 
-bool lease_release(const NetworkSpec *n, const char *dir)
+bool lease_release(const NetworkSpec *n, const char *dir, const char *hosts_before)
 {
     for (int round = 0; round < ROUNDS; round++) {
-        g_autoptr(GArray) list = find_stale(n, dir);
+        g_autoptr(GArray) list = find_stale(n, dir, hosts_before);
         g_autoptr(GError) err = NULL;
-        if (!list->len)
-            return true;
+        if (!list || !list->len)
+            return list != NULL;
         if (round % RESEND == 0 && !netns_run(n->netns.s, send_all, list, &err)) {
             log_warn("dhcp.release_failed", "network", n->id, "error", err->message, NULL);
             return false;
@@ -123,7 +136,7 @@ bool lease_release(const NetworkSpec *n, const char *dir)
     return false;
 }
 
-void lease_prune(const NetworkSpec *n, const char *dir)
+void lease_prune(const NetworkSpec *n, const char *dir, const char *hosts_before)
 {
     g_autofree char *path = NULL;
     g_auto(GStrv) lines = read_lines(dir, &path);
@@ -134,7 +147,7 @@ void lease_prune(const NetworkSpec *n, const char *dir)
         Ip ip;
         if (!**l)
             continue;
-        if (is_stale(n, *l, mac, &ip))
+        if (is_stale(n, hosts_before, *l, mac, &ip))
             changed = true;
         else
             g_string_append_printf(kept, "%s\n", *l);

@@ -26,6 +26,25 @@ ASK = """import socket
 s = socket.create_connection(("169.254.169.254", 80), 15); print("connected", flush=True)
 s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n"); print(s.makefile().read().split("\\n")[-1], end="")
 """
+# A DHCPv6 client with the DUID that it is given: prints its address, or what the server says instead.
+ASK6 = """import socket, struct, sys
+def option(code, data): return struct.pack(">HH", code, len(data)) + data
+def options(data):
+    while data:
+        code, size = struct.unpack(">HH", data[:4])
+        yield code, data[4:4 + size]
+        data = data[4 + size:]
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("", 546))
+s.settimeout(5)
+def ask(kind, more):
+    message = bytes([kind, 1, 2, 3]) + option(1, bytes.fromhex(sys.argv[1])) + option(8, bytes(2)) + more
+    s.sendto(message, ("ff02::1:2", 547, 0, socket.if_nametoindex("eth0")))
+    return dict(options(s.recv(2000)[4:]))
+answer = ask(1, option(3, struct.pack(">III", 1, 0, 0)))
+if 3 in answer: answer = ask(3, option(2, answer[2]) + option(3, answer[3]))
+print([socket.inet_ntop(socket.AF_INET6, d[:16]) for c, d in options(answer[3][12:])][0] if 3 in answer else answer[13][2:].decode())
+"""
 FETCH = sys.executable + ' -c "import urllib.request as r; print(r.urlopen(\\"http://169.254.169.254/latest/\\", timeout=%g).read().decode(), end=str())"' % (5 * PATIENCE)
 CONNECT = sys.executable + ' -c "import socket; socket.create_connection((\\"%s\\", %d), 1)"'
 TUNSETOWNER = 0x400454cc
@@ -61,7 +80,7 @@ class Port:
 
 
 class Network:
-    six = None
+    six, mode = None, "slaac"
 
     def __init__(self, n, gateway_is_host=False, prefix="10.0.0"):
         self.id, self.n, self.host, self.prefix, self.ports = uid(n), n, gateway_is_host, prefix, []
@@ -71,7 +90,7 @@ class Network:
     def args(self):
         p, more = self.prefix, []
         if self.six:
-            more = [{"id": uid(self.n + 500), "cidr": self.six, "version": 6, "gateway": None, "dns": [], "routes": [], "mode": "slaac" if self.six.endswith("/64") else None}]
+            more = [{"id": uid(self.n + 500), "cidr": self.six, "version": 6, "gateway": None, "dns": [], "routes": [], "mode": self.mode if self.six.endswith("/64") else None}]
         return dict(id=self.id, mtu=1450, zone=0 if self.host else self.n, host_addresses=[p + ".1/24"] if self.host else [],
                     nat=[p + ".0/24"] if self.host else [], segment=None, dhcp={
                         "mac": "fa:16:3e:ff:00:%02x" % (self.n & 255), "addresses": [p + ".2/24"] + ([self.six.replace("::/", "::2/")] if self.six else []), "domain": "openstacklocal",
@@ -252,6 +271,33 @@ class Service(Case):
         h.run("ip addr flush dev eth0")
         self.assertIn("ip=10.0.0.11", h.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
         self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
+
+    def test_an_ipv6_address_moves_to_another_port(self):
+        net = self.network(1)
+        net.six, net.mode = "2001:db8:5::/64", "dhcpv6-stateful"
+        address, group = "2001:db8:5::11", self.group(50, OUT)
+
+        def gets(n):
+            p, g = self.port(n, net, "10.0.0.%d" % n, [group], ip6s=[address])
+            g.run("ip addr del %s/64 dev eth0" % address)
+            until("the link-local address is usable", 5, lambda: p.local in g.run("ip -6 addr show dev eth0 -tentative").stdout)
+            self.assertEqual(self.asks6(g, n), address)
+            return p, g
+        p, g = gets(11)
+        net.ports.remove(p)
+        q, _ = gets(12)                              # its network is told once of both
+        net.ports.remove(q)
+        self.ensure_network(net)
+        r, g = gets(13)
+        # The same port with a new system: dnsmasq refuses, but not for long.
+        self.assertEqual(self.asks6(g, 99), "no addresses available")
+        with open("%s/dhcp/%s/leases" % (RUN, net.short)) as f:
+            lease, = [line.split() for line in f if address in line]
+        self.assertLessEqual(int(lease[0]) - time.time(), 300)
+
+    def asks6(self, g, duid):
+        r = g.start(sys.executable, "-c", ASK6, "00030001%012x" % duid, stdout=subprocess.PIPE, text=True)
+        return r.communicate()[0].strip()
 
     def test_quick_changes_do_not_hurt_dnsmasq(self):
         net = self.network(1)
