@@ -249,7 +249,7 @@ static bool router_follows(Db *db, const Ctx *ctx, const Port *p, const Port *ol
     if (router_id
         && (strcmp(p->device_id, old->device_id) != 0 || strcmp(p->device_owner, old->device_owner) != 0 || strcmp(p->host, old->host) != 0))
         return nv_fail(err, NV_ERR_CONFLICT, "Port %s is a port of router %s: its device and host are the router's.", p->id, router_id);
-    return !router_id || sync_router(db, ctx, router_id, err);
+    return !router_id || (router_port_moved(db, ctx, router_id, p->id, old->fixed_ips, err) && sync_router(db, ctx, router_id, err));
 }
 
 static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, GError **err)

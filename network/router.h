@@ -38,8 +38,9 @@ bool router_bump(Db *db, const char *router_id, GError **err);
 Check check_gateway_info;
 /* Brings the gateway to what info asks for ({"network_id", "external_fixed_ips", "enable_snat"}; NULL or {}: none). */
 bool router_gateway_set(Db *db, const Ctx *ctx, Router *r, const json_t *info, GError **err);
-/* No CIDR of the subnets overlaps with one that the router is already connected to (all subnets of its external network count). */
-bool router_overlaps_check(Db *db, const Router *r, const GPtrArray *subnets, GError **err);
+/* No CIDR of the subnets overlaps with one that the router is already connected to by another port than that (NULL: by any); all subnets of its
+ * external network count. */
+bool router_overlaps_check(Db *db, const Router *r, const GPtrArray *subnets, const char *port_id, GError **err);
 /* What only an administrator may say of a gateway. */
 bool router_gateway_policy(const Ctx *ctx, const json_t *info, const char *verb, GError **err);
 
@@ -48,6 +49,9 @@ Handler router_interface_add, router_interface_remove;
 /* The same inside the caller's transaction; *ret_info: the answer. */
 bool router_add_subnet(Db *db, const Ctx *ctx, Router *r, const char *subnet_id, json_t **ret_info, GError **err);
 bool router_remove_subnet(Db *db, const Ctx *ctx, Router *r, const char *subnet_id, json_t **ret_info, GError **err);
+/* A port of the router had these addresses (fixed_ips) and has others now: an interface must be one that could be removed where it was, and added
+ * where it is; routes still have their next hops. */
+bool router_port_moved(Db *db, const Ctx *ctx, const char *router_id, const char *port_id, const json_t *had, GError **err);
 
 /* --- router_route.c --- */
 Handler router_routes_add, router_routes_remove;

@@ -41,7 +41,7 @@ bool router_gateway_policy(const Ctx *ctx, const json_t *info, const char *verb,
     return true;
 }
 
-bool router_overlaps_check(Db *db, const Router *r, const GPtrArray *subnets, GError **err)
+bool router_overlaps_check(Db *db, const Router *r, const GPtrArray *subnets, const char *port_id, GError **err)
 {
     g_autoptr(json_t) have = db_query(db, err, "router_subnets", "s", r->id);
     size_t i;
@@ -53,6 +53,8 @@ bool router_overlaps_check(Db *db, const Router *r, const GPtrArray *subnets, GE
         json_array_foreach(have, i, one) {
             const char *id = json_get_str(one, "id"), *cidr = json_get_str(one, "cidr");
             Cidr other;
+            if (g_strcmp0(json_get_str(one, "port_id"), port_id) == 0)
+                continue;
             if (strcmp(id, s->id) == 0)
                 return nv_fail(err, NV_ERR_INVALID, "Bad router request: Router already has a port on subnet %s.", id);
             if (cidr_parse(cidr, true, &other) && other.base.version == s->ip_version && cidr_overlaps(other, subnet_cidr(s)))
@@ -135,7 +137,7 @@ bool router_gateway_set(Db *db, const Ctx *ctx, Router *r, const json_t *info, G
                || (ipam_replace(db, gw, gw->fixed_ips, wanted, err) && routes_left(db, r, err) && sync_network(db, ctx, n->id, err));
     if (gw && !gateway_remove(db, ctx, r, gw, err))
         return false;
-    if (n && (!router_overlaps_check(db, r, subnets, err) || !gateway_make(db, ctx, r, n, wanted, err)))
+    if (n && (!router_overlaps_check(db, r, subnets, NULL, err) || !gateway_make(db, ctx, r, n, wanted, err)))
         return false;
     return (!gw && !n) || routes_left(db, r, err);
 }

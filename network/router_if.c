@@ -53,7 +53,7 @@ static bool overlaps_check(Db *db, const Router *r, Subnet *s, GError **err)
 {
     g_autoptr(GPtrArray) one = g_ptr_array_new();
     g_ptr_array_add(one, s);
-    return router_overlaps_check(db, r, one, err);
+    return router_overlaps_check(db, r, one, NULL, err);
 }
 
 static Port *port_for_subnet(Db *db, const Router *r, const Subnet *s, const json_t *fixed, GError **err)
@@ -83,7 +83,7 @@ bool router_add_subnet(Db *db, const Ctx *ctx, Router *r, const char *subnet_id,
     json_array_append_new(fixed, json_make("ss", "subnet_id", s->id, "ip_address", s->gateway_ip));
     json_array_append_new(ids, json_string(s->id));
     /* All IPv6 prefixes of a network are on one port: it is what advertises them. */
-    if (s->ip_version == 6 && !db_query_str(db, err, &shared_port, "router_v6_port", "ss", r->id, s->network_id))
+    if (s->ip_version == 6 && !db_query_str(db, err, &shared_port, "router_v6_port", "sss", r->id, s->network_id, NULL))
         return false;
     g_autoptr(Port) p = shared_port ? AS(Port, row_get(db, &port_resource, shared_port, err)) : port_for_subnet(db, r, s, fixed, err);
     if (!p || (shared_port && !ipam_allocate(db, p, fixed, err)) || !changed(db, ctx, r, p, err))
@@ -92,38 +92,47 @@ bool router_add_subnet(Db *db, const Ctx *ctx, Router *r, const char *subnet_id,
     return true;
 }
 
-/* The port's subnets as rows; checks that a router's port may be on them. */
-static GPtrArray *port_subnets(Db *db, const Router *r, const Port *p, GError **err)
+static bool is_among(const GPtrArray *subnets, const char *id)
 {
+    for (guint i = 0; i < subnets->len; i++)
+        if (strcmp(AS(const Subnet, subnets->pdata[i])->id, id) == 0)
+            return true;
+    return false;
+}
+
+/* Checks that a port of the router may be on the subnets that it has addresses in; one that is added has one in each. */
+static bool place_check(Db *db, const Router *r, const Port *p, bool added, GError **err)
+{
+    if (!json_array_size(p->fixed_ips))
+        return nv_fail(err, NV_ERR_INVALID, "Bad router request: Router port must have at least one fixed IP.");
     g_autoptr(GPtrArray) subnets = g_ptr_array_new_with_free_func(row_unref);
     g_autofree char *other = NULL;
     int four = 0, six = 0;
     size_t i;
     json_t *one;
     json_array_foreach(p->fixed_ips, i, one) {
-        Subnet *s = AS(Subnet, row_get(db, &subnet_resource, json_get_str(one, "subnet_id"), err));
+        const char *id = json_get_str(one, "subnet_id");
+        if (!added && is_among(subnets, id))
+            continue;
+        Subnet *s = AS(Subnet, row_get(db, &subnet_resource, id, err));
         if (!s)
-            return NULL;
+            return false;
         g_ptr_array_add(subnets, s);
         four += s->ip_version == 4;
         six += s->ip_version == 6;
         if (!mode_check(s, err))
-            return NULL;
+            return false;
     }
-    if (six && !db_query_str(db, err, &other, "router_v6_port", "ss", r->id, p->network_id))
-        return NULL;
+    if (six && !db_query_str(db, err, &other, "router_v6_port", "sss", r->id, p->network_id, p->id))
+        return false;
     if (other)
         return nv_fail(err, NV_ERR_INVALID,
                        "Bad router request: Cannot have multiple router ports with the same network id if both contain IPv6 "
                        "subnets. "
                        "Existing port %s has IPv6 subnet(s) and network id %s.",
-                       other, p->network_id),
-               NULL;
-    if (!router_overlaps_check(db, r, subnets, err))
-        return NULL;
-    if (four > 1)
-        return nv_fail(err, NV_ERR_INVALID, "Bad router request: Cannot have multiple IPv4 subnets on router port."), NULL;
-    return g_steal_pointer(&subnets);
+                       other, p->network_id);
+    return router_overlaps_check(db, r, subnets, p->id, err)
+           && (four <= 1 || nv_fail(err, NV_ERR_INVALID, "Bad router request: Cannot have multiple IPv4 subnets on router port."));
 }
 
 static bool add_port(Db *db, const Ctx *ctx, Router *r, const char *port_id, json_t **ret_info, GError **err)
@@ -135,10 +144,7 @@ static bool add_port(Db *db, const Ctx *ctx, Router *r, const char *port_id, jso
         return nv_fail(err, NV_ERR_CONFLICT,
                        "Unable to complete operation on port %s for network %s. Port already has an attached device %s.", p->id,
                        p->network_id, *p->device_id ? p->device_id : p->server_id);
-    if (!json_array_size(p->fixed_ips))
-        return nv_fail(err, NV_ERR_INVALID, "Bad router request: Router port must have at least one fixed IP.");
-    g_autoptr(GPtrArray) subnets = port_subnets(db, r, p, err);
-    if (!subnets)
+    if (!place_check(db, r, p, true, err))
         return false;
     ROW_SET_STR(p, device_id, r->id);
     ROW_SET_STR(p, device_owner, "network:router_interface");
@@ -174,6 +180,24 @@ static bool in_use_check(Db *db, const Ctx *ctx, const Router *r, const char *su
                                                                                        "routes.",
                                                                                        subnet_id, r->id);
     return true;
+}
+
+bool router_port_moved(Db *db, const Ctx *ctx, const char *router_id, const char *port_id, const json_t *had, GError **err)
+{
+    g_autofree char *interface_of = NULL;
+    size_t i;
+    json_t *id;
+    g_autoptr(Router) r = router_find(db, NULL, router_id, err);
+    g_autoptr(Port) p = r ? AS(Port, row_get(db, &port_resource, port_id, err)) : NULL;
+    if (!p || !db_query_str(db, err, &interface_of, "router_interface_router", "s", port_id))
+        return false;
+    if (json_equal(p->fixed_ips, had))
+        return true;
+    g_autoptr(json_t) before = subnet_ids_of(had), now = subnet_ids_of(p->fixed_ips);
+    json_array_foreach(before, i, id)
+        if (interface_of && !json_has(now, json_string_value(id)) && !in_use_check(db, ctx, r, json_string_value(id), err))
+            return false;
+    return (!interface_of || place_check(db, r, p, false, err)) && router_routes_check(db, r->id, r->routes, err);
 }
 
 static bool port_remove(Db *db, const Ctx *ctx, const Router *r, const Port *p, GError **err)

@@ -67,7 +67,7 @@ SELECT a.address FROM router_port rp JOIN ip_allocation a ON a.port_id = rp.port
 -- The router's interface on the network that has IPv6 addresses.
 -- :name router_v6_port
 SELECT rp.port_id FROM router_port rp JOIN port p ON p.id = rp.port_id
-WHERE rp.router_id = ?1 AND rp.kind = 'interface' AND p.network_id = ?2
+WHERE rp.router_id = ?1 AND rp.kind = 'interface' AND p.network_id = ?2 AND p.id IS NOT ?3
     AND EXISTS (SELECT 1 FROM ip_allocation a JOIN subnet s ON s.id = a.subnet_id WHERE a.port_id = p.id AND s.ip_version = 6) ORDER BY 1 LIMIT 1;
 
 -- :name router_port_on_subnet

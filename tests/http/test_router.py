@@ -274,6 +274,9 @@ class Routers(Base):
     def test_a_route_through_the_gateway_goes_with_its_router(self):
         r = self.router()
         self.change("router", r, routes=[self.abroad])
+        gateway = self.ok(self.admin.get(N + "ports?device_id=" + r["id"]), 200)["ports"][0]["id"]
+        body = {"port": {"fixed_ips": [{"ip_address": self.abroad["nexthop"]}]}}
+        self.assertIn("used by router", self.refuse(400, "PUT", "ports/" + gateway, body, who=self.admin))
         self.assertIn("not connected", self.refuse(400, "PUT", "routers/" + r["id"], {"router": {"external_gateway_info": None}}))
         self.gone("router", r["id"])
         self.becomes(lambda: r["id"] not in self.world("routers"), "the router gone")
@@ -513,6 +516,47 @@ class Floating(Base):
         left = self.show("floatingip", f["id"])
         self.assertEqual((left["port_forwardings"], left["router_id"], left["status"]), ([], None, "DOWN"))
         self.becomes(lambda: self.world("routers")[self.r["id"]]["forwardings"] == [], "the forwarding gone")
+
+
+    def test_an_interface_moves_only_to_where_it_could_be_added(self):
+        port = self.ok(self.demo.get(N + "ports?device_id=" + self.r["id"]), 200)["ports"][0]
+        here = {"subnet_id": self.s["id"]}
+        there = {"subnet_id": self.subnet(self.n, cidr="10.1.0.0/24")["id"]}
+
+        def refused(status, why, *fixed_ips):
+            self.assertIn(why, self.refuse(status, "PUT", "ports/" + port["id"], {"port": {"fixed_ips": fixed_ips}}))
+            self.assertEqual(self.ips(self.show("port", port["id"])), ["10.0.0.1"])
+
+        def moved(addresses, *fixed_ips):
+            self.assertEqual(self.ips(self.change("port", port, fixed_ips=fixed_ips)), [a.split("/")[0] for a in addresses])
+            self.becomes(lambda: [x["addresses"] for x in self.world("routers")[self.r["id"]]["interfaces"] if x["port_id"] == port["id"]] == [addresses], addresses)
+        f = self.floating(port_id=self.port(self.n, fixed_ips=[here])["id"])
+        refused(409, "Floating IPs: %s." % f["id"], there)
+        refused(409, "Floating IPs: %s." % f["id"])
+        self.change("port", port, name="its name alone")
+        self.change("router", self.r, routes=[{"destination": "192.168.9.0/24", "nexthop": "10.0.0.9"}])
+        moved(["10.0.0.7/24", "10.0.0.8/24"], dict(here, ip_address="10.0.0.7"), dict(here, ip_address="10.0.0.8"))
+        self.assertEqual(self.show("floatingip", f["id"])["port_id"], f["port_id"])
+        moved(["10.0.0.1/24"], dict(here, ip_address="10.0.0.1"))
+        refused(400, "nexthop is used by router", dict(here, ip_address="10.0.0.9"))
+        self.gone("floatingip", f["id"])
+        refused(409, "required by one or more routes", there)
+        self.change("router", self.r, routes=[])
+        refused(400, "at least one fixed IP")
+        refused(400, "multiple IPv4 subnets", here, there)
+        six = self.subnet(self.n, ip_version=6, cidr="2001:db8:1::/64")
+        foreign = self.subnet(self.n, ip_version=6, cidr="2001:db8:2::/64", ipv6_address_mode="slaac")
+        refused(400, "external router", here, {"subnet_id": foreign["id"], "ip_address": "2001:db8:2::7"})
+        its = self.show("port", self.plug(self.r, six)["port_id"])
+        self.change("port", its, fixed_ips=[dict(its["fixed_ips"][0], ip_address="2001:db8:1::7")])
+        refused(400, "both contain IPv6", here, {"subnet_id": self.subnet(self.n, ip_version=6, cidr="2001:db8:3::/64")["id"]})
+        self.unplug(self.r, subnet_id=six["id"])
+        wide = self.inside("10.1.0.0/16")[1]
+        self.plug(self.r, wide)
+        refused(400, "overlaps with cidr 10.1.0.0/16", there)
+        self.unplug(self.r, subnet_id=wide["id"])
+        moved(["10.1.0.1/24"], dict(there, ip_address="10.1.0.1"))
+        moved(["10.0.0.1/24"], dict(here, ip_address="10.0.0.1"))
 
 
 class Topology(Base):
