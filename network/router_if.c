@@ -231,6 +231,8 @@ static bool remove_port(Db *db, const Ctx *ctx, Router *r, const char *port_id, 
 bool router_remove_subnet(Db *db, const Ctx *ctx, Router *r, const char *subnet_id, json_t **ret_info, GError **err)
 {
     g_autofree char *port_id = NULL;
+    size_t i;
+    json_t *one;
     if (!db_query_str(db, err, &port_id, "router_port_on_subnet", "ss", r->id, subnet_id))
         return false;
     if (!port_id)
@@ -241,7 +243,9 @@ bool router_remove_subnet(Db *db, const Ctx *ctx, Router *r, const char *subnet_
         return false;
     json_array_append_new(ids, json_string(subnet_id));
     /* The port stays for the other prefixes that it has. */
-    bool last = json_array_size(p->fixed_ips) == 1;
+    bool last = true;
+    json_array_foreach(p->fixed_ips, i, one)
+        last &= strcmp(json_get_str(one, "subnet_id"), subnet_id) == 0;
     if (!(last ? port_remove(db, ctx, r, p, err)
                : db_exec(db, err, "ipam_release_subnet", "ss", p->id, subnet_id) && changed(db, ctx, r, p, err)))
         return false;

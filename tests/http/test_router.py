@@ -556,7 +556,11 @@ class Floating(Base):
         refused(400, "overlaps with cidr 10.1.0.0/16", there)
         self.unplug(self.r, subnet_id=wide["id"])
         moved(["10.1.0.1/24"], dict(there, ip_address="10.1.0.1"))
-        moved(["10.0.0.1/24"], dict(here, ip_address="10.0.0.1"))
+        # Two addresses in its subnet are one interface.
+        moved(["10.0.0.1/24", "10.0.0.7/24"], dict(here, ip_address="10.0.0.1"), dict(here, ip_address="10.0.0.7"))
+        self.unplug(self.r, subnet_id=self.s["id"])
+        self.refuse(404, "GET", "ports/" + port["id"])
+        self.plug(self.r, self.s)
 
 
 class Topology(Base):
