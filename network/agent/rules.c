@@ -15,11 +15,14 @@ typedef struct PortState { PortSpec *spec; guint32 mark; } PortState;
 typedef struct GroupState { GroupSpec *spec; char *hash; } GroupState;
 typedef struct NetState { GArray *elements; int zone; } NetState;
 
+static bool rebuild(GError **err);
+
 /* All under lock. */
 static GMutex lock;
 static GHashTable *ports, *groups, *networks;
 static GHashTable *combos;           /* names of the combinations of groups that have their chains */
 static GHashTable *built;            /* those of them that this process has filled; what an earlier agent left, anybody may have changed */
+static bool damaged;                 /* somebody changed the rules, and they could not be defined anew */
 static bool took_over;               /* there was an earlier agent, so an address may have had a port that nobody here knows of */
 static GHashTable *orphans;          /* groups that are gone but whose sets a rule still names */
 
@@ -221,6 +224,9 @@ bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
     g_autoptr(PortSpec) spec = spec_stolen;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
+    /* Its tap will be opened. */
+    if (damaged && !rebuild(err))
+        return false;
     const PortState *old = g_hash_table_lookup(ports, spec->n.s);
     guint32 mark = mark_for(spec->n.s);
     if (!old && took_over && spec->port_security && !forget_inherited(spec, err))
@@ -472,7 +478,8 @@ static bool rebuild(GError **err)
         nft_group_build(text, ((GroupState *) value)->spec, NULL);
     build_ports(text);
     g_hash_table_remove_all(orphans);
-    return nft_apply(text->str, err) && elements_read(err);
+    damaged = !nft_apply(text->str, err) || !elements_read(err);
+    return !damaged;
 }
 
 bool rules_rebuild(GError **err)

@@ -14,18 +14,19 @@
 
 enum { LOOK_US = 3 * G_USEC_PER_SEC };
 
-static void rebuild(void)
+/* False: the taps stay down; closed, and tried again at the next look. */
+static bool rebuild(void)
 {
     g_autoptr(GError) err = NULL;
     wiring_close();
     log_warn("net.rules_changed_by_others", "action", "rebuilding", NULL);
     verb_event("net.damaged", json_make("s", "what", "rules"));
     if (!driver()->rebuild(&err)) {
-        /* The taps stay down: closed, and tried again at the next look. */
         log_error("net.rebuild_failed", "error", err->message, NULL);
-        return;
+        return false;
     }
     wanted_repair();
+    return true;
 }
 
 static bool base_is_there(void)
@@ -41,12 +42,13 @@ static gpointer watch(gpointer data)
     /* Each millisecond between a change by others and closing the taps counts. */
     setpriority(PRIO_PROCESS, 0, -15);
     gint64 look_at = clock_mono_us() + LOOK_US;
+    bool damaged = false;
     for (;;) {
         struct pollfd p = { .fd = events->fd, .events = POLLIN };
         int n = poll(&p, 1, (int) MAX(look_at - clock_mono_us(), 0) / 1000 + 1);
         bool foreign = n > 0 && nft_events_drain(events), due = clock_mono_us() >= look_at;
-        if (foreign || (due && !base_is_there()))
-            rebuild();
+        if (foreign || (due && (damaged || !base_is_there())))
+            damaged = !rebuild();
         else if (due) {
             driver()->look();
             wanted_repair();

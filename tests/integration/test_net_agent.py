@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """tests/integration/test_net_agent.py -- the agent's network verbs on a machine of its own: real bridges, rules and dnsmasq, pretended guests."""
 import array
+import ctypes
 import fcntl
 import json
 import os
@@ -1149,6 +1150,26 @@ class Damage(Case):
             self.assertEqual([f for f in h.seen[n:] if mark in f or f[:12] == claim[:12]], [])
         finally:
             os.kill(self.agent.pid, signal.SIGCONT)
+        until("traffic is back", 10, lambda: g.pings(q.ip))
+
+    def test_taps_stay_down_until_the_rules_are_back(self):
+        """Somebody has a table of ours, empty, and gives it away to nobody until he ends."""
+        net, p, g, q, h = self.ready()
+        nft = ctypes.CDLL("libnftables.so.1")
+        nft.nft_ctx_new.restype = ctypes.c_void_p
+        owner = ctypes.c_void_p(nft.nft_ctx_new(0))
+        up = lambda: "<UP" in sh("ip link show " + p.tap).stdout or ",UP" in sh("ip link show " + p.tap).stdout
+        try:
+            self.assertEqual(nft.nft_run_cmd_from_buffer(owner, b"delete table inet nuvolet; add table inet nuvolet { flags owner; map zones { typeof iifname : ct zone; }; }"), 0)
+            until("the tap is down", 2, lambda: not up())
+            end = time.monotonic() + 7               # two looks of the agent, at least
+            while time.monotonic() < end:
+                with self.assertRaises(WireError):
+                    call(RUN + "/agent.sock", "port.ensure", **p.args())
+                self.assertFalse(up())
+                time.sleep(0.1)
+        finally:
+            nft.nft_ctx_free(owner)
         until("traffic is back", 10, lambda: g.pings(q.ip))
 
     def test_one_chain_changed_by_hand_comes_back(self):

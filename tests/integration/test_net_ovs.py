@@ -163,7 +163,7 @@ class Damage(Switched, linux.Damage):
         until("the host's guard is back", 10, lambda: net.bridge in sh("nft list ruleset").stdout)
         until("traffic is back", 10, lambda: g.pings(q.ip))
 
-    test_without_rules_and_agent_nothing_passes = None      # its rules are flows
+    test_without_rules_and_agent_nothing_passes = test_taps_stay_down_until_the_rules_are_back = None      # its rules are flows
 
     def test_flows_removed_by_hand_come_back(self):
         net, p, g, q, h = self.ready()
