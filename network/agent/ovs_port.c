@@ -222,6 +222,18 @@ static json_t *bump_op(void)
     return json_pack("{ss,ss,s[],s[[ssi]]}", "op", "mutate", "table", "Open_vSwitch", "where", "mutations", "next_cfg", "+=", 1);
 }
 
+/* Waits until ovs-vswitchd has come to the operation (NULL: to all before).  Without the wait it may see a row that goes and its successor at once,
+ * take them for one, and go on with an interface that is no more: next_cfg and cur_cfg are how ovs-vsctl waits, too (ovs-vswitchd.conf.db(5)). */
+static bool run_and_wait(json_t *op_stolen, const char *name, const char *what, GError **err)
+{
+    json_t *ops = json_pack("[oo]", bump_op(), select_op("Open_vSwitch", "next_cfg"));
+    if (op_stolen)
+        json_array_append_new(ops, op_stolen);
+    g_autoptr(json_t) results = ovs_db_transact(ops, err);
+    int wanted = number_of(json_object_get(json_array_get(rows_of(results, 1), 0), "next_cfg"));
+    return results && wait_until(is_configured, name, wanted, what, err);
+}
+
 static json_t *bridge_columns(const char *mac)
 {
     return json_pack("{ss,ss,s[s[[ss]]],s[s[[ss]]],sb}", "fail_mode", "secure", "datapath_type", conf_str("network.ovs_datapath"), "other_config",
@@ -243,14 +255,29 @@ static bool bridge_insert(const char *name, const char *mac, gint64 mtu, GError 
     return run(json_pack("[ooooo]", iface, port, bridge, root, bump_op()), err);
 }
 
+/* Whether somebody removed its interface: the switch has come to all that it was told, does not make it again, and spins on what is no more. */
+static bool bridge_lost(const char *name, bool *ret_lost, GError **err)
+{
+    LinkInfo info;
+    if (link_get(name, &info, NULL))
+        return true;
+    if (!run_and_wait(NULL, name, "make", err))
+        return false;
+    *ret_lost = !link_get(name, &info, NULL);
+    return true;
+}
+
 bool ovs_bridge_add(const char *name, const char *mac, gint64 mtu, GError **err)
 {
     GError *why = NULL;
     g_autofree char *uuid = find("Bridge", name, &why);
     if (why)
         return g_propagate_error(err, why), false;
-    if (!uuid)
-        return bridge_insert(name, mac, mtu, err) && wait_until(is_taken, name, 0, "take", err);
+    bool lost = false;
+    if (uuid && !bridge_lost(name, &lost, err))
+        return false;
+    if (!uuid || lost)
+        return (!lost || ovs_bridge_remove(name, err)) && bridge_insert(name, mac, mtu, err) && wait_until(is_taken, name, 0, "take", err);
     json_t *bridge = json_pack("{ss,ss,so,so}", "op", "update", "table", "Bridge", "where", where_name(name), "row", bridge_columns(mac));
     json_t *iface = json_pack("{ss,ss,so,s{sI}}", "op", "update", "table", "Interface", "where", where_name(name), "row", "mtu_request",
                               (json_int_t) mtu);
@@ -265,7 +292,7 @@ bool ovs_bridge_remove(const char *name, GError **err)
         return !why || (g_propagate_error(err, why), false);
     json_t *root = json_pack("{ss,ss,s[],s[[ss[s[[ss]]]]]}", "op", "mutate", "table", "Open_vSwitch", "where", "mutations", "bridges", "delete",
                              "set", "uuid", uuid);
-    return run(json_pack("[o]", root), err) && wait_until(is_removed, name, 0, "remove", err);
+    return run_and_wait(root, name, "remove", err) && wait_until(is_removed, name, 0, "remove", err);
 }
 
 /* Takes the port out of every bridge that has it; with nobody naming it any more, the database removes it. */
@@ -275,18 +302,9 @@ static json_t *leave_op(const char *uuid)
                      uuid, "mutations", "ports", "delete", "set", "uuid", uuid);
 }
 
-/* Takes the port out, and waits until ovs-vswitchd has closed its interface. Without the wait it may see the old row and its successor at once, take
- * them for one, and go on with an interface that is no more: next_cfg and cur_cfg are how ovs-vsctl waits, too (ovs-vswitchd.conf.db(5)). */
-static bool leave_and_wait(const char *name, const char *uuid, GError **err)
-{
-    g_autoptr(json_t) results = ovs_db_transact(json_pack("[ooo]", leave_op(uuid), bump_op(), select_op("Open_vSwitch", "next_cfg")), err);
-    int wanted = number_of(json_object_get(json_array_get(rows_of(results, 2), 0), "next_cfg"));
-    return results && wait_until(is_configured, name, wanted, "let go of", err);
-}
-
 static bool port_insert(const char *name, const char *bridge, int ofport, const char *mac, const char *old_uuid, GError **err)
 {
-    if (old_uuid && !leave_and_wait(name, old_uuid, err))
+    if (old_uuid && !run_and_wait(leave_op(old_uuid), name, "let go of", err))
         return false;
     json_t *iface = json_pack("{ss,ss,s{ss,si},ss}", "op", "insert", "table", "Interface", "row", "name", name, "ofport_request", ofport,
                               "uuid-name", "i");

@@ -466,10 +466,19 @@ class Damage(Case):
         inside = "ip -n %s " % r.netns
         for damage in ("ip netns del " + r.netns, "ip netns del %s; ip netns add %s" % (r.netns, r.netns), "ip link del " + net.bridge,
                        "ip link del %s; %sroute del default; %slink set nvp%s down" % (one, inside, inside, out[3:]),
-                       "ip link set %s nomaster; ip link set %s down; %saddr flush dev nvp%s" % (one, two, inside, out[3:]),
-                       "bridge fdb del %s dev %s master" % (r.ports[0]["mac"], one), "bridge link set dev %s flood on mcast_flood off" % two):
+                       "ip link set %s nomaster; ip link set %s down; %saddr flush dev nvp%s" % (one, two, inside, out[3:])):
             sh(damage)
             until("repaired after " + damage, 10, lambda: short in self.verb("net.list")["routers"] and self.fine())
+
+    def test_what_the_bridge_knows_comes_back(self):
+        r, net, g = self.ready()
+        one, two = map(r.link, r.ports)
+        look = lambda: sh("bridge fdb show dev %s | grep -i %s; bridge -d link show dev %s" % (one, r.ports[0]["mac"], two)).stdout
+        before = look()
+        for damage in ("bridge fdb del %s dev %s master" % (r.ports[0]["mac"], one), "bridge link set dev %s flood on mcast_flood off" % two):
+            # The agent may be quicker than a look.
+            self.assertTrue(any(sh(damage, check=False) and look() != before for _ in range(5)), damage)
+            until("repaired after " + damage, 10, lambda: look() == before)
 
     def test_without_its_rules_nothing_passes(self):
         r, net, g = self.ready()
