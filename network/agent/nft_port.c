@@ -97,7 +97,20 @@ char *nft_source_key(const PortSpec *p, const Pair *source)
     return g_strdup_printf("\"%s\" . %s . %s", p->tap.s, source->mac, range_text(source->cidr, ip));
 }
 
-static void add_sources(GArray *list, const PortSpec *p, int version)
+/* Within a wider prefix of the same MAC. */
+static bool is_within(const Pair *a, const GArray *prefixes)
+{
+    for (guint i = 0; i < prefixes->len; i++) {
+        const Pair *b = &g_array_index(prefixes, Pair, i);
+        if (b->cidr.prefix < a->cidr.prefix && b->cidr.base.version == a->cidr.base.version && strcmp(a->mac, b->mac) == 0 &&
+            cidr_contains(b->cidr, a->cidr.base))
+            return true;
+    }
+    return false;
+}
+
+/* others: prefixes of all ports that share this one's tap; NULL: none does. */
+static void add_sources(GArray *list, const PortSpec *p, int version, const GArray *others)
 {
     g_autoptr(GArray) from = nft_port_sources(p, version);
     const char *tap = p->tap.s;
@@ -105,6 +118,8 @@ static void add_sources(GArray *list, const PortSpec *p, int version)
         const Pair *s = &g_array_index(from, Pair, i);
         int net = s->cidr.prefix != whole(version);
         char ip[50];
+        if (net && others && is_within(s, others))
+            continue;
         range_text(s->cidr, ip);
         if (version == 4) {
             add(list, SET_ARP + net, g_strdup_printf("\"%s\" . %s . %s . %s", tap, s->mac, s->mac, ip), NULL);
@@ -205,8 +220,8 @@ GArray *nft_port_elements(const PortSpec *p, guint32 mark, bool stateful)
     add(list, SET_CHADDR, g_strdup_printf("\"%s\" . 0x%s", tap, chaddr), NULL);
     for (guint i = 0; i < p->pairs->len; i++)
         add(list, SET_MACS, g_strdup_printf("\"%s\" . %s", tap, g_array_index(p->pairs, Pair, i).mac), NULL);
-    add_sources(list, p, 4);
-    add_sources(list, p, 6);
+    add_sources(list, p, 4, NULL);
+    add_sources(list, p, 6, NULL);
     return list;
 }
 
@@ -242,7 +257,7 @@ void nft_combo_absent_build(GString *out, const char *name)
 }
 
 /* A port of another host: what it may send, as if the VXLAN device were its tap; and where it may come from. */
-static void add_peer(GArray *list, const Segment *s, const Peer *peer)
+static void add_peer(GArray *list, const Segment *s, const Peer *peer, const GArray *prefixes)
 {
     const PortSpec *p = peer->port;
     char ip[46];
@@ -255,13 +270,29 @@ static void add_peer(GArray *list, const Segment *s, const Peer *peer)
     add(list, SET_MACS, g_strdup_printf("\"%s\" . %s", p->tap.s, p->mac), NULL);
     for (guint i = 0; i < p->pairs->len; i++)
         add(list, SET_MACS, g_strdup_printf("\"%s\" . %s", p->tap.s, g_array_index(p->pairs, Pair, i).mac), NULL);
-    add_sources(list, p, 4);
-    add_sources(list, p, 6);
+    add_sources(list, p, 4, prefixes);
+    add_sources(list, p, 6, prefixes);
+}
+
+/* Those of all peers: they are one tap's. */
+static GArray *peer_prefixes(const Segment *s)
+{
+    GArray *list = g_array_new(FALSE, FALSE, sizeof(Pair));
+    for (guint i = 0; i < s->peers->len; i++) {
+        const Peer *peer = &g_array_index(s->peers, Peer, i);
+        for (guint k = 0; !peer->any && k < peer->port->pairs->len; k++) {
+            Pair pair = g_array_index(peer->port->pairs, Pair, k);
+            if (pair.cidr.prefix != whole(pair.cidr.base.version))
+                g_array_append_val(list, pair);
+        }
+    }
+    return list;
 }
 
 static void add_segment(GArray *list, const NetworkSpec *n)
 {
     const Segment *s = &n->segment;
+    g_autoptr(GArray) prefixes = peer_prefixes(s);
     if (s->type == SEGMENT_VXLAN)
         add(list, SET_VNIS, g_strdup_printf("0x%x", s->vni), NULL);
     if (s->type == SEGMENT_FLAT || s->type == SEGMENT_VLAN)
@@ -269,7 +300,7 @@ static void add_segment(GArray *list, const NetworkSpec *n)
     if ((s->type == SEGMENT_FLAT || s->type == SEGMENT_VLAN) && n->has_dhcp)
         add(list, SET_SERVED, g_strdup_printf("\"%s\"", s->link.s), NULL);
     for (guint i = 0; i < s->peers->len; i++)
-        add_peer(list, s, &g_array_index(s->peers, Peer, i));
+        add_peer(list, s, &g_array_index(s->peers, Peer, i), prefixes);
 }
 
 GArray *nft_network_elements(const NetworkSpec *n)

@@ -1353,6 +1353,27 @@ class Segments(Case):
         got = self.tagged({"type": "vxlan", "vni": 77, "local": "10.66.0.1", "peers": [peer]}, "un1", peer["mac"], wrap)
         self.assertEqual(got, ([], list(TAGS)))
 
+    def test_pairs_of_two_ports_of_other_hosts_within_each_other(self):
+        """Both may send from a MAC that they share, one from a part of the other's addresses."""
+        peers = [{"remote": "10.66.0.%d" % n, "mac": "fa:16:3e:00:00:7%d" % n, "ips": ["10.0.0.7%d" % n], "pairs": [{"ip": ip, "mac": "00:00:5e:00:01:07"} for ip in ips]}
+                 for n, ips in ((2, ["10.0.0.0/24", "2001:db8::/80"]), (3, ["10.0.0.0/16", "2001:db8::/64"]), (4, ["10.0.0.0/16", "2001:db8::/64"]))]
+        net = self.on({"type": "vxlan", "vni": 77, "local": "10.66.0.1", "peers": peers})
+
+        def prefixes():
+            listed = sh("for s in ip4nets arpnets ip6nets ndnets; do nft list set bridge nuvolet $s; done").stdout
+            return [line.split(" . ")[-1].strip(" }") for line in listed.split("\n") if "nvx" in line]
+        self.ensure_network(net)
+        wide = prefixes()
+        self.assertEqual((len(wide), wide[:3]), (4, ["10.0.0.0/16", "10.0.0.0/16", "2001:db8::/64"]))
+        sh("nft flush ruleset")
+        until("the same, all defined anew", 10, lambda: prefixes() == wide)
+        del peers[1:]
+        self.ensure_network(net)
+        self.assertEqual(prefixes()[:3], ["10.0.0.0/24", "10.0.0.0/24", "2001:db8::/80"])
+        peers.append(dict(peers[0], mac="fa:16:3e:00:00:75", pairs=[{"ip": ip, "mac": "00:00:5e:00:01:07"} for ip in ("10.0.0.0/16", "2001:db8::/64")]))
+        self.ensure_network(net)
+        self.assertEqual(prefixes(), wide)
+
     def test_an_interface_taken_from_its_bridge_keeps_no_guard(self):
         """While no agent was there: by hand, or the one before died over it."""
         net = self.on(FLAT)
