@@ -141,8 +141,13 @@ static char *value_text(NftMap map, const json_t *v)
     return g_strdup_printf(map == MAP_ZONES ? "%d" : "0x%x", (int) json_integer_value(v));
 }
 
-static char *limit_text(const json_t *limit)
+/* What an entry of a set has beside its key. */
+static char *more_text(const json_t *elem)
 {
+    const json_t *limit = json_object_get(elem, "limit");
+    const char *comment = json_get_str(elem, "comment");
+    if (comment)
+        return g_strdup_printf("comment \"%s\"", comment);
     return nft_limit(json_get_int(limit, "rate", 0), json_get_int(limit, "burst", 0));
 }
 
@@ -168,7 +173,8 @@ static GHashTable *networks_by_link(void)
     return of;
 }
 
-/* Whose it is: told by the tap or bridge in the key, or by the mark, which MAP_MARKS (read first) gives to a tap, or by the kernel's links. */
+/* Whose it is: told by the entry, by the tap or bridge in the key, by the mark, which MAP_MARKS (read first) gives to a tap, or by the kernel's
+ * links. */
 static void owner_of(NftMap map, const char *key, const char *value, GHashTable *marks, GHashTable *by_link, char owner[16])
 {
     if (map == SET_VNIS || map == SET_PEERS4 || map == SET_PEERS6 || map == SET_UPLINKS || map == SET_SERVED) {
@@ -178,10 +184,13 @@ static void owner_of(NftMap map, const char *key, const char *value, GHashTable 
             g_snprintf(owner, 16, "n%.12s", n);
         return;
     }
+    const char *noted = nft_owner_noted(value);
     const char *mark = map == MAP_EGRESS || map == MAP_INGRESS ? key : map == MAP_ROUTED4 || map == MAP_ROUTED6 ? value : NULL;
     const char *tap = mark ? g_hash_table_lookup(marks, mark) : key;
     *owner = 0;
-    if (tap && g_str_has_prefix(tap, "\"nvt"))
+    if (noted)
+        g_snprintf(owner, 16, "n%.12s", noted);
+    else if (tap && g_str_has_prefix(tap, "\"nvt"))
         g_snprintf(owner, 16, "p%.12s", tap + 4);
     else if (tap && (g_str_has_prefix(tap, "\"nvb") || g_str_has_prefix(tap, "\"nvx")))
         g_snprintf(owner, 16, "n%.12s", tap + 4);
@@ -194,9 +203,9 @@ static void take(NftMap map, const json_t *elements, GHashTable *marks, GHashTab
     json_array_foreach((json_t *) elements, i, e) {
         bool pair = !nft_map_is_set(map) && json_is_array(e);
         char owner[16];
-        const json_t *limited = json_object_get(e, "elem");
-        g_autofree char *key = key_text(map, pair ? json_array_get(e, 0) : limited ? json_object_get(limited, "val") : e);
-        g_autofree char *value = pair ? value_text(map, json_array_get(e, 1)) : limited ? limit_text(json_object_get(limited, "limit")) : NULL;
+        const json_t *elem = json_object_get(e, "elem");
+        g_autofree char *key = key_text(map, pair ? json_array_get(e, 0) : elem ? json_object_get(elem, "val") : e);
+        g_autofree char *value = pair ? value_text(map, json_array_get(e, 1)) : elem ? more_text(elem) : NULL;
         if (map == MAP_MARKS)
             g_hash_table_insert(marks, g_strdup(value), g_strdup(key));
         owner_of(map, key, value, marks, by_link, owner);

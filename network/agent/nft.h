@@ -32,9 +32,13 @@ typedef enum {
 /* Family and name, "bridge nuvolet marks". */
 const char *nft_map_name(NftMap map);
 bool nft_map_is_set(NftMap map);
-/* An entry of a map or set; value NULL for sets, but for those whose entries limit a rate: the limit.  weak: an address of one of the
+/* An entry of a map or set; value NULL for sets, but for those whose entries limit a rate (the limit) or do not
+ * tell whose they are (nft_owner_note).  weak: an address of one of the
  * port's pairs, of MAP_ROUTED4 or 6, which is another port's whose own it is. */
 typedef struct NftElement { NftMap map; char *key, *value; bool weak; } NftElement;
+/* The network (12 digits) that an entry is of, as the entry has it; and back: NULL, if it is none. */
+char *nft_owner_note(const char *n);
+const char *nft_owner_noted(const char *value);
 /* The limit of so many packets a second, as an entry has it. */
 char *nft_limit(gint64 rate, gint64 burst);
 void nft_element_clear(gpointer element);

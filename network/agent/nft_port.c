@@ -171,6 +171,18 @@ NftCombo nft_combo(const PortSpec *p, bool stateful)
     return combo;
 }
 
+static const char NOTE[] = "comment \"n";
+
+char *nft_owner_note(const char *n)
+{
+    return g_strdup_printf("%s%s\"", NOTE, n);
+}
+
+const char *nft_owner_noted(const char *value)
+{
+    return value && g_str_has_prefix(value, NOTE) ? value + strlen(NOTE) : NULL;
+}
+
 char *nft_limit(gint64 rate, gint64 burst)
 {
     return g_strdup_printf("limit rate over %" G_GINT64_FORMAT "/second burst %" G_GINT64_FORMAT " packets", rate, burst);
@@ -316,7 +328,7 @@ GArray *nft_network_elements(const NetworkSpec *n)
     for (guint i = 0; i < n->nat->len; i++) {
         Cidr c = g_array_index(n->nat, Cidr, i);
         char buf[50];
-        add(list, c.base.version == 4 ? SET_NAT4 : SET_NAT6, g_strdup(range_text(c, buf)), NULL);
+        add(list, c.base.version == 4 ? SET_NAT4 : SET_NAT6, g_strdup(range_text(c, buf)), nft_owner_note(n->n.s));
     }
     return list;
 }

@@ -590,14 +590,32 @@ bool rules_list(GHashTable *ret_ports, GHashTable *ret_groups, GError **err)
     return true;
 }
 
-/* Combinations that an earlier agent left. */
-static bool read_combos(GError **err)
+/* Sets of groups that have no chain, if only because their turn is still to come: to be removed as soon as no rule names them. */
+static void read_orphans(GHashTable *chains)
+{
+    g_autoptr(json_t) list = nft_list("list sets inet", NULL);
+    size_t i;
+    json_t *one;
+    json_array_foreach(list, i, one) {
+        const json_t *set = json_object_get(one, "set");
+        const char *name = json_get_str(set, "name");
+        if (g_strcmp0(json_get_str(set, "table"), "nuvolet") != 0 || !name || !(g_str_has_prefix(name, "g4_") || g_str_has_prefix(name, "g6_")))
+            continue;
+        g_autofree char *chain = g_strdup_printf("gi_%s", name + 3);
+        if (!g_hash_table_contains(chains, chain))
+            g_hash_table_add(orphans, g_strdup(name + 3));
+    }
+}
+
+/* Combinations that an earlier agent left, and pieces of groups. */
+static bool read_chains(GError **err)
 {
     g_autoptr(GHashTable) inet = chains_of("inet", err);
     GHashTableIter it;
     gpointer name;
     if (!inet)
         return false;
+    read_orphans(inet);
     took_over = g_hash_table_size(inet) > 0;
     g_hash_table_iter_init(&it, inet);
     while (g_hash_table_iter_next(&it, &name, NULL))
@@ -618,7 +636,7 @@ bool rules_start(GError **err)
     built = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     elements_start();
     orphans = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    if (!read_combos(err))
+    if (!read_chains(err))
         return false;
     nft_base_build(text, false);
     if (nft_apply(text->str, NULL))

@@ -123,6 +123,11 @@ class Case(unittest.TestCase):
         cls.agent.kill()
         cls.agent.wait()
 
+    def restart_agent(self):
+        self.agent.kill()
+        self.agent.wait()
+        type(self).start_agent()
+
     def setUp(self):
         self.made, self.guests = [], []
         self.addCleanup(self.clean)                  # when the setUp of a class below fails too
@@ -559,6 +564,17 @@ class Groups(Case):
         self.group(52, OUT, ["10.0.0.11", "10.0.0.13"])
         until("the new member is let in", 3, lambda: i.pings("10.0.0.12"))      # no rule has changed: soon is enough
 
+    def test_a_group_that_was_still_named_when_it_went_leaves_nothing(self):
+        """Also when the agent that was told so has ended."""
+        net = self.network(1)
+        friends = self.group(52, OUT, ["10.0.0.11", "2001:db8::11"])
+        self.group(51, OUT + [rule(group=friends), rule(group=friends, version=6)])
+        self.verb("group.absent", id=friends)
+        self.restart_agent()
+        self.ensure_network(net)
+        self.group(51, OUT)
+        self.assertEqual(sh("nft list ruleset | grep %s; true" % friends.replace("-", "")[:12]).stdout, "")
+
     def test_egress_is_closed_without_rules(self):
         net = self.network(1)
         _, g = self.port(1, net, "10.0.0.11", [self.group(50, [])])
@@ -669,11 +685,6 @@ class Narrowing(Case):
         before = int(take(""))
         time.sleep(seconds * PATIENCE)
         return int(take("")) - before
-
-    def restart_agent(self):
-        self.agent.kill()
-        self.agent.wait()
-        type(self).start_agent()
 
     def test_a_removed_rule_ends_what_it_had_allowed(self):
         net = self.network(1)
@@ -1065,6 +1076,19 @@ class Gateway(Case):
         reach = lambda port: sh("ip netns exec outside " + CONNECT % ("172.24.4.11", port), check=False).returncode == 0
         self.assertTrue(reach(22))
         self.assertFalse(reach(23))
+
+    def test_what_went_while_no_agent_was_there_has_no_way_out(self):
+        one, two = self.network(1, gateway_is_host=True, prefix="172.24.4"), self.network(2, gateway_is_host=True, prefix="172.24.5")
+        ways = lambda: [line.split('"')[0] for line in sh("nft -j list set inet nuvolet nat4").stdout.split('"addr": "')[1:]]
+        self.assertEqual(sorted(ways()), ["172.24.4.0", "172.24.5.0"])
+        self.restart_agent()
+        self.ensure_network(one)
+        self.verb("network.absent", id=two.id)
+        self.assertEqual(ways(), ["172.24.4.0"])
+        self.restart_agent()
+        one.prefix = "172.24.6"
+        self.ensure_network(one)
+        self.assertEqual(ways(), ["172.24.6.0"])
 
     def test_an_address_of_two_ports(self):
         """The host finds who has it: the port's own before another's pair, and who is left when one goes."""
