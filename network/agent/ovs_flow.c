@@ -185,7 +185,10 @@ static void put_states(GHashTable *f, const OvsNet *net, int table, int bit, int
     g_autofree char *mark = g_strdup_printf("ct(commit,zone=%d,exec(set_field:1->ct_mark))", net->zone);
     ovs_flow_put(f, table, 90, "drop", "%s,ct_state=+trk+inv", stateful);
     ovs_flow_put(f, table, 80, go, "%s,ct_state=+trk+rel-inv,ct_mark=0", stateful);
-    ovs_flow_put(f, table, 70, "drop", "%s,ct_state=+trk+est+rpl", stateful);
+    /* Who sends in place of another ends there: its peer would take that for a reply.  Who receives in place of another asks its own rules: the peer
+     * may go on for ever. */
+    if (table == OVS_EGRESS)
+        ovs_flow_put(f, table, 70, "drop", "%s,ct_state=+trk+est+rpl", stateful);
     for (gsize i = 0; i < G_N_ELEMENTS(ip_kinds); i++)
         ovs_flow_put(f, table, 10, mark, "%s,ct_state=+trk+est-rpl-inv,%s", stateful, ip_kinds[i]);
 }

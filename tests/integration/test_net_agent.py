@@ -821,6 +821,28 @@ class Narrowing(Case):
     def test_a_new_port_inherits_no_connection(self):
         self.inherits(lambda net, ip, *_: self.port(4, net, ip, [uid(51)])[1])
 
+    def test_a_new_port_is_judged_by_its_own_groups(self):
+        """Not by the connections of the port that had its address before, though their other ends go on sending."""
+        net = self.network(1)
+        talk = self.group(50, OUT + [rule(protocol=17)])
+        q, h = self.port(2, net, "10.0.0.12", [talk])
+        r, i = self.port(3, net, "10.0.0.13", [self.group(51, OUT)])
+        p, g = self.port(4, net, "10.0.0.11", [talk])
+        for x, n, ip in ((g, 500, q.ip), (h, 500, p.ip), (i, 600, p.ip), (g, 600, r.ip)):
+            self.datagram(x, n, "before", ip, n)
+        self.assertEqual([any(b"before" in f for f in x.seen) for x in (g, h, i)], [True] * 3)
+        self.guests.remove(g)
+        g.close()
+        self.verb("port.absent", id=p.id)
+        net.ports.remove(p)
+        _, k = self.port(5, net, p.ip, [talk])
+        for x in (h, i):
+            x.run("ip neigh flush all")
+        for word, x, n, ip, y, passes in (("from", h, 500, p.ip, k, True), ("to", k, 500, q.ip, h, True), ("no-reply", k, 600, r.ip, i, False)):
+            self.datagram(x, n, "now-" + word, ip, n)
+            time.sleep(0.5 * PATIENCE)
+            self.assertEqual(any(b"now-" + word.encode() in f for f in y.seen), passes, word)
+
     def test_a_new_address_of_a_port_inherits_no_connection(self):
         def gets(net, ip, r, k):
             r.ips.append(ip)
