@@ -732,6 +732,21 @@ class Narrowing(Case):
             for x, word in ((h, "ask%d"), (g, "reply%d")):
                 self.assertEqual(any((word % n).encode() in f for f in x.seen), passes, word % n)
 
+    def test_what_one_network_has_open_opens_nothing_in_another(self):
+        """The same addresses and ports in both."""
+        shut, open_ = self.group(50, OUT), self.group(51, OUT + [rule(protocol=17)])
+        ends = []
+        for n in (1, 2):
+            net = self.network(n)
+            ends.append((self.port(2 * n, net, "10.0.0.11", [shut])[1], self.port(2 * n + 1, net, "10.0.0.12", [open_])[1]))
+        (a, b), (victim, other) = ends
+        self.datagram(a, 6000, "ask", "10.0.0.12", 5000)
+        until("the question arrives", 5, lambda: any(b"ask" in f for f in b.seen))
+        for sender, hears, passes in ((other, victim, False), (b, a, True)):
+            self.datagram(sender, 5000, "reply", "10.0.0.11", 6000)
+            time.sleep(0.5 * PATIENCE)
+            self.assertEqual(any(b"reply" in f for f in hears.seen), passes)
+
     def test_a_stream_that_nobody_answers_ends(self):
         net = self.network(1)
         p, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
