@@ -1,6 +1,7 @@
 /* network/agent/nft_apply.c -- the only user of libnftables: one transaction at a time. */
 #include "network/agent/nft_apply.h"
 #include "core/error.h"
+#include "core/fault.h"
 #include "network/agent/netns.h"
 #include <nftables/libnftables.h>
 #include <string.h>
@@ -46,7 +47,7 @@ bool nft_apply(const char *text, GError **err)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     struct nft_ctx *ctx = context_peek(0);
-    bool ok = run(ctx, text, err);
+    bool ok = fault_point("net.nft", err) && run(ctx, text, err);
     nft_ctx_get_output_buffer(ctx);
     return ok;
 }
@@ -57,7 +58,7 @@ static bool apply_here(void *text, GError **err)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     struct nft_ctx *ctx = context_new();
-    bool ok = run(ctx, text, err);
+    bool ok = fault_point("net.nft", err) && run(ctx, text, err);
     nft_ctx_free(ctx);
     return ok;
 }

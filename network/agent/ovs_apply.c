@@ -1,6 +1,7 @@
 /* network/agent/ovs_apply.c -- runs ovs-ofctl; counts flows by a request of OpenFlow 1.0, which is cheap enough for every few seconds. */
 #include "network/agent/ovs_apply.h"
 #include "core/conf.h"
+#include "core/fault.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "core/proc.h"
@@ -31,6 +32,8 @@ static bool ofctl(const char *const *command, const char *bridge, const char *co
     g_auto(Fd) fd = text ? memfd_create("flows", MFD_CLOEXEC) : -1;
     ProcOptions opt = { .stdin_fd = MAX(fd, 0), .timeout_s = TIMEOUT_S };
     gsize n = 4;
+    if (!fault_point("net.flows", err))
+        return false;
     if (text && (fd < 0 || !file_write_at(fd, text, strlen(text), 0, err)))
         return fd < 0 ? nv_fail_errno(err, NV_ERR_AGENT, "memfd") : false;
     for (; *command; command++)

@@ -2,6 +2,7 @@
 #include "network/agent/ovs_db.h"
 #include "core/conf.h"
 #include "core/error.h"
+#include "core/fault.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,6 +81,8 @@ json_t *ovs_db_transact(json_t *ops_stolen, GError **err)
     json_array_insert_new(params, 0, json_string("Open_vSwitch"));
     g_autoptr(json_t) request = json_pack("{ss,sO,si}", "method", "transact", "params", params, "id", 1);
     g_autofree char *text = json_text(request);
+    if (!fault_point("net.ovsdb", err))
+        return NULL;
     int fd = connect_to(path);
     if (fd < 0)
         return nv_fail_errno(err, NV_ERR_AGENT, "ovsdb-server does not answer at %s", path), NULL;

@@ -1,6 +1,5 @@
 /* network/agent/routing.c -- a router's namespace and links from its spec: rules first, links up last; kept that way. */
 #include "network/agent/routing.h"
-#include "core/fault.h"
 #include "core/log.h"
 #include "network/agent/driver.h"
 #include "network/agent/link.h"
@@ -158,7 +157,7 @@ static bool settle(Router *s, const RouterSpec *r, GError **err)
     /* Guests are told while the link is there. */
     g_autoptr(GPtrArray) advertised = ra_ports(in.fresh ? NULL : r);
     ra_reduce(r->netns.s, advertised);
-    bool ok = netns_run(r->netns.s, enter, &in, err) && rules_ensure(s, r, in.inode, err) && fault_point("net.router_rules_done", err) &&
+    bool ok = netns_run(r->netns.s, enter, &in, err) && rules_ensure(s, r, in.inode, err) &&
               strays_absent(s->spec, r, in.links, err);
     if (ok)
         s->inode = in.inode;

@@ -1,6 +1,5 @@
 /* network/agent/verbs.c -- what the controller may ask of a host's network, and what is known to be wanted here. */
 #include "core/error.h"
-#include "core/fault.h"
 #include "core/log.h"
 #include "network/agent/agent.h"
 #include "network/agent/counters.h"
@@ -48,7 +47,7 @@ static json_t *network_ensure(const json_t *args, GError **err)
     if (spec->host_addresses->len && !write_file("/proc/sys/net/ipv4/ip_forward", "1"))
         return nv_fail_errno(err, NV_ERR_HOST_FAULT, "the host cannot be made a gateway: ip_forward"), NULL;
     g_mutex_lock(wanted_lock());
-    bool ok = driver()->network_rules_ensure(spec, err) && fault_point("net.network_rules_done", err) && wiring_network_ensure(spec, err);
+    bool ok = driver()->network_rules_ensure(spec, err) && wiring_network_ensure(spec, err);
     if (ok)
         wanted_network_put(g_steal_pointer(&spec));
     g_mutex_unlock(wanted_lock());
@@ -101,7 +100,7 @@ static json_t *port_ensure(const json_t *args, GError **err)
     g_mutex_lock(wanted_lock());
     /* A port whose network is not here yet is asked for again, after its network. */
     bool ok = link_get(spec->bridge.s, &bridge, NULL) || nv_fail(err, NV_ERR_AGENT, "network %s is not on this host yet", spec->network.s);
-    ok = ok && driver()->port_rules_ensure(g_steal_pointer(&rules), err) && fault_point("net.port_rules_done", err) && wiring_port_ensure(spec, err);
+    ok = ok && driver()->port_rules_ensure(g_steal_pointer(&rules), err) && wiring_port_ensure(spec, err);
     if (ok)
         wanted_port_put(g_steal_pointer(&spec));
     g_mutex_unlock(wanted_lock());

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """tests/integration/test_net_agent.py -- the agent's network verbs on a machine of its own: real bridges, rules and dnsmasq, pretended guests."""
 import array
+import collections
 import ctypes
 import fcntl
 import json
@@ -112,11 +113,11 @@ class Case(unittest.TestCase):
         cls.guests, cls.next = [], 100
 
     @classmethod
-    def start_agent(cls):
+    def start_agent(cls, **env):
         if os.path.exists(RUN + "/agent.sock"):
             os.unlink(RUN + "/agent.sock")
-        cls.agent = subprocess.Popen([NUVOLET, "agent", "--set", "log.level=debug", *cls.options], stderr=cls.log)
-        until("the agent", 120, lambda: os.path.exists(RUN + "/agent.sock"))
+        cls.agent = subprocess.Popen([NUVOLET, "agent", "--set", "log.level=debug", *cls.options], stderr=cls.log, env=dict(os.environ, **env))
+        until("the agent", 120, lambda: os.path.exists(RUN + "/agent.sock") or cls.agent.poll() is not None)
 
     @classmethod
     def tearDownClass(cls):
@@ -140,8 +141,11 @@ class Case(unittest.TestCase):
             self.verb(verb, id=id_)
 
     def tearDown(self):
-        """After every test, what it asked for is removed, and nothing of ours may be left."""
         self.clean()
+        self.nothing_left()
+
+    def nothing_left(self):
+        """After every test, what it asked for is removed, and nothing of ours may be there."""
         left = sh("ip -br link | grep nv[btdqs]; ls /run/netns | grep nuvolet; ls %s/dhcp; nft list ruleset | grep -v expires | grep -E \"[gien][0-9nieg]_[0-9a-f]{12}|nv[btd][0-9a-f]{12}\"; true" % RUN).stdout
         self.assertEqual(left, "")
         self.assertEqual(self.verb("net.list"), {"networks": [], "ports": [], "groups": [], "namespaces": [], "routers": []})
@@ -532,6 +536,66 @@ class Service(Case):
         monitor.terminate()
         self.assertEqual(monitor.communicate()[0], "")
         self.assertEqual(before, sh("nft -s list ruleset; ip -br link; cat %s/dhcp/*/pid" % RUN).stdout)
+
+
+class Death(Case):
+    """The agent dies before a change of the host, any from its start to the end of all; told the same again, another one comes to the end of it."""
+    TIMES = 1000 if os.environ.get("NUVOLET_ALL") == "1" else 12           # for each kind of change
+
+    def life(self):
+        """What `serve` tells: what shall be there, and that it shall not any more; and a look whether it is."""
+        net = Network(1)
+        p, q = net.ports = [Port(k, net.id, "10.0.0.1%d" % k, [uid(50)]) for k in (1, 2)]
+        group = lambda *rules: ("group.ensure", dict(id=uid(50), stateful=True, rules=OUT + list(rules), members4=[p.ip, q.ip], members6=[]))
+        up = [("network.ensure", net.args()), group(), *(("port.ensure", x.args()) for x in (p, q)), group(rule(group=uid(50)))]
+        down = [*(("port.absent", dict(id=x.id)) for x in (p, q)), ("group.absent", dict(id=uid(50))), ("network.absent", dict(id=net.id))]
+
+        def works():
+            guests = [Guest("g%d" % k, x.tap, x.mac) for k, x in enumerate((p, q))]
+            for g, x in zip(guests, (p, q)):
+                g.run("ip addr add %s/24 dev eth0" % x.ip)
+            until("the guests reach each other", 5, lambda: guests[0].pings(q.ip) and guests[1].pings(p.ip))
+            for g in guests:
+                g.close()
+        return up, down, works
+
+    def begin(self, **env):
+        self.agent.kill()
+        self.agent.wait()
+        type(self).start_agent(**env)
+
+    def told(self, verbs):
+        """False: the agent is dead."""
+        try:
+            for name, args in verbs:
+                self.verb(name, **args)
+        except OSError:
+            self.assertEqual(self.agent.wait(timeout=10 * PATIENCE), -signal.SIGKILL)
+            return False
+        return True
+
+    def test_before_any_change(self):
+        up, down, works = self.life()
+        trace = RUN + "/passed"
+        self.begin(NUVOLET_FAULT_TRACE=trace)
+        self.assertTrue(self.told(up + down))
+        with open(trace) as f:
+            passed = collections.Counter(line for line in f.read().split("\n") if line.startswith("net."))
+        os.unlink(trace)
+        self.begin()
+        self.assertLessEqual({"net.link", "net.nft"}, set(passed))
+        for point, n in passed.items():
+            died = 0
+            for k in range(1, n + 1, -(-n // self.TIMES)):
+                with self.subTest("%s@%d of %d" % (point, k, n)):
+                    self.begin(NUVOLET_FAULT="%s@%d:kill" % (point, k))
+                    for verbs, check in ((up, works), (down, self.begin)):
+                        while not self.told(verbs):
+                            died += 1
+                            self.begin()
+                        check()
+                    self.nothing_left()
+            self.assertGreater(died, 0, point)
 
 
 class Groups(Case):

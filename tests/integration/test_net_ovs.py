@@ -111,6 +111,10 @@ class Memory(Switched, linux.Case):
             self.assertEqual(self.purges() - before, 1)
 
 
+class Death(Switched, linux.Death):
+    pass
+
+
 class Groups(Switched, linux.Groups):
     pass
 

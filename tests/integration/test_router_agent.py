@@ -527,6 +527,27 @@ class Damage(Case):
         self.assertEqual(sh("ip -br link | grep nv[rp]; ls /run/netns | grep nvrouter; true").stdout, "")
 
 
+class Death(Case, agent.Death):
+    def life(self):
+        ext, net = agent.Network(1, gateway_is_host=True, prefix="172.24.4"), agent.Network(2)
+        net.ports = [agent.Port(11, net.id, "10.0.0.11", [uid(50)])]
+        p, r = net.ports[0], Router(1).interface(net, "10.0.0.1/24").external(ext, "172.24.4.5/24")
+        before = r.args()
+        r.float("172.24.4.9", p.ip).forward("172.24.4.8", 80, 80, p.ip, 80).routes.append({"destination": "10.7.0.0/16", "nexthop": p.ip})
+        up = [*(("network.ensure", n.args()) for n in (ext, net)),
+              ("group.ensure", dict(id=uid(50), stateful=True, rules=ANY, members4=[p.ip], members6=[])), ("port.ensure", p.args()),
+              ("router.ensure", before), ("router.ensure", r.args())]
+        down = [("router.absent", dict(id=r.id)), ("port.absent", dict(id=p.id)), ("group.absent", dict(id=uid(50))),
+                *(("network.absent", dict(id=n.id)) for n in (net, ext))]
+
+        def works():
+            g = agent.Guest("g", p.tap, p.mac)
+            g.run("ip addr add %s/24 dev eth0; ip route add default via 10.0.0.1" % p.ip)
+            until("the guest reaches the host, and is reached", 5, lambda: g.pings(HOST) and sh("ping -n -q -c 1 -W 1 172.24.4.9", check=False).returncode == 0)
+            g.close()
+        return up, down, works
+
+
 class Many(Case):
     def test_one_change_among_a_hundred(self):
         ext, net = self.outside(), self.network(2)

@@ -24,6 +24,10 @@ class Spoofing(Switched, linux.Spoofing):
     pass
 
 
+class Death(Switched, linux.Death):
+    pass
+
+
 class Damage(Switched, linux.Damage):
     test_what_the_bridge_knows_comes_back = None
 
