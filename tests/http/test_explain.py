@@ -1,4 +1,6 @@
 """tests/http/test_explain.py -- a packet's way explained: rules, routes, translations, what the hosts have of it, and what is not disclosed."""
+import contextlib
+import os
 import unittest
 
 from test_compute import Base as ComputeBase
@@ -7,6 +9,8 @@ from world import World
 
 
 class Explain(World, ComputeBase):
+    options = dict(ComputeBase.options, **{"hosts.sync_s": "3600"})        # what a test takes from the host stays away
+
     def way(self, source, to, status=200, who=None, **query):
         query = "&".join("%s=%s" % q for q in {"to": to, **query}.items())
         reply = (who or self.demo).get(N + "ports/%s/explain?%s" % (source["id"], query))
@@ -54,6 +58,26 @@ class Explain(World, ComputeBase):
         self.assertEqual(out.returncode, 0, out)
         self.assertIn("ingress rule", out.stdout)
         self.assertIn("allowed from", out.stdout)
+        live = lambda way: {h["hop"]: h["live"] for h in way["hops"] if h["hop"] != "route"}
+        for port, hops in ((a, ("anti-spoof", "egress rule")), (b, ("ingress rule",))):
+            before, place = self.way(a, address, port=80), "%s/ports/%s" % (self.cloud.world, port["id"])
+            with self.lost(place):
+                way = self.way(a, address, port=80)
+                self.assertEqual({h for h, state in live(way).items() if state != "in force"} - {"sender", "listener"}, set(hops))
+                self.assertEqual((way["verdict"], self.hops(way)), (before["verdict"], self.hops(before)))
+                self.assertTrue(way["missing"]["from" if port is a else "to"])
+                self.assertTrue(all("doctor" in h["change"] for h in way["hops"] if h["hop"] in hops))
+            self.assertEqual(self.way(a, address, port=80), before)
+
+    @contextlib.contextmanager
+    def lost(self, place):
+        """What the stand-in's host has of something is away for a while."""
+        away = self.cloud.world + "/lost"
+        os.rename(place, away)
+        try:
+            yield
+        finally:
+            os.rename(away, place)
 
     def test_routed_and_translated(self):
         one, two = self.make_network(self.demo, "10.92.0.0/24"), self.make_network(self.demo, "10.93.0.0/24")
