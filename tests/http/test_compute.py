@@ -1,8 +1,10 @@
 """tests/http/test_compute.py -- flavors, keypairs and servers over HTTP, with a stand-in agent: shapes, states, limits, tenants, hostile input."""
 import base64
 import concurrent.futures
+import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -516,6 +518,46 @@ class Refused(Base):
             r = self.demo.post(V + "/servers", self.body(**extra), headers=mv(minor))
             self.assertEqual(r.status, 400, (minor, extra, r))
 
+    def test_words_for_networks(self):
+        who, net = self.cloud.new_tenant(), "/network/v2.0/"
+        image, listed = self.make_image(who), lambda what: who.get(net + what + "?project_id=" + who.project_id).json[what]
+        sid = self.create(who, networks="none", imageRef=image)
+        self.assertEqual(self.settled(sid, client=who)["addresses"], {})
+        self.assertEqual(who.get(net + "ports?device_id=" + sid).json["ports"], [])
+        self.remove(sid, who)
+        sid = self.create(who, networks="auto", imageRef=image)  # what is shared with it comes first, as in Nova
+        self.assertEqual(list(self.settled(sid, client=who)["addresses"]), ["public"])
+        self.remove(sid, who)
+        public = net + "networks/" + who.get(net + "networks?name=public").json["networks"][0]["id"]
+        self.addCleanup(self.admin.put, public, {"network": {"shared": True}})
+        r = self.admin.put(public, {"network": {"shared": False}})
+        self.assertEqual(r.status, 200, r)
+        r = who.post(V + "/servers", self.body(networks="auto", imageRef=image))
+        self.assertEqual(r.status, 400, r)
+        for text in ("Unable to automatically allocate a network for project " + who.project_id, "No default subnetpools defined"):
+            self.assertIn(text, r.message)
+        self.assertEqual([listed(x) for x in ("networks", "subnets", "routers")] + [who.get(V + "/servers").json["servers"]], [[]] * 4)
+        pool = {"subnetpool": {"name": "p", "prefixes": ["10.193.0.0/16"], "default_prefixlen": 26, "shared": True, "is_default": True}}
+        r = self.admin.post(net + "subnetpools", pool)
+        self.assertEqual(r.status, 201, r)
+        self.addCleanup(self.admin.delete, net + "subnetpools/" + r.json["subnetpool"]["id"])
+        servers = [self.create(who, networks="auto", imageRef=image) for _ in range(2)]
+        ports = []
+        for sid in servers:
+            s = self.settled(sid, client=who)
+            self.assertEqual([len(a) for a in s["addresses"].values()], [1])
+            self.assertEqual(list(s["addresses"]), ["auto_allocated_network"])
+            ports += who.get(net + "ports?device_id=" + sid).json["ports"]
+        n, subnets, routers = [listed(x) for x in ("networks", "subnets", "routers")]
+        self.assertEqual([[x["name"] for x in rows] for rows in (n, subnets, routers)],
+                         [["auto_allocated_network"], ["auto_allocated_subnet_v4"], ["auto_allocated_router"]])
+        self.assertEqual([(p["network_id"], p["status"], [f["subnet_id"] for f in p["fixed_ips"]]) for p in ports],
+                         [(n[0]["id"], "ACTIVE", [subnets[0]["id"]])] * 2)
+        self.assertTrue(routers[0]["external_gateway_info"]["external_fixed_ips"])
+        for sid in servers:
+            self.remove(sid, who)
+        self.assertEqual(who.delete(net + "auto-allocated-topology/None").status, 204)
+
     def test_hints(self):                                        # INJ-20
         for hints in ({"_nova_check_type": ["rebuild"]}, {"bogus": 1}, {"same_host": "x"}, {"different_host": ["x"]}, {"different_host": [str(uuid.uuid4())] * 101}, [],
                       {"same_host": 5}):
@@ -934,18 +976,22 @@ class TwoHosts(Base):
 class Metadata(Base):
     """The guests' service: connections are handed over as the agent does, each with its network and address."""
 
-    def ask(self, path, address, network=None, method="GET", body=b"", headers=""):
+    @contextlib.contextmanager
+    def connected(self, address, network=None):
         ours, theirs = socket.socketpair()
         line = json.dumps({"network": network or self.network, "address": address}).encode() + b"\n"
-        with socket.socket(socket.AF_UNIX) as s:
+        with ours, socket.socket(socket.AF_UNIX) as s:
             s.connect(self.cloud.run + "/metadata.sock")
             socket.send_fds(s, [line], [theirs.fileno()])
             theirs.close()
             ours.settimeout(10)
+            yield ours
+
+    def ask(self, path, address, network=None, method="GET", body=b"", headers=""):
+        with self.connected(address, network) as ours:
             length = "Content-Length: %d\r\n" % len(body) if body else ""
             ours.sendall(("%s %s HTTP/1.1\r\nHost: 169.254.169.254\r\nConnection: close\r\n%s%s\r\n" % (method, path, length, headers)).encode() + body)
             data = wire.rest(ours)
-        ours.close()
         head, _, rest = data.partition(b"\r\n\r\n")
         return int(head.split()[1]), head.decode().lower(), rest
 
@@ -982,6 +1028,51 @@ class Metadata(Base):
             self.assertIn(self.ask(path, ip)[0], (400, 404), path)
         self.remove(sid)
         self.assertEqual(self.ask("/openstack/latest/meta_data.json", ip)[0], 404)              # MD-03
+
+    def test_an_address_that_another_tenant_got(self):           # MD-03
+        other, net = self.cloud.new_tenant(), "/network/v2.0/"
+        n = self.demo.post(net + "networks", {"network": {"name": "one address"}}).json["network"]["id"]
+        one = {"network_id": n, "cidr": "10.1.9.0/24", "ip_version": 4, "enable_dhcp": False, "allocation_pools": [{"start": "10.1.9.77", "end": "10.1.9.77"}]}
+        r = self.demo.post(net + "subnets", {"subnet": one})
+        self.assertEqual(r.status, 201, r)
+        share = {"rbac_policy": {"object_type": "network", "object_id": n, "action": "access_as_shared", "target_tenant": "*"}}
+        r = self.admin.post(net + "rbac-policies", share)
+        self.assertEqual(r.status, 201, r)
+        at = {"networks": [{"uuid": n}]}
+        secret = base64.b64encode(b"#!/bin/sh\necho of A\n").decode()
+        documents = ["/openstack/latest/" + d for d in ("meta_data.json", "user_data", "network_data.json")] + ["/latest/meta-data/instance-id"]
+        a = self.active(name="first", user_data=secret, metadata={"key": "of A"}, **at)
+        with contextlib.ExitStack() as stack:
+            kept = [stack.enter_context(self.connected("10.1.9.77", n)) for _ in range(2)]
+
+            def again(c, path):
+                """What a connection that stays open answers; nothing once it has ended."""
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    c.sendall(("GET %s HTTP/1.1\r\nHost: m\r\n\r\n" % path).encode())
+                    data = b""
+                    while b"\r\n\r\n" not in data or len(data.partition(b"\r\n\r\n")[2]) < int(re.search(rb"(?i)content-length: (\d+)", data)[1]):
+                        more = c.recv(65536)
+                        if not more:
+                            break
+                        data += more
+                    return data
+                return b""
+            for path in documents:
+                self.assertIn(b" 200 ", again(kept[0], path))
+            self.assertIn(a.encode(), again(kept[1], documents[0]))
+            self.remove(a)
+            for path in documents:                               # nobody has the address
+                self.assertNotIn(b" 200 ", again(kept[0], path))
+                self.assertEqual(self.ask(path, "10.1.9.77", network=n)[0], 404)
+            b = self.create(other, name="second", imageRef=self.make_image(other), **at)
+            self.settled(b, client=other)
+            for answers in ([again(kept[1], path) for path in documents], [self.ask(path, "10.1.9.77", network=n)[2] for path in documents]):
+                for data in answers:
+                    for word in (a, "i-" + a[:8], "of A", "first", self.demo.project_id):
+                        self.assertNotIn(word.encode(), data)
+            self.assertEqual(json.loads(self.text(documents[0], "10.1.9.77", network=n))["uuid"], b)
+            self.assertEqual(self.ask(documents[1], "10.1.9.77", network=n)[0], 404)
+        self.remove(b, other)
 
     def test_identity(self):                                     # MD-01, MD-02, MD-07
         a, b = self.active(name="aa"), self.active(name="bb")

@@ -178,6 +178,30 @@ class Routers(Base):
         for kind, row in (("router", r), ("router", r2), ("network", n), ("network", n2)):
             self.gone(kind, row["id"])
 
+    def test_a_foreign_port_that_names_it(self):                 # NET-16
+        r, (n, s) = self.router(), self.inside("10.6.0.0/24")
+        mine = self.plug(r, s)["port_id"]
+        self.becomes(lambda: self.world("routers")[r["id"]]["interfaces"][0]["addresses"] == ["10.6.0.1/24"], "the interface")
+        own = N + "ports?device_owner=network:router_interface&device_id=" + r["id"]
+        known = lambda: ({k: v for k, v in self.show("router", r["id"]).items() if k != "updated_at"}, self.world("routers")[r["id"]],
+                         [x["id"] for x in self.ok(self.demo.get(own), 200)["ports"]], self.show("port", mine))
+        before, (n2, s2) = known(), self.inside("10.9.0.0/24", who=self.other)
+        said = {"device_id": r["id"], "device_owner": "network:router_interface"}
+        named = self.port(n2, self.other, device_id=r["id"])      # only text
+        self.refuse(403, "POST", "ports", {"port": {"network_id": n2["id"], **said}}, who=self.other)
+        self.refuse(403, "PUT", "ports/" + named["id"], {"port": said}, who=self.other)
+        self.refuse(404, "PUT", "routers/%s/add_router_interface" % r["id"], {"port_id": named["id"]}, who=self.other)
+        for who in (self.demo, self.other):
+            self.refuse(404, "PUT", "routers/%s/remove_router_interface" % r["id"], {"port_id": named["id"]}, who=who)
+        self.assertEqual(known(), before)
+        self.refuse(404, "GET", "routers/" + r["id"], who=self.other)
+        self.unplug(r, subnet_id=s["id"])
+        self.gone("router", r["id"])
+        self.becomes(lambda: r["id"] not in self.world("routers"), "the router gone")
+        self.gone("port", named["id"], self.other)
+        self.gone("network", n2["id"], self.other)
+        self.gone("network", n["id"])
+
     def test_interface_by_port(self):
         r, (n, s) = self.router(out=False), self.inside("10.7.0.0/24")
         path = "routers/%s/add_router_interface" % r["id"]
