@@ -177,6 +177,26 @@ class Operations(World, ComputeBase):
         self.assertEqual(self.ok(other.get(N + "ports/" + p), 200)["port"]["device_id"], "")
 
 
+    def test_a_guest_on_a_shared_network_widens_nothing(self):    # NET-14
+        n, other = self.make_network(self.demo, "10.68.0.0/24"), self.cloud.new_tenant()
+        share = {"rbac_policy": {"object_type": "network", "object_id": n, "action": "access_as_shared", "target_tenant": other.project_id}}
+        self.ok(self.demo.post(N + "rbac-policies", share), 201)
+        subnet = self.ok(self.demo.get(N + "networks/" + n), 200)["network"]["subnets"][0]
+        sid = self.create(other, networks=[{"uuid": n}], imageRef=self.make_image(other))
+        self.settled(sid, client=other)
+        port = self.ok(other.get(N + "ports?device_id=" + sid), 200)["ports"][0]
+        path, before = N + "ports/" + port["id"], self.becomes(lambda: self.world("ports")[port["id"]], "the port on the host")
+        for attrs in ({"mac_address": "fa:16:3e:12:34:56"}, {"fixed_ips": [{"subnet_id": subnet, "ip_address": "10.68.0.1"}]},
+                      {"fixed_ips": [{"ip_address": "10.68.0.77"}]}, {"port_security_enabled": False}, {"allowed_address_pairs": [{"ip_address": "0.0.0.0/0"}]},
+                      {"allowed_address_pairs": [{"ip_address": "10.68.0.1"}]}, {"device_owner": "network:dhcp"}, {"device_owner": "network:router_interface"},
+                      {"binding:host_id": "elsewhere"}, {"binding:profile": {"x": "y"}}, {"binding:vnic_type": "direct"}):
+            reply = other.put(path, {"port": attrs})
+            self.assertIn(reply.status, (400, 403), (attrs, reply))
+            self.assertEqual(self.world("ports")[port["id"]], before, attrs)
+        self.assertEqual({**self.ok(other.get(path), 200)["port"], "updated_at": None}, {**port, "updated_at": None})
+        self.remove(sid, other)
+
+
 class Repairs(World, ComputeBase):
     def test_missing_and_stray(self):
         sid, port = self.boot()
