@@ -15,7 +15,7 @@ typedef struct PortState { PortSpec *spec; guint32 mark; } PortState;
 typedef struct GroupState { GroupSpec *spec; char *hash; } GroupState;
 typedef struct NetState { GArray *elements; int zone; } NetState;
 
-static bool rebuild(GError **err);
+static bool mend(GError **err);
 
 /* All under lock. */
 static GMutex lock;
@@ -225,7 +225,7 @@ bool rules_port_ensure(PortSpec *spec_stolen, GError **err)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     /* Its tap will be opened. */
-    if (damaged && !rebuild(err))
+    if (damaged && !mend(err))
         return false;
     const PortState *old = g_hash_table_lookup(ports, spec->n.s);
     guint32 mark = mark_for(spec->n.s);
@@ -478,7 +478,12 @@ static bool rebuild(GError **err)
         nft_group_build(text, ((GroupState *) value)->spec, NULL);
     build_ports(text);
     g_hash_table_remove_all(orphans);
-    damaged = !nft_apply(text->str, err) || !elements_read(err);
+    return nft_apply(text->str, err) && elements_read(err);
+}
+
+static bool mend(GError **err)
+{
+    damaged = !rebuild(err);
     return !damaged;
 }
 
@@ -486,7 +491,7 @@ bool rules_rebuild(GError **err)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
-    return rebuild(err);
+    return mend(err);
 }
 
 /* Nobody's rules are in force yet: the host has just been started. */
