@@ -12,7 +12,7 @@ typedef struct Policy {
     char *id, *project_id, *object_type, *object_id, *action, *target_tenant;
 } Policy;
 
-/* flag: the object's own column that says "with everybody", or NULL; statements that set it and that count users. */
+/* flag: the object's own column that says "with everybody", or NULL; statements that set it and that find users. */
 static const struct Sharable { const char *type; const Resource *res; const char *set_shared, *set_external, *foreign; } sharables[] = {
     { "network",        &network_resource,        "network_set_shared",    "network_set_external", "rbac_network_users" },
     { "security_group", &security_group_resource, NULL,                    NULL,                   "rbac_group_users" },
@@ -142,34 +142,37 @@ static bool in_use(const Policy *p, const char *why, GError **err)
                    why);
 }
 
-/* A network leads out for a project that has a router or a floating IP there; the default external network does for everybody. */
-static bool external_unused(Db *db, const Policy *p, GError **err)
+/* Nothing is left that needs the policy, says the query; otherwise what is in the way is named, as far as who asks may see it. */
+static bool no_users(Db *db, const Ctx *ctx, const Policy *p, const char *query, const char *why, GError **err)
 {
-    gint64 users = 0;
+    g_autoptr(json_t) users = db_query(db, err, query, "ssss", p->object_id, p->target_tenant, p->id, sees_project(ctx));
+    g_autofree char *list = ids_listed(users), *text = g_strdup_printf("%s In use by: %s.", why, list);
+    return users && (!json_array_size(users) || in_use(p, text, err));
+}
+
+/* A network leads out for a project that has a router or a floating IP there; the default external network does for everybody. */
+static bool external_unused(Db *db, const Ctx *ctx, const Policy *p, GError **err)
+{
+    const char *why = "There are routers attached to this network that depend on this policy for access.";
     g_autoptr(Network) n = network_find(db, NULL, p->object_id, err);
-    if (!n || !db_query_int(db, err, &users, "network_external_users", "sss", p->object_id, p->target_tenant, p->id))
+    if (!n || !no_users(db, ctx, p, "network_external_users", why, err))
         return false;
-    if (users)
-        return in_use(p, "There are routers attached to this network that depend on this policy for access.", err);
     return !n->is_default || strcmp(p->target_tenant, "*") != 0 || in_use(p, "Default external networks must be shared to everyone.", err);
 }
 
 /* Nobody uses what only this policy gives him.  The owner needs none. */
-static bool unused(Db *db, const Policy *p, GError **err)
+static bool unused(Db *db, const Ctx *ctx, const Policy *p, GError **err)
 {
     const struct Sharable *s = sharable(p->object_type);
-    gint64 users = 0;
     if (strcmp(p->action, "access_as_external") == 0)
-        return external_unused(db, p, err);
+        return external_unused(db, ctx, p, err);
     g_autoptr(Row) object = row_get(db, s->res, p->object_id, err);
     if (!object)
         return false;
     if (g_strcmp0(*row_project(object), p->target_tenant) == 0)
         return true;
-    if (!db_query_int(db, err, &users, s->foreign, "sss", p->object_id, p->target_tenant, p->id))
-        return false;
-    g_autofree char *why = g_strdup_printf("project_id=%s", p->target_tenant);
-    return !users || in_use(p, why, err);
+    g_autofree char *why = g_strdup_printf("project_id=%s.", p->target_tenant);
+    return no_users(db, ctx, p, s->foreign, why, err);
 }
 
 /* Whom the policy named before has it by the policy for everybody too; Neutron makes an exception of networks. */
@@ -178,15 +181,14 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
     const Policy *p = AS(const Policy, row), *old = AS(const Policy, old_row);
     bool same = strcmp(p->target_tenant, old->target_tenant) == 0;
     bool wider = strcmp(p->target_tenant, "*") == 0 && strcmp(p->object_type, "network") != 0;
-    return (same || wider || unused(db, old, err)) && object_check(db, ctx, p, err) && scope_open(db, p, err) && set_flag(db, old, false, err)
+    return (same || wider || unused(db, ctx, old, err)) && object_check(db, ctx, p, err) && scope_open(db, p, err) && set_flag(db, old, false, err)
         && set_flag(db, p, true, err);
 }
 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)
 {
     const Policy *p = AS(const Policy, row);
-    (void) ctx;
-    return unused(db, p, err) && set_flag(db, p, false, err);
+    return unused(db, ctx, p, err) && set_flag(db, p, false, err);
 }
 
 const Resource rbac_resource = {

@@ -406,21 +406,31 @@ UPDATE subnetpool SET shared = ?2 WHERE id = ?1 AND ?3 IS NOT NULL;
 -- Users of an object ?1 who have it by a policy for ?2 (a project, or '*') and by no other policy than ?3.  Of networks the owner's ports do not count;
 -- of all else what is the owner's does where the policy is for everybody, as in Neutron.
 -- :name rbac_network_users
-SELECT count(*) FROM port x JOIN network n ON n.id = x.network_id WHERE x.network_id = ?1 AND x.project_id NOT IN (n.project_id, '') AND x.device_owner <> 'network:dhcp'
+SELECT DISTINCT CASE WHEN ?4 IS NULL OR x.project_id = ?4 THEN x.id ELSE 'what other projects have' END AS id
+FROM port x JOIN network n ON n.id = x.network_id WHERE x.network_id = ?1 AND x.project_id NOT IN (n.project_id, '') AND x.device_owner <> 'network:dhcp'
     AND ?2 IN ('*', x.project_id)
-    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.action = 'access_as_shared' AND r.target_tenant IN ('*', x.project_id));
+    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.action = 'access_as_shared' AND r.target_tenant IN ('*', x.project_id))
+ORDER BY 1 LIMIT 21;
 -- :name rbac_group_users
-SELECT count(*) FROM port_security_group b JOIN port x ON x.id = b.port_id WHERE b.security_group_id = ?1 AND ?2 IN ('*', x.project_id)
-    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id));
+SELECT DISTINCT CASE WHEN ?4 IS NULL OR x.project_id = ?4 THEN x.id ELSE 'what other projects have' END AS id
+FROM port_security_group b JOIN port x ON x.id = b.port_id WHERE b.security_group_id = ?1 AND ?2 IN ('*', x.project_id)
+    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id))
+ORDER BY 1 LIMIT 21;
 -- :name rbac_scope_users
-SELECT count(*) FROM subnetpool x WHERE x.address_scope_id = ?1 AND ?2 IN ('*', x.project_id)
-    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id));
+SELECT DISTINCT CASE WHEN ?4 IS NULL OR x.project_id = ?4 THEN x.id ELSE 'what other projects have' END AS id
+FROM subnetpool x WHERE x.address_scope_id = ?1 AND ?2 IN ('*', x.project_id)
+    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id))
+ORDER BY 1 LIMIT 21;
 -- :name rbac_subnetpool_users
-SELECT count(*) FROM subnet x WHERE x.subnetpool_id = ?1 AND ?2 IN ('*', x.project_id)
-    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id));
+SELECT DISTINCT CASE WHEN ?4 IS NULL OR x.project_id = ?4 THEN x.id ELSE 'what other projects have' END AS id
+FROM subnet x WHERE x.subnetpool_id = ?1 AND ?2 IN ('*', x.project_id)
+    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id))
+ORDER BY 1 LIMIT 21;
 -- :name rbac_address_group_users
-SELECT count(*) FROM security_group_rule x WHERE x.remote_address_group_id = ?1 AND ?2 IN ('*', x.project_id)
-    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id));
+SELECT DISTINCT CASE WHEN ?4 IS NULL OR x.project_id = ?4 THEN x.id ELSE 'what other projects have' END AS id
+FROM security_group_rule x WHERE x.remote_address_group_id = ?1 AND ?2 IN ('*', x.project_id)
+    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id))
+ORDER BY 1 LIMIT 21;
 
 -- Is there a scope around the pool ?1 that the project ?2 (or '*': everybody) has no access to.
 -- :name rbac_pool_scope_closed

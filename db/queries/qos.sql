@@ -95,9 +95,11 @@ UPDATE qos_policy SET shared = ?2 WHERE id = ?1 AND ?3 IS NOT NULL;
 
 -- Users of a policy who have it by an RBAC policy for ?2 (a project, or '*') and by no other than ?3; the owner's own count too, as in Neutron.
 -- :name rbac_qos_users
-SELECT count(*) FROM (SELECT project_id FROM network WHERE qos_policy_id = ?1 UNION ALL SELECT project_id FROM port WHERE qos_policy_id = ?1) x
+SELECT DISTINCT CASE WHEN ?4 IS NULL OR x.project_id = ?4 THEN x.id ELSE 'what other projects have' END AS id
+FROM (SELECT id, project_id FROM network WHERE qos_policy_id = ?1 UNION ALL SELECT id, project_id FROM port WHERE qos_policy_id = ?1) x
 WHERE ?2 IN ('*', x.project_id)
-    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id));
+    AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3 AND r.target_tenant IN ('*', x.project_id))
+ORDER BY 1 LIMIT 21;
 
 -- As above, where the flag is taken back: no RBAC policy but the one for everybody counts.
 -- :name qos_foreign_users

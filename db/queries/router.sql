@@ -129,11 +129,13 @@ SELECT DISTINCT rp.router_id AS id FROM router_port rp JOIN port p ON p.id = rp.
 
 -- Foreign routers and floating IPs on the external network ?1, of projects that may use it by a policy for ?2 (a project, or '*') and by no other than ?3.
 -- :name network_external_users
-SELECT count(*) FROM (
-    SELECT r.project_id FROM router_port rp JOIN port p ON p.id = rp.port_id JOIN router r ON r.id = rp.router_id WHERE p.network_id = ?1 AND rp.kind = 'gateway'
-    UNION ALL SELECT project_id FROM floating_ip WHERE floating_network_id = ?1) u JOIN network n ON n.id = ?1
+SELECT DISTINCT CASE WHEN ?4 IS NULL OR u.project_id = ?4 THEN u.id ELSE 'what other projects have' END AS id
+FROM (
+    SELECT r.id, r.project_id FROM router_port rp JOIN port p ON p.id = rp.port_id JOIN router r ON r.id = rp.router_id WHERE p.network_id = ?1 AND rp.kind = 'gateway'
+    UNION ALL SELECT id, project_id FROM floating_ip WHERE floating_network_id = ?1) u JOIN network n ON n.id = ?1
 WHERE u.project_id <> n.project_id AND ?2 IN ('*', u.project_id) AND NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.id <> ?3
-    AND r.action = 'access_as_external' AND r.target_tenant IN ('*', u.project_id));
+    AND r.action = 'access_as_external' AND r.target_tenant IN ('*', u.project_id))
+ORDER BY 1 LIMIT 21;
 
 -- :name network_gateway_ports
 SELECT count(*) FROM router_port rp JOIN port p ON p.id = rp.port_id WHERE p.network_id = ?1 AND rp.kind = 'gateway';

@@ -399,6 +399,10 @@ class Policies(Base):
                 reply = self.gone("rbac-policies/" + one["id"], 409)
                 self.assertEqual(reply.json["NeutronError"]["type"], "RbacPolicyInUse")
                 self.assertIn("RBAC policy on object %s cannot be removed because other objects depend on it." % row["id"], reply.message)
+                needed = used.rsplit("/")[1]                               # who asks learns the ids of his own project's, an administrator all
+                self.assertNotIn(needed, reply.message)
+                self.assertIn("In use by: what other projects have.", reply.message)
+                self.assertIn("In use by: %s." % needed, self.gone("rbac-policies/" + one["id"], 409, self.admin).message)
                 self.retarget(409, one, third)
                 self.retarget(200, one, self.other.project_id)
                 # Another policy that covers the user frees the first.
@@ -415,12 +419,25 @@ class Policies(Base):
                 # The owner needs no policy, but what he uses holds the one for everybody, as in Neutron.
                 own, mine = use(self.demo), self.policy(201, row, kind, target_tenant=self.demo.project_id)
                 self.gone("rbac-policies/" + mine["id"])
-                everybody = self.policy(201, row, kind, self.admin, target_tenant="*")
-                self.gone("rbac-policies/" + everybody["id"], 409, self.admin)
+                everybody = self.policy(201, row, kind, self.admin, target_tenant="*", project_id=self.demo.project_id)
+                for who in (self.demo, self.admin):
+                    self.assertIn("In use by: %s." % own.rsplit("/")[1], self.gone("rbac-policies/" + everybody["id"], 409, who).message)
                 self.gone(own)
                 self.gone("rbac-policies/" + everybody["id"], who=self.admin)
                 self.gone(used, who=self.other)
                 self.gone("rbac-policies/" + narrow["id"])
+
+    def test_an_external_network_that_routers_use(self):
+        n = self.made("networks", "network", self.admin, name="out", **{"router:external": True})
+        self.made("subnets", "subnet", self.admin, network_id=n["id"], ip_version=4, cidr="203.0.113.0/24")
+        policy, = self.ok(self.admin.get(N + "rbac-policies?object_id=" + n["id"]), 200)["rbac_policies"]
+        routers = sorted(self.made("routers", "router", self.other, external_gateway_info={"network_id": n["id"]})["id"] for _ in range(2))
+        reply = self.gone("rbac-policies/" + policy["id"], 409, self.admin)
+        self.assertIn("There are routers attached to this network that depend on this policy for access. In use by: %s." % ", ".join(routers), reply.message)
+        for r in routers:
+            self.gone("routers/" + r, who=self.other)
+        self.gone("rbac-policies/" + policy["id"], who=self.admin)
+        self.gone("networks/" + n["id"], who=self.admin)
 
     def test_a_pool_is_shared_with_those_in_its_scope(self):
         scope = self.made("address-scopes", "address_scope", name="s", ip_version=4)
