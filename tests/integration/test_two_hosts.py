@@ -262,6 +262,48 @@ class Overlay(TwoHosts):
             self.admin.delete(N + "security-group-rules/" + r["id"])
         self.assertEqual(self.admin.delete(N + "security-groups/" + other).status, 204)
 
+    def test_counters_across_hosts(self):
+        self.rule(protocol="udp", port_range_min=9, port_range_max=9)
+        n, a, b = self.pair()
+
+        def counted():
+            c = self.admin.get(N + "security-groups/%s/counters" % self.group).json["counters"]
+            self.assertEqual((c["hosts"], c["complete"]), (2, True))
+            return {(r["direction"], r["protocol"], r["ethertype"]): (r["packets"], r["bytes"]) for r in c["rules"]}
+        received, sent = ("ingress", "udp", "IPv4"), ("egress", None, "IPv4")
+        self.assertEqual([counted()[k] for k in (received, sent)], [(0, 0)] * 2)
+        for turn, (one, other) in enumerate(((a, b), (b, a)), 1):     # by the rules of one host for the sender, by the other's for the receiver
+            with self.subTest(one.host.name):
+                seen = len(other.seen)
+                for _ in range(5):
+                    one.send(ether(one.mac, other.mac, 0x800, ip4(one.ip, other.ip, 17, udp(1000 + turn, 9, b"d" * 72))))
+                self.cloud.wait(lambda: len([f for f in other.seen[seen:] if b"d" * 72 in f]) >= 5, 3, "the datagrams")
+                self.cloud.wait(lambda: [counted()[k] for k in (received, sent)] == [(5 * turn, 500 * turn)] * 2, 3, "what was sent: %s" % counted())
+
+    def test_address_group_across_hosts(self):
+        n, a, b = self.pair()
+        c = self.server(self.h2, n)
+        addresses = self.post("address-groups", "address_group", name="a", addresses=["10.0.0.192/26"])["id"]
+        self.addCleanup(lambda: self.assertEqual(self.admin.delete(N + "address-groups/" + addresses).status, 204))
+
+        def change(what, *list_):
+            r = self.admin.put(N + "address-groups/%s/%s_addresses" % (addresses, what), {"address_group": {"addresses": list_}})
+            self.assertEqual(r.status, 200, r)
+        b.listen(82)
+        self.rule(protocol="tcp", port_range_min=82, port_range_max=82, remote_address_group_id=addresses)
+        change("add", c.ip)
+        self.cloud.wait(lambda: c.connects(b.ip, 82), 5, "the address of a guest beside it")
+        self.assertFalse(a.connects(b.ip, 82))
+        change("add", a.ip + "/32")
+        self.cloud.wait(lambda: a.connects(b.ip, 82), 5, "the new address")
+        change("remove", c.ip + "/32")
+        self.cloud.wait(lambda: not c.connects(b.ip, 82), 5, "the address that was taken out")
+        self.assertTrue(a.connects(b.ip, 82))
+        change("remove", a.ip + "/32")
+        self.cloud.wait(lambda: not a.connects(b.ip, 82), 5, "the other one taken out")
+        change("add", "10.0.0.0/24")
+        self.cloud.wait(lambda: a.connects(b.ip, 82) and c.connects(b.ip, 82), 5, "all of the network")
+
     def test_spoofed_frames_do_not_arrive(self):
         n, a, b = self.pair(six=True)
         c = self.server(self.h2, n)
