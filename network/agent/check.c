@@ -73,8 +73,8 @@ static void check_direction(const PortSpec *p, guint32 mark, bool ingress, json_
         g_autoptr(GHashTable) mine = chain_of(name, true);
         if (!jumps || !g_hash_table_contains(jumps, name) || !mine)
             miss(missing, "the chain of security group", n);
-        if (mine)
-            add_rules(mine, rules);
+        else
+            add_rules(mine, rules);                    /* rules that no packet of the port comes to are not in force for it */
     }
 }
 

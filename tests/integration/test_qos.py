@@ -84,6 +84,9 @@ class Check(Case):
         self.assertEqual({r for r in good["rules"]}, {uid(n).replace("-", "")[:12] for n in (701, 702)})
         self.assertIn("10.0.0.77", " ".join(ask(addresses=p.ips + ["10.0.0.77"])["missing"]))
         self.assertIn("security group", " ".join(ask(groups=[uid(51)])["missing"]))
+        other = ask(groups=[self.group(52, [dict(rule(protocol=17), id=uid(703))])])        # it is there, but not for this port
+        self.assertIn("security group", " ".join(other["missing"]))
+        self.assertEqual(other["rules"], [])
         self.assertIn("down: the tap", " ".join(ask(up=False)["missing"]))
         self.assertIn("every rule of port", " ".join(self.verb("port.check", **Port(9, net.id, "10.0.0.19").args())["missing"]))
 

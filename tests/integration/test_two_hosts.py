@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import struct
+import subprocess
 import sys
 import time
 import unittest
@@ -303,6 +304,58 @@ class Overlay(TwoHosts):
         self.cloud.wait(lambda: not a.connects(b.ip, 82), 5, "the other one taken out")
         change("add", "10.0.0.0/24")
         self.cloud.wait(lambda: a.connects(b.ip, 82) and c.connects(b.ip, 82), 5, "all of the network")
+
+    def test_explain_says_what_packets_do(self):
+        n, a, b = self.pair()
+        m = self.post("networks", "network", name="m")
+        self.networks.append(m)
+        subnets = [self.admin.get(N + "subnets?network_id=" + n["id"]).json["subnets"][0]["id"],
+                   self.post("subnets", "subnet", network_id=m["id"], ip_version=4, cidr="10.1.0.0/24")["id"]]
+        c = self.server(self.h2, m)
+        a.run("ip route add default via 10.0.0.1")
+        c.run("ip route add default via 10.1.0.1")
+        for s, port in ((b, 80), (b, 81), (c, 80)):
+            s.listen(port)
+        self.rule(protocol="tcp", port_range_min=80, port_range_max=80)
+        self.cloud.wait(lambda: a.connects(b.ip, 80), 5, "the new rule")
+
+        def way(to, port=80):
+            r = self.admin.get(N + "ports/%s/explain?to=%s&protocol=tcp&port=%d" % (a.port["id"], to.port["id"], port))
+            self.assertEqual(r.status, 200, r)
+            return r.json["explain"]
+
+        def agree(to, port, verdict):
+            self.assertEqual((way(to, port)["verdict"], a.connects(to.ip, port)), (verdict, verdict == "allowed"), way(to, port))
+        agree(b, 80, "allowed")
+        agree(b, 81, "denied")
+        agree(c, 80, "denied")
+        router = self.router(subnets)
+        self.cloud.wait(lambda: a.connects(c.ip, 80), 10, "packets through the router")
+        agree(c, 80, "allowed")
+        agree(c, 81, "denied")
+        self.says_what_is_missing(a, lambda: way(b))
+        agree(b, 80, "allowed")
+        self.remove(router)
+
+    def says_what_is_missing(self, a, way):
+        """What somebody takes away on a host is named.  The agent puts it back at once, so it is taken away again and again."""
+        gone = lambda: {h["hop"] for h in way()["hops"] if h["live"] == "missing"}
+        whole = lambda: not gone() and not any(way()["missing"].values())
+        damages = [(self.h1, "delete element bridge nuvolet marks { \"nvt%s\" }" % short(a.port["id"]), {"anti-spoof", "egress rule"})]
+        for host, prefix, hop in ((self.h1, "ge_", "egress rule"), (self.h2, "gi_", "ingress rule")):
+            chain = prefix + short(self.group)
+            calls = re.search(r"chain (\w+) {(?:(?!chain)[^}])*jump %s\b" % chain, host.sh("nft list table inet nuvolet"))[1]
+            damages += [(host, "flush chain inet nuvolet " + chain, {hop}), (host, "flush chain inet nuvolet " + calls, {hop})]
+        for host, damage, hops in damages:
+            with self.subTest(host=host.name, damage=damage):
+                self.cloud.wait(whole, 15, "all of it in force")
+                with subprocess.Popen(host.enter("sh", "-c", "while :; do nft '%s' 2>/dev/null; done" % damage)) as p:
+                    try:
+                        self.cloud.wait(lambda: hops <= gone(), 15, "the hops named: " + damage)
+                        self.assertEqual(way()["verdict"], "allowed")
+                    finally:
+                        p.kill()
+        self.cloud.wait(whole, 15, "all of it in force")
 
     def test_spoofed_frames_do_not_arrive(self):
         n, a, b = self.pair(six=True)
