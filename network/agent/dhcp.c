@@ -9,6 +9,8 @@
 #include "core/wake.h"
 #include "network/agent/dnsmasq.h"
 #include "network/agent/lease.h"
+#include "network/agent/link.h"
+#include "network/agent/netns.h"
 #include <errno.h>
 #include <poll.h>
 #include <pwd.h>
@@ -244,9 +246,18 @@ static const char *daemon_user(void)
     return "root";
 }
 
+/* A process in another namespace, or at a device that is no more, is of no use: it began with another conf. */
+static char *place_of(const NetworkSpec *n)
+{
+    LinkInfo veth = { 0 };
+    link_get(n->veth.s, &veth, NULL);
+    return g_strdup_printf("in namespace %" G_GUINT64_FORMAT " behind device %d", netns_inode(n->netns.s), veth.index);
+}
+
 static bool put_files(const NetworkSpec *n, const char *dir, bool *ret_conf, bool *ret_data, GError **err)
 {
-    g_autofree char *conf = dnsmasq_conf(n, dir, daemon_user()), *hosts = dnsmasq_hosts(n), *opts = dnsmasq_opts(n), *names = dnsmasq_names(n);
+    g_autofree char *place = place_of(n), *conf = dnsmasq_conf(n, dir, daemon_user(), place);
+    g_autofree char *hosts = dnsmasq_hosts(n), *opts = dnsmasq_opts(n), *names = dnsmasq_names(n);
     g_autofree char *top = conf_path("paths.run", "dhcp");
     g_auto(Fd) all = file_open_dir(top, 0755, err), own = all < 0 ? -1 : file_open_subdir(all, n->n.s, 0755, err);
     if (own < 0)                                 /* dnsmasq does what its files say: they are ours or nobody's */
@@ -270,7 +281,7 @@ static Daemon *daemon_for(const NetworkSpec *n, const char *dir)
     return d;
 }
 
-bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err)
+bool dhcp_ensure(const NetworkSpec *n, GError **err)
 {
     g_autofree char *dir = dir_of(n->n.s), *hosts = g_strdup_printf("%s/hosts", dir), *known = NULL;
     bool conf = false, data = false;
@@ -287,9 +298,9 @@ bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err)
     }
     if (data && is_alive(d))
         wait_until_up(d);
-    if (d->pidfd >= 0 && (conf || fresh || (data && is_alive(d) && !lease_release(n, dir, before))))
+    if (d->pidfd >= 0 && (conf || (data && is_alive(d) && !lease_release(n, dir, before))))
         end_process(d);
-    if (!is_alive(d) && !conf && !data && !fresh && (d->pidfd >= 0 || d->retry_at)) {
+    if (!is_alive(d) && !conf && !data && (d->pidfd >= 0 || d->retry_at)) {
         wake_up(wake_fd);            /* it ended by itself, and is started when its time comes */
         return true;
     }

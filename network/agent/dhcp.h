@@ -3,9 +3,9 @@
 #include "network/agent/spec.h"
 
 bool dhcp_start(GError **err);
-/* Files as the spec says, and a dnsmasq that has read them; one that ended by itself waits for its next start unless something is new.  fresh: its
- * namespace is new, an old process is of no use. */
-bool dhcp_ensure(const NetworkSpec *n, bool fresh, GError **err);
+/* Files as the spec says, and a dnsmasq that has read them in the namespace and at the device that are there now; one that ended by itself waits for
+ * its next start unless something is new. */
+bool dhcp_ensure(const NetworkSpec *n, GError **err);
 bool dhcp_absent(const char *n, GError **err);
 /* True while the network's dnsmasq runs. */
 bool dhcp_running(const char *n);

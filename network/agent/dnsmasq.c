@@ -38,16 +38,16 @@ static bool wants_ra(const NetworkSpec *n)
     return false;
 }
 
-char *dnsmasq_conf(const NetworkSpec *n, const char *dir, const char *user)
+char *dnsmasq_conf(const NetworkSpec *n, const char *dir, const char *user, const char *place)
 {
     GString *out = g_string_new(NULL);
     g_string_append_printf(out,
-                           "# network %s\n"
+                           "# network %s, %s\n"
                            "interface=" DHCP_DEVICE "\nexcept-interface=lo\nbind-interfaces\n"
                            "user=%s\npid-file=%s/pid\nlog-facility=%s/log\n"
                            "no-resolv\nno-hosts\nno-poll\ndomain-needed\nbogus-priv\ncache-size=150\ndns-forward-max=50\n"
                            "addn-hosts=%s/names\nexpand-hosts\n",
-                           n->id, user, dir, dir, dir);
+                           n->id, place, user, dir, dir, dir);
     if (*n->domain)
         g_string_append_printf(out, "domain=%s\nlocal=/%s/\n", n->domain, n->domain);
     g_string_append_printf(out,

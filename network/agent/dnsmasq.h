@@ -4,8 +4,8 @@
 
 /* The interface inside the namespace. */
 #define DHCP_DEVICE "dhcp0"
-/* What a restart is needed for. */
-char *dnsmasq_conf(const NetworkSpec *n, const char *dir, const char *user);
+/* What a restart is needed for; place: which namespace and device it is for, in any words. */
+char *dnsmasq_conf(const NetworkSpec *n, const char *dir, const char *user, const char *place);
 /* What SIGHUP is enough for: who has which address, the options, the names. */
 char *dnsmasq_hosts(const NetworkSpec *n);
 char *dnsmasq_opts(const NetworkSpec *n);

@@ -28,7 +28,7 @@ enum {
     SHORTAGE_MS = 100,               /* until a listener that could not be duplicated is tried again */
 };
 
-typedef struct Listener { char id[37]; char n[13]; int fd; } Listener;
+typedef struct Listener { char id[37]; char n[13]; int fd; guint64 inode; } Listener;      /* inode: of its namespace */
 typedef struct Bucket { double tokens; gint64 at; } Bucket;
 
 /* For those that cannot be passed; serve itself has them for no longer than 300 s without a request, and 8 of a source.  How fast a guest reads, it
@@ -65,15 +65,21 @@ static bool open_listener(void *data, GError **err)
     return true;
 }
 
-bool metadata_ensure(const NetworkSpec *n, bool fresh, GError **err)
+bool metadata_ensure(const NetworkSpec *n, GError **err)
 {
-    if (metadata_listening(n->n.s) && !fresh)
+    guint64 inode = netns_inode(n->netns.s);
+    g_mutex_lock(&lock);
+    const Listener *there = g_hash_table_lookup(listeners, n->n.s);
+    bool listens = there && there->inode == inode;
+    g_mutex_unlock(&lock);
+    if (listens)
         return true;
     metadata_absent(n->n.s);
     Listener *l = g_new0(Listener, 1);
     g_strlcpy(l->id, n->id, sizeof l->id);
     g_strlcpy(l->n, n->n.s, sizeof l->n);
     l->fd = -1;
+    l->inode = inode;
     if (!netns_run(n->netns.s, open_listener, l, err)) {
         listener_free(l);
         return false;

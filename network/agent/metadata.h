@@ -4,7 +4,7 @@
 #include "network/agent/spec.h"
 
 bool metadata_start(GError **err);
-/* Listens in the network's namespace; fresh: a namespace that was made anew. */
-bool metadata_ensure(const NetworkSpec *n, bool fresh, GError **err);
+/* Listens in the namespace that the network has now. */
+bool metadata_ensure(const NetworkSpec *n, GError **err);
 void metadata_absent(const char *n);
 bool metadata_listening(const char *n);

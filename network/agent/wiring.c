@@ -114,15 +114,13 @@ static bool set_up_inside(void *data, GError **err)
     return ra_ensure(n->netns.s, n->segment.routers, true, err);
 }
 
-/* ret_fresh: nothing of an earlier namespace is there. */
-static bool namespace_ensure(const NetworkSpec *n, bool *ret_fresh, GError **err)
+static bool namespace_ensure(const NetworkSpec *n, GError **err)
 {
     Inside in = { .spec = n };
     LinkInfo host;
     if (netns_exists(n->netns.s) && !netns_run(n->netns.s, look_inside, &in, err))
         return false;
-    *ret_fresh = !in.found || !link_get(n->veth.s, &host, NULL);
-    if (*ret_fresh) {
+    if (!in.found || !link_get(n->veth.s, &host, NULL)) {
         if (!netns_ensure(n->netns.s, err))
             return false;
         int fd = netns_open(n->netns.s, err);
@@ -148,12 +146,11 @@ static bool services_absent(const char *n, const char *veth, const char *netns, 
 
 bool wiring_network_ensure(const NetworkSpec *n, GError **err)
 {
-    bool fresh = false;
     if (!bridge_ensure(n, err) || !driver()->segment_ensure(n, err))
         return false;
     if (!n->has_dhcp)
         return services_absent(n->n.s, n->veth.s, n->netns.s, err);
-    return namespace_ensure(n, &fresh, err) && dhcp_ensure(n, fresh, err) && metadata_ensure(n, fresh, err);
+    return namespace_ensure(n, err) && dhcp_ensure(n, err) && metadata_ensure(n, err);
 }
 
 bool wiring_network_absent(const char *n, GError **err)

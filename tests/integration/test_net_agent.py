@@ -309,6 +309,19 @@ class Service(Case):
         r = g.start(sys.executable, "-c", ASK6, "00030001%012x" % duid, stdout=subprocess.PIPE, text=True)
         return r.communicate()[0].strip()
 
+    def test_a_namespace_that_an_earlier_agent_made_anew(self):
+        """It was killed before it could start dnsmasq there: the old one runs, where nobody is."""
+        net = self.network(1)
+        _, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
+        until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))
+        veth = "nvd" + net.short
+        self.agent.kill()
+        self.agent.wait()
+        sh("ip netns del {0}; ip link del {1}; ip netns add {0}; ip link add {1} type veth peer name dhcp0 address {2} netns {0}".format(net.netns, veth, net.args()["dhcp"]["mac"]))
+        type(self).start_agent()
+        self.ensure_network(net)
+        self.assertIn("ip=10.0.0.11", g.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
+
     def test_quick_changes_do_not_hurt_dnsmasq(self):
         net = self.network(1)
         until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))

@@ -82,7 +82,7 @@ static char *render(const json_t *args, GError **err)
         g_autoptr(NetworkSpec) n = spec_network_parse(args, err);
         if (n) {
             put_elements(out, nft_network_elements(n));
-            put_section(out, "conf", dnsmasq_conf(n, "/run/nuvolet/dhcp/net", "dnsmasq"));
+            put_section(out, "conf", dnsmasq_conf(n, "/run/nuvolet/dhcp/net", "dnsmasq", "in its place"));
             put_section(out, "hosts", dnsmasq_hosts(n));
             put_section(out, "opts", dnsmasq_opts(n));
             put_section(out, "names", dnsmasq_names(n));
