@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,34 @@ def well():
 
 def pings(address="172.24.4.3"):
     return sh("ping", "-c1", "-W1", address, check=False).returncode == 0
+
+
+def openrc():
+    with open("/var/lib/nuvolet/demo-openrc") as f:
+        return {m.group(1): m.group(2) for m in re.finditer(r"^export (\w+)='?([^'\n]*)'?$", f.read(), re.M)}
+
+
+def api():
+    from test_router import Api                          # its module wants to be in a machine, as both phases are
+    return Api(openrc())
+
+
+def met(address, port):
+    """What a connection meets there: the guest's first word, its refusal, or nothing, where a rule is in the way."""
+    try:
+        with socket.create_connection((address, port), 2) as s:
+            s.settimeout(5)
+            return s.recv(4)
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError:
+        return "nothing"
+
+
+def behind_its_router():
+    """The guest on the tenant's network answers at its floating IP where its group lets in, and there alone."""
+    address, = {f["floating_ip_address"] for f in api().net("GET", "/floatingips")["floatingips"]}
+    until("the guest behind the router", 90, lambda: [met(address, port) for port in (22, 23, 24)] == [b"SSH-", "refused", "nothing"])
 
 
 def restart(name):
@@ -119,14 +148,27 @@ class Kills(unittest.TestCase):
         self.assertNotIn("error", servers())
 
     def test_7_start_again_for_the_power_cut(self):
-        env = {}
-        with open("/var/lib/nuvolet/demo-openrc") as f:
-            for m in re.finditer(r"^export (\w+)='?([^'\n]*)'?$", f.read(), re.M):
-                env[m.group(1)] = m.group(2)
-        r = subprocess.run(["openstack", "server", "start", "first"], env=dict(os.environ, **env), capture_output=True, text=True, timeout=60)
+        r = subprocess.run(["openstack", "server", "start", "first"], env=dict(os.environ, **openrc()), capture_output=True, text=True, timeout=60)
         self.assertEqual(r.returncode, 0, r.stderr)
         until("active again", 30, lambda: servers().get("active") == 1)
         until("the guest answers", 60, pings)
+
+    def test_8_another_guest_behind_a_router(self):
+        a = api()
+        public = a.net("GET", "/networks?router:external=true")["networks"][0]["id"]
+        n = a.make("network", name="inside")["id"]
+        subnet = a.make("subnet", network_id=n, cidr="10.0.0.0/24", ip_version=4)["id"]
+        router = a.make("router", name="r", external_gateway_info={"network_id": public})["id"]
+        a.net("PUT", "/routers/%s/add_router_interface" % router, subnet_id=subnet)
+        group = a.make("security_group", name="ssh")["id"]
+        a.make("security_group_rule", security_group_id=group, direction="ingress", protocol="tcp", port_range_min=22, port_range_max=23)
+        port = a.make("port", network_id=n, security_groups=[group])["id"]
+        like = a.nova("GET", "/servers/detail")["servers"][0]
+        flavor = next(f["id"] for f in a.nova("GET", "/flavors")["flavors"] if f["name"] == like["flavor"]["original_name"])
+        a.nova("POST", "/servers", {"server": {"name": "second", "imageRef": like["image"]["id"], "flavorRef": flavor, "networks": [{"port": port}]}})
+        a.make("floatingip", floating_network_id=public, port_id=port)
+        until("both are active", 30, lambda: servers().get("active") == 2)
+        behind_its_router()
 
 
 @unittest.skipUnless(PHASE == "2", "runs after the power cut")
@@ -134,13 +176,15 @@ class PowerCut(unittest.TestCase):
     def test_everything_comes_back(self):
         self.assertNotIn("nvb", sh("ip", "-br", "link").stdout)
         sh(ROOT + "/etc/up.sh", "up", timeout=600)
-        until("the server is active", 60, lambda: servers().get("active") == 1)
+        until("the servers are active", 60, lambda: servers().get("active") == 2)
         until("the guest answers at its old address", 90, pings)
+        behind_its_router()
         until("doctor", 60, well)
         sh(ROOT + "/etc/up.sh", "down")
         self.assertIsNone(qemu_pid())
         sh(ROOT + "/etc/up.sh", "up", timeout=600)
         until("the guest came back with the cloud", 90, pings)
+        behind_its_router()
         until("doctor", 60, well)
         sh(ROOT + "/etc/up.sh", "down")
         sh(ROOT + "/etc/up.sh", "purge")
@@ -156,11 +200,12 @@ def main():
         print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs root")
         return 0
     disk = tempfile.mkdtemp(prefix="nuvolet-power-")
+    env = dict(os.environ, MACHINE_DIR=disk, NUVOLET_MACHINE="1")
     ran = failed = 0
     try:
         for phase in ("1", "2"):
             r = subprocess.run([ROOT + "/tests/lib/machine", sys.executable, "-B", "-W", "ignore", os.path.abspath(__file__), "-v"],
-                               env=dict(os.environ, NUVOLET_PHASE=phase, MACHINE_DIR=disk), capture_output=True, text=True, timeout=1200)
+                               env=dict(env, NUVOLET_PHASE=phase), capture_output=True, text=True, timeout=1200)
             print(re.sub(r"^(.*skipped 'runs (before|after).*|Ran .*|OK.*|FAILED \(.*|-+)\n", "", r.stderr, flags=re.M))
             ran += len(re.findall(r"^(?:.*\.\.\. )?ok$", r.stderr, re.M))
             bad = len(re.findall(r"^(?:FAIL|ERROR): ", r.stderr, re.M)) or int(r.returncode != 0)
