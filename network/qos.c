@@ -105,17 +105,19 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
 {
     QosPolicy *p = AS(QosPolicy, row);
     const QosPolicy *old = AS(const QosPolicy, old_row);
-    gint64 users = 0;
-    (void) ctx;
     BUMP(p, old);
     if (!default_check(db, p, err))
         return false;
     if (!row_is_dirty(row, &p->shared) || p->shared == old->shared)
         return true;
-    if (!p->shared && !db_query_int(db, err, &users, "qos_foreign_users", "s", p->id))
+    g_autoptr(json_t) users = p->shared ? json_array() : db_query(db, err, "qos_foreign_users", "ss", p->id, sees_project(ctx));
+    if (!users)
         return false;
-    if (users)
-        return nv_fail(err, NV_ERR_CONFLICT, "RBAC policy on object %s cannot be removed because other objects depend on it.", p->id);
+    if (json_array_size(users)) {
+        g_autofree char *list = ids_listed(users);
+        return nv_fail(err, NV_ERR_CONFLICT, "RBAC policy on object %s cannot be removed because other objects depend on it.\n"
+                       "Details: In use by: %s.", p->id, list);
+    }
     return rbac_everybody(db, "qos_policy", p->id, p->project_id, "access_as_shared", p->shared, err);
 }
 

@@ -103,8 +103,10 @@ ORDER BY 1 LIMIT 21;
 
 -- As above, where the flag is taken back: no RBAC policy but the one for everybody counts.
 -- :name qos_foreign_users
-SELECT count(*) FROM (SELECT project_id FROM network WHERE qos_policy_id = ?1 UNION ALL SELECT project_id FROM port WHERE qos_policy_id = ?1) x
-WHERE NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.target_tenant = x.project_id);
+SELECT DISTINCT CASE WHEN ?2 IS NULL OR x.project_id = ?2 THEN x.id ELSE 'what other projects have' END AS id
+FROM (SELECT id, project_id FROM network WHERE qos_policy_id = ?1 UNION ALL SELECT id, project_id FROM port WHERE qos_policy_id = ?1) x
+WHERE NOT EXISTS (SELECT 1 FROM rbac_policy r WHERE r.object_id = ?1 AND r.target_tenant = x.project_id)
+ORDER BY 1 LIMIT 21;
 
 -- Of the ports ?1 (JSON array of ids), those whose network has a policy.
 -- :name qos_of_networks

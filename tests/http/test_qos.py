@@ -102,7 +102,8 @@ class Policies(Help, NetworkBase):
         for used in (n, also):
             self.assertIn("network " + used["id"], r.message)
         self.assertEqual(self.demo.delete(N + "networks/" + also["id"]).status, 204)
-        self.refuse(409, "PUT", "qos/policies/" + p["id"], {"policy": {"shared": False}}, self.admin)
+        message = self.refuse(409, "PUT", "qos/policies/" + p["id"], {"policy": {"shared": False}}, self.admin)
+        self.assertIn("In use by: %s." % n["id"], message)
         own = self.policy(shared=True)
         port = self.ok(self.demo.put(N + "ports/" + port["id"], {"port": {"qos_policy_id": own["id"]}}), 200)["port"]
         self.assertEqual((port["qos_policy_id"], port["qos_network_policy_id"]), (own["id"], p["id"]))
