@@ -71,7 +71,7 @@ class Port:
     def __init__(self, n, network, ip, groups=(), security=True, pairs=(), name=None, ip6s=()):
         self.id, self.network, self.ip, self.groups, self.security = uid(n), network, ip, list(groups), security
         self.mac = "fa:16:3e:00:%02x:%02x" % (n >> 8, n & 255)
-        self.qos = self.parent = None
+        self.qos, self.parent, self.options = None, None, []
         self.pairs, self.name, self.ips = [{"ip": p, "mac": self.mac} for p in pairs], name or "vm%d" % n, [ip, *ip6s]
         self.tap = "nvt" + self.id.replace("-", "")[:12]
         self.local = "fe80::f816:3eff:fe00:%x" % n
@@ -82,7 +82,7 @@ class Port:
 
 
 class Network:
-    six, mode = None, "slaac"
+    six, mode, dns = None, "slaac", []
 
     def __init__(self, n, gateway_is_host=False, prefix="10.0.0"):
         self.id, self.n, self.host, self.prefix, self.ports = uid(n), n, gateway_is_host, prefix, []
@@ -96,8 +96,8 @@ class Network:
         return dict(id=self.id, mtu=1450, zone=0 if self.host else self.n, host_addresses=[p + ".1/24"] if self.host else [],
                     nat=[p + ".0/24"] if self.host else [], segment=None, dhcp={
                         "mac": "fa:16:3e:ff:00:%02x" % (self.n & 255), "addresses": [p + ".2/24"] + ([self.six.replace("::/", "::2/")] if self.six else []), "domain": "openstacklocal",
-                        "ports": [{"id": q.id, "mac": q.mac, "hostname": q.name, "ips": q.ips} for q in self.ports],
-                        "subnets": [{"id": self.id, "cidr": p + ".0/24", "version": 4, "gateway": p + ".1", "dns": [],
+                        "ports": [{"id": q.id, "mac": q.mac, "hostname": q.name, "ips": q.ips, "options": q.options} for q in self.ports],
+                        "subnets": [{"id": self.id, "cidr": p + ".0/24", "version": 4, "gateway": p + ".1", "dns": self.dns,
                                      "routes": [{"destination": "192.0.2.0/24", "nexthop": p + ".9"}], "mode": None}] + more})
 
 
@@ -322,6 +322,25 @@ class Service(Case):
         self.ensure_network(net)
         self.assertIn("ip=10.0.0.11", g.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
 
+    def test_changes_of_names_servers_and_options_take_no_restart(self):
+        net = self.network(1)
+        group = self.group(50, OUT)
+        ntp = lambda address: [{"name": "ntp-server", "value": address, "version": 4}]
+        p, g = self.port(1, net, "10.0.0.11", [group], name="old")
+        q, h = self.port(2, net, "10.0.0.12", [group])
+        p.options = ntp("10.0.0.7")
+        self.ensure_network(net)
+        pid = open("%s/dhcp/%s/pid" % (RUN, net.short)).read()
+        told = lambda x: x.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -O ntpsrv -s %s/tests/lib/udhcpc" % ROOT).stdout
+        self.assertRegex(told(g), "dns=10.0.0.2 .*ntp=10.0.0.7\n")
+        self.assertRegex(told(h), "ntp=\n")                           # the option is that port's alone
+        p.options, p.name, net.dns = ntp("10.0.0.8"), "new", ["10.0.0.53"]
+        self.ensure_network(net)
+        self.assertRegex(told(g), "dns=10.0.0.53 .*ntp=10.0.0.8\n")
+        self.assertIn("10.0.0.11", h.run("busybox nslookup new.openstacklocal 10.0.0.2").stdout)
+        self.assertNotEqual(h.run("busybox nslookup old.openstacklocal 10.0.0.2", check=False).returncode, 0)
+        self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
+
     def test_quick_changes_do_not_hurt_dnsmasq(self):
         net = self.network(1)
         until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))
@@ -346,10 +365,17 @@ class Service(Case):
             except FileNotFoundError:
                 return 0
         until("the first start", 5, pid_now)
+        _, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
+        lease = lambda: g.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout
+        self.assertIn("ip=10.0.0.11", lease())
+        leases = open("%s/dhcp/%s/leases" % (RUN, net.short)).read()
         for _ in range(2):
             pid = pid_now()
             os.kill(pid, signal.SIGKILL)
             until("dnsmasq is back", 2, lambda: pid_now() not in (0, pid))
+        self.assertIn("10.0.0.11", leases)
+        self.assertEqual(leases, open("%s/dhcp/%s/leases" % (RUN, net.short)).read())
+        self.assertIn("ip=10.0.0.11", lease())
         self.assertNotIn("Uid:\t0\t", open("/proc/%s/status" % open(path).read().strip()).read())
 
     def test_what_an_earlier_agent_wrote_and_did_not_tell(self):
@@ -430,6 +456,26 @@ class Service(Case):
             r = guest.run(FETCH)
             self.assertEqual(r.stdout, "hello " + n.id)
             self.assertEqual(serve.got[-1], {"network": n.id, "address": "10.0.0.11"})
+
+    def test_metadata_is_for_the_networks_guests_alone(self):
+        one, two = self.network(1), self.network(2, prefix="10.5.0")
+        group = self.group(50, OUT)
+        _, g = self.port(1, one, "10.0.0.11", [group])
+        _, h = self.port(2, two, "10.5.0.11", [group])
+        serve = FakeServe(lambda message: "yes")
+        self.addCleanup(serve.stop)
+        g.run("ip route add 169.254.169.254 via 10.0.0.2")
+        h.run("ip route add 10.0.0.0/24 dev eth0; ip route add 169.254.169.254 via 10.0.0.2")
+        sh("ip route add 10.0.0.0/24 dev %s; ip route add 169.254.169.254 via 10.0.0.2 dev %s onlink" % (one.bridge, one.bridge))
+        try:
+            for run in (h.run, sh):
+                for address in ("169.254.169.254", "10.0.0.2"):
+                    self.assertNotEqual(run(CONNECT % (address, 80), check=False).returncode, 0, address)
+        finally:
+            sh("ip route del 169.254.169.254; ip route del 10.0.0.0/24")
+        self.assertEqual(serve.got, [])
+        self.assertEqual(g.run(FETCH).stdout, "yes")
+        self.assertEqual([m["address"] for m in serve.got], ["10.0.0.11"])
 
     def test_router_advertisements_give_addresses(self):
         net = self.network(1)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""tests/vm/test_net_ovs.py -- tests/integration/test_net_ovs.py with the kernel's datapath; run by tests/lib/vm where this kernel has none."""
+"""tests/vm/test_*_ovs.py -- the test of that name in tests/integration with the kernel's datapath; run by tests/lib/vm where this kernel has none."""
 import os
 import subprocess
 import sys
@@ -9,4 +9,4 @@ if subprocess.run(["modprobe", "openvswitch"], stderr=subprocess.DEVNULL).return
     print("Ran 1 test in 0s\n\nOK (skipped=1)  # needs a kernel with openvswitch")
     sys.exit(0)
 os.environ.update(NUVOLET_MACHINE="1", NUVOLET_OVS_DATAPATH="system")
-os.execv(sys.executable, [sys.executable, "-B", ROOT + "/tests/integration/test_net_ovs.py"] + sys.argv[1:])
+os.execv(sys.executable, [sys.executable, "-B", ROOT + "/tests/integration/" + os.path.basename(__file__)] + sys.argv[1:])
