@@ -47,7 +47,7 @@ static const Field fields[] = {
     { .json = "external_gateway_info", .type = T_JSON, .off = MEMBER(Router, gateway_info, json_t *), .flags = CREATE | UPDATE | NULLABLE,
       .check = check_gateway_info },
     BOOL(Router, enable_snat,    "enable_snat",    HIDDEN),
-    JSON(Router, routes,         "routes",         UPDATE | NULLABLE, .check = check_extra_routes, .dflt = "[]"),
+    JSON(Router, routes,         "routes",         UPDATE, .check = check_extra_routes, .dflt = "[]", .null = "[]"),
     JSON(Router, availability_zone_hints, "availability_zone_hints", CREATE, .check = check_zone_hints, .dflt = "[]"),
     COMPUTED("availability_zones", render_zones),
     STR (Router, host,           "host",           HIDDEN),
@@ -95,17 +95,15 @@ static bool before_update(Db *db, const Ctx *ctx, Row *row, const Row *old_row, 
 {
     Router *r = AS(Router, row);
     const Router *old = AS(const Router, old_row);
-    if (row_is_null(row, &r->routes))
-        ROW_SET_JSON(r, routes, json_array());
     addresses_canonical(r->routes, "nexthop");
-    if (row_is_dirty(row, &r->routes) && !router_routes_check(db, r->id, r->routes, err))
-        return false;
     if (row_is_dirty(row, &r->gateway_info)) {
         g_autoptr(json_t) info = json_incref(r->gateway_info);
         if (!router_gateway_policy(ctx, info, "update", err) || !router_gateway_set(db, ctx, r, info, err))
             return false;
         ROW_SET_BOOL(r, enable_snat, snat_of(info));
     }
+    if (row_is_dirty(row, &r->routes) && !router_routes_check(db, r->id, r->routes, err))        /* those through a new gateway among them */
+        return false;
     BUMP(r, old);
     /* Hosts without the router say what it advertises while it is up. */
     return (r->admin_state_up == old->admin_state_up || sync_networks_of_router(db, ctx, r->id, err)) && sync_router(db, ctx, r->id, err);

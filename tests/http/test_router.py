@@ -271,6 +271,15 @@ class Routers(Base):
         self.gone("network", n["id"])
         self.gone("router", r["id"])
 
+    def test_a_gateway_comes_and_goes_with_its_routes(self):
+        r, route = self.router(out=False), {"destination": "192.168.9.0/24", "nexthop": "172.24.0.9"}
+        self.refuse(400, "PUT", "routers/" + r["id"], {"router": {"routes": [route]}})
+        c = self.change("router", r, external_gateway_info={"network_id": self.public}, routes=[route])
+        self.assertEqual((c["external_gateway_info"]["network_id"], c["routes"]), (self.public, [route]))
+        self.refuse(400, "PUT", "routers/" + r["id"], {"router": {"external_gateway_info": None}})
+        c = self.change("router", r, external_gateway_info=None, routes=None)
+        self.assertEqual((c["external_gateway_info"], c["routes"]), (None, []))
+
     def test_extra_routes(self):
         r, (n, s) = self.router(out=False), self.inside("10.11.0.0/24")
         self.plug(r, s)
