@@ -142,9 +142,9 @@ static const BaseChain base[] = {
         "oifname @served udp sport 68 udp dport 67 counter drop",
         "oifname @served udp sport 546 udp dport 547 counter drop",
         "meta mark set $T") },
-    /* br_netfilter hands inet forward no packet with a tag: it would pass the groups, and a guest takes VLAN 0 for none. */
+    /* br_netfilter hands inet forward plain IP only: what else may have IP within would pass the groups (a guest takes VLAN 0 for no VLAN). */
     { "bridge", "to_tap", NULL, RULES(
-        "meta mark set oifname map @marks ether type != { 0x8100, 0x88a8 } accept",
+        "meta mark set oifname map @marks ether type { 0x0800, 0x0806, 0x86dd } accept",
         "meta mark set oifname map @marks meta mark & $P != 0 accept",
         "counter drop") },
     { "bridge", "postrouting", "type filter hook postrouting priority 0; policy accept;", RULES(

@@ -1,8 +1,8 @@
 /* network/agent/nft.h -- the rules as text for libnftables: pure functions of typed values (golden files in tests/golden).
  *
  * table bridge nuvolet: what a guest may send at all (its MAC, its addresses, ARP and ND for them, a few ethertypes); marks a frame with
- *   the guest it comes from, and later with the guest it goes to: NFT_MARK | number of the port.  A frame with a VLAN tag, which passes
- *   br_netfilter by, goes to ports without port security only.
+ *   the guest it comes from, and later with the guest it goes to: NFT_MARK | number of the port.  What is no plain ARP or IP (tags, SNAP,
+ *   PPPoE, MPLS, …) passes br_netfilter by, and goes to ports without port security only.
  * table inet nuvolet: stateful security groups on those marks (bridged IP packets pass it through br_netfilter): egress in prerouting,
  *   ingress in forward; packets that the host routes or sends itself get the mark by bridge and destination address instead.
  *   Rules are asked for every packet in the direction that its connection was opened in, so that a narrower rule holds for those too

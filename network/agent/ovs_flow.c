@@ -232,10 +232,11 @@ static void put_groups(GHashTable *f, const OvsNet *net)
                  1 << OVS_BIT_EGRESS, 1 << OVS_BIT_EGRESS);
     put_states(f, net, OVS_EGRESS, OVS_BIT_EGRESS, OVS_DEST);
     put_states(f, net, OVS_INGRESS, OVS_BIT_INGRESS, OVS_COMMIT);
-    /* ARP, and what a port without port security may send besides IP. */
-    ovs_flow_put(f, OVS_INGRESS, 1, "drop", "ip");
-    ovs_flow_put(f, OVS_INGRESS, 1, "drop", "ipv6");
-    ovs_flow_put(f, OVS_INGRESS, 0, "goto_table:8", "%s", "");
+    /* No rules are asked for ARP; what else is no IP, or has a tag (a guest takes VLAN 0 for none), is for ports without port security, which do not
+     * come here. */
+    ovs_flow_put(f, OVS_INGRESS, 300, "drop", "vlan_tci=0x1000/0x1000");
+    ovs_flow_put(f, OVS_INGRESS, 10, "goto_table:8", "arp");
+    ovs_flow_put(f, OVS_INGRESS, 0, "drop", "%s", "");
     for (guint i = 0; i < net->ports->len; i++) {
         const OvsPort *port = net->ports->pdata[i];
         const PortSpec *p = port->spec;

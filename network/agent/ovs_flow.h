@@ -6,7 +6,7 @@
  *       4 track    conntrack in the network's zone
  *       5 egress   the sender's groups: replies pass, all else must match a rule
  *       6 dest     who gets it, by MAC; reg3: the OpenFlow port, or one of FLOOD_*; reg4: the receiver's combination
- *       7 ingress  the receiver's groups    8 commit  the connection is remembered    9 output
+ *       7 ingress  the receiver's groups: ARP and IP without a tag only    8 commit  the connection is remembered    9 output
  *      10 rate, 11 packets  the meters of what a limited port sends    12 mark  its DSCP; back to 1 or 4    13 received  the meter before an output
  * A rule is asked for each packet in a connection's original direction; when none allows it any more, the connection gets ct_mark 1 and its
  * replies are dropped too.  ct_label holds the ports of both ends (tags, from reg5 and reg6): only they have replies.  So a narrower rule

@@ -51,8 +51,11 @@ FETCH = sys.executable + ' -c "import urllib.request as r; print(r.urlopen(\\"ht
 CONNECT = sys.executable + ' -c "import socket; socket.create_connection((\\"%s\\", %d), 1)"'
 TUNSETOWNER = 0x400454cc
 EVERYONE = "ff:ff:ff:ff:ff:ff"
-# In front of the ethertype: a guest takes VLAN 0 for no VLAN.
-TAGS = {"VLAN 0": b"\x81\0\0\0", "VLAN 5": b"\x81\0\0\5", "802.1ad": b"\x88\xa8\0\0", "VLAN 0 in 802.1ad": b"\x88\xa8\0\0\x81\0\0\0"}
+# In place of the ethertype, before IPv4: a guest takes VLAN 0 for no VLAN.
+TAGS = {"VLAN 0": b"\x81\0\0\0\x08\0", "VLAN 5": b"\x81\0\0\5\x08\0", "802.1ad": b"\x88\xa8\0\0\x08\0", "VLAN 0 in 802.1ad": b"\x88\xa8\0\0\x81\0\0\0\x08\0"}
+OTHERS = {"SNAP": b"\0\x40\xaa\xaa\x03\0\0\0\x08\0", "LLC": b"\0\x40\x42\x42\x03", "PPPoE discovery": b"\x88\x63\x11\x09\0\0\0\x38",
+          "PPPoE": b"\x88\x64\x11\0\0\1\0\x3a\0\x21", "MPLS": b"\x88\x47\0\0\1\x40", "MPLS multicast": b"\x88\x48\0\0\1\x40"}
+WRAPS = {**TAGS, **OTHERS}
 
 
 def uid(n):
@@ -1008,7 +1011,7 @@ class Narrowing(Case):
 
 
 class Spoofing(Case):
-    MARK, tags = b"NUVOLET-SPOOF", TAGS
+    MARK = b"NUVOLET-SPOOF"
 
     def pair(self, hears_all=False, **kw):
         """hears_all: no rules at the second's own end keep anything from it."""
@@ -1137,16 +1140,18 @@ class Spoofing(Case):
                      "RA", "redirect", "DHCP server", "DHCPv6 server"):
             self.assertIn(name, arrived)
 
-    def test_tagged_packets_pass_no_groups(self):
+    def test_wrapped_packets_pass_no_groups(self):
         """From a port that may send them; to a port without port security they go."""
         net, shut = self.network(1), self.group(50, OUT)
         p, g = self.port(1, net, "10.0.0.11", [shut], security=False)
         q, h = self.port(2, net, "10.0.0.12", [shut])
         r, k = self.port(3, net, "10.0.0.13", [shut], security=False)
         leaked = []
-        for name, tag in self.tags.items():
-            to = {x.mac: ether(p.mac, x.mac, 0x800, ip4(p.ip, x.ip, 17, udp(67, 2000, self.MARK))) for x in (q, r)}
-            frames = {mac: f[:12] + tag + f[12:] for mac, f in to.items()}
+        ip = {x.mac: ether(p.mac, x.mac, 0x800, ip4(p.ip, x.ip, 17, udp(67, 2000, self.MARK))) for x in (q, r)}
+        asks = {x.mac: ether(p.mac, x.mac, 0x806, arp(1, p.mac, p.ip, EVERYONE, x.ip) + self.MARK) for x in (q, r)}
+        wrapped = {name: {mac: f[:12] + wrap + f[14:] for mac, f in ip.items()} for name, wrap in WRAPS.items()}
+        wrapped.update({"ARP in " + name: {mac: f[:12] + tag[:-2] + f[12:] for mac, f in asks.items()} for name, tag in TAGS.items()})
+        for name, frames in wrapped.items():
             came, free = self.arrived(h, b""), self.arrived(k, b"")
             until("the frame in %s to who takes any" % name, 2, lambda: g.send(frames[r.mac]) or free())
             for _ in range(5):
@@ -1505,9 +1510,9 @@ class Segments(Case):
         peer = {"remote": "10.66.0.2", "mac": "fa:16:3e:00:00:77", "ips": ["10.0.0.77"], "pairs": []}
         self.check({"type": "vxlan", "vni": 77, "local": "10.66.0.1", "peers": [peer]}, None, "un1")
 
-    def tagged(self, segment, wire, source, wrap=lambda frame: frame):
-        """Who gets tagged packets from the wire, which no group of theirs lets in: names of tags, by what has port security and by what has not."""
-        net, shut, mark = self.on(segment), self.group(50, OUT), b"NUVOLET-TAGGED"
+    def wrapped(self, segment, wire, source, wrap=lambda frame: frame):
+        """Who gets such packets from the wire, which no group of theirs lets in: names of WRAPS, by what has port security and by what has not."""
+        net, shut, mark = self.on(segment), self.group(50, OUT), b"NUVOLET-WRAPPED"
         self.ensure_network(net)
         ports = [self.port(n + 1, net, "10.0.0.1%d" % n, [shut], security=n == 1) for n in (1, 2)]
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as w:
@@ -1515,27 +1520,28 @@ class Segments(Case):
             plain = ether(source, ports[1][0].mac, 0x800, ip4("10.0.0.77", ports[1][0].ip, 17, udp(67, 2000, mark)))
             until("what has no tag", 5, lambda: w.send(wrap(plain)) and [f for f in ports[1][1].seen if mark in f])
             got = ([], [])
-            for name, tag in TAGS.items():
+            for name, inner in WRAPS.items():
                 for (p, g), names in zip(ports, got):
                     n = len(g.seen)
                     for to, port in ((p.mac, 2000), (p.mac, 68), (EVERYONE, 68)):
-                        f = ether(source, to, 0x800, ip4("10.0.0.77", p.ip, 17, udp(67, port, b"tagged" + mark)))
-                        w.send(wrap(f[:12] + tag + f[12:]))
+                        f = ether(source, to, 0x800, ip4("10.0.0.77", p.ip, 17, udp(67, port, b"wrapped" + mark)))
+                        w.send(wrap(f[:12] + inner + f[14:]))
                     time.sleep(0.1)
-                    if [f for f in g.seen[n:] if b"tagged" + mark in f]:
+                    if [f for f in g.seen[n:] if b"wrapped" + mark in f]:
                         names.append(name)
         return got
 
     def test_tagged_frames_of_an_interface_stay_outside(self):
-        self.assertEqual(self.tagged(FLAT, "up1", "fa:16:3e:00:00:77"), ([], []))
+        """The rest is for who has no port security."""
+        self.assertEqual(self.wrapped(FLAT, "up1", "fa:16:3e:00:00:77"), ([], list(OTHERS)))
 
-    def test_tagged_packets_of_a_tunnel_pass_no_groups(self):
+    def test_wrapped_packets_of_a_tunnel_pass_no_groups(self):
         """From a port of another host that may send them."""
         mac = lambda name: sh("cat /sys/class/net/%s/address" % name).stdout.strip()
         wrap = lambda f: ether(mac("un1"), mac("un0"), 0x800, ip4("10.66.0.2", "10.66.0.1", 17, udp(4789, 4789, b"\x08\0\0\0\0\0\x4d\0" + f)))
         peer = {"remote": "10.66.0.2", "mac": "fa:16:3e:00:00:77", "ips": ["10.0.0.77"], "pairs": [], "any": True}
-        got = self.tagged({"type": "vxlan", "vni": 77, "local": "10.66.0.1", "peers": [peer]}, "un1", peer["mac"], wrap)
-        self.assertEqual(got, ([], list(TAGS)))
+        got = self.wrapped({"type": "vxlan", "vni": 77, "local": "10.66.0.1", "peers": [peer]}, "un1", peer["mac"], wrap)
+        self.assertEqual(got, ([], list(WRAPS)))
 
     def test_pairs_of_two_ports_of_other_hosts_within_each_other(self):
         """Both may send from a MAC that they share, one from a part of the other's addresses."""

@@ -125,9 +125,6 @@ class Narrowing(Switched, linux.Narrowing):
 
 
 class Spoofing(Switched, linux.Spoofing):
-    # The switch looks behind one tag only.
-    tags = {name: tag for name, tag in linux.TAGS.items() if len(tag) == 4}
-
     def test_tap_that_nobody_declared_sends_nothing(self):
         net, p, g, q, h = self.pair()
         sh("ip tuntap add nvtffffffffffff mode tap; ip link set nvtffffffffffff up")

@@ -18,7 +18,7 @@ class Trunk(Switched, trunk.Trunk):
     test_another_tag_takes_the_place_of_the_first = None      # the programs are the same
 
     def test_a_parent_without_rules_keeps_the_subports_tag_apart(self):
-        near, neighbour = self.port(5, self.one, "10.0.0.15", [self.open])
+        near, neighbour = self.port(5, self.one, "10.0.0.15", security=False)
         self.parent.security, self.parent.groups = False, []
         self.verb("port.ensure", **self.parent.args())
         p = self.sub()
