@@ -450,6 +450,8 @@ class Spoofing(Case):
 
 
 class Damage(Case):
+    BRIDGE_GOES = "ip link del %s"
+
     def ready(self):
         ext, net, other = self.outside(), self.network(2), self.network(3, prefix="10.5.0")
         _, g = self.guest(11, net, "10.0.0.11")
@@ -464,7 +466,7 @@ class Damage(Case):
         short = r.netns[-12:]
         one, two, out = (r.link(p) for p in (*r.ports, r.gateway))
         inside = "ip -n %s " % r.netns
-        for damage in ("ip netns del " + r.netns, "ip netns del %s; ip netns add %s" % (r.netns, r.netns), "ip link del " + net.bridge,
+        for damage in ("ip netns del " + r.netns, "ip netns del %s; ip netns add %s" % (r.netns, r.netns), self.BRIDGE_GOES % net.bridge,
                        "ip link del %s; %sroute del default; %slink set nvp%s down" % (one, inside, inside, out[3:]),
                        "ip link set %s nomaster; ip link set %s down; %saddr flush dev nvp%s" % (one, two, inside, out[3:])):
             sh(damage)

@@ -9,7 +9,7 @@ import ovs  # noqa: E402
 from own import own_machine  # noqa: E402
 own_machine(__file__, "" if ovs.installed() else "the package openvswitch-switch")
 import test_router_agent as linux  # noqa: E402
-from test_net_ovs import Switched, setUpModule  # noqa: E402, F401
+from test_net_ovs import DATAPATH, Switched, setUpModule  # noqa: E402, F401
 
 
 class Routing(Switched, linux.Routing):
@@ -30,6 +30,7 @@ class Death(Switched, linux.Death):
 
 class Damage(Switched, linux.Damage):
     test_what_the_bridge_knows_comes_back = None
+    BRIDGE_GOES = "ip link del %s" if DATAPATH == "netdev" else "ovs-vsctl del-br %s"          # the kernel keeps its own datapath's
 
 
 if __name__ == "__main__":
