@@ -87,11 +87,12 @@ static const BaseChain base[] = {
         "arp operation 1 arp saddr ip 0.0.0.0 iifname . ether saddr . arp saddr ether . arp daddr ip @arps accept",
         "arp operation 1 arp saddr ip 0.0.0.0 iifname . ether saddr . arp saddr ether . arp daddr ip @arpnets accept",
         "counter drop") },
-    /* A DHCP client: no relay (giaddr), its own hardware address (chaddr), at a human pace. */
+    /* A DHCP client: no relay (giaddr), its own hardware address (chaddr), at a human pace, and whole: a fragment may end before these. */
     { "bridge", "ip4_guard", NULL, RULES(
         "ip option lsrr exists counter drop",
         "ip option ssrr exists counter drop",
         "udp sport 67 udp dport 68 counter drop",
+        "udp sport 68 udp dport 67 ip frag-off & 0x3fff != 0 counter drop",
         "udp sport 68 udp dport 67 @th,256,32 != 0 counter drop",
         "udp sport 68 udp dport 67 iifname . @th,288,48 != @chaddr counter drop",
         "udp sport 68 udp dport 67 update @dhcp_pace { iifname limit rate over 10/second burst 40 packets } counter drop",
@@ -124,12 +125,14 @@ static const BaseChain base[] = {
         "ip6 nexthdr 44 frag nexthdr { 0, 43, 44, 60, 135, 139, 140 } counter drop",
         "meta l4proto != { 0, 43, 44, 59, 60, 135, 139, 140 } accept",
         "counter drop") },
-    /* Before br_netfilter hands the packet to inet forward: now the mark tells the receiver. */
+    /* Before br_netfilter hands the packet to inet forward: now the mark tells the receiver.  DHCP hears clients' ports only: in what comes from
+     * another, nobody has looked at the hardware address.  Fragments have been put together by now. */
     { "bridge", "forward", "type filter hook forward priority -10; policy accept;", RULES(
         "oifname \"nvt*\" goto to_tap",
         "oifname \"nvx*\" goto to_overlay",
         "oifname @uplinks goto to_uplink",
         "iifname @uplinks oifname \"nvd*\" counter drop",
+        "oifname \"nvd*\" udp dport 67 udp sport != 68 counter drop",
         "oifname \"nv*\" meta mark set $T") },
     /* DHCP, DNS and metadata are answered on each host, by the same MAC and addresses: they never meet. */
     { "bridge", "to_overlay", NULL, RULES(

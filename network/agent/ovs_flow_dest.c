@@ -83,6 +83,14 @@ static void add_peers(Receivers *r, const Segment *s, guint32 ofport)
     }
 }
 
+/* DHCP hears clients' ports only: in what comes from another, nobody has looked at the hardware address. */
+static void put_heard(GHashTable *f, guint32 to, guint32 ofport)
+{
+    ovs_flow_put(f, OVS_OUTPUT, 30, "drop", "reg3=0x%x,udp,tp_dst=67", to);
+    g_autofree char *output = g_strdup_printf("output:%u", ofport);
+    ovs_flow_put(f, OVS_OUTPUT, 31, output, "reg3=0x%x,udp,tp_src=68,tp_dst=67", to);
+}
+
 static void add_link(GHashTable *f, Receivers *r, const OvsNet *net, const OvsLink *link)
 {
     guint32 ofport = (guint32) link->ofport;
@@ -97,6 +105,8 @@ static void add_link(GHashTable *f, Receivers *r, const OvsNet *net, const OvsLi
         break;
     case OVS_LINK_SERVICE:
         ovs_flow_output(r->service, ofport, false);
+        put_heard(f, ofport, ofport);
+        put_heard(f, FLOOD_SERVICE, ofport);
         deliver(string_of(r->by_mac, (gpointer) link->mac, true), ofport, OVS_COMMIT);
         if (ovs_has_uplink(net))
             ovs_flow_put(f, OVS_DEST, 55, "drop", "reg0=0x%x/0x%x,dl_dst=%s", 1 << OVS_BIT_UPLINK, 1 << OVS_BIT_UPLINK, link->mac);

@@ -6,13 +6,9 @@
 
 OvsLinkKind ovs_link_kind(const OvsNet *net, const OvsLink *link)
 {
-    if (net->segment && net->segment->type != SEGMENT_NONE) {
-        if (strcmp(link->name.s, net->segment->link.s) == 0)
-            return net->segment->type == SEGMENT_VXLAN ? OVS_LINK_TUNNEL : OVS_LINK_UPLINK;
-        if (g_str_has_prefix(link->name.s, "nvd"))
-            return OVS_LINK_SERVICE;
-    }
-    return OVS_LINK_OTHER;
+    if (net->segment && net->segment->type != SEGMENT_NONE && strcmp(link->name.s, net->segment->link.s) == 0)
+        return net->segment->type == SEGMENT_VXLAN ? OVS_LINK_TUNNEL : OVS_LINK_UPLINK;
+    return g_str_has_prefix(link->name.s, "nvd") ? OVS_LINK_SERVICE : OVS_LINK_OTHER;
 }
 
 bool ovs_has_uplink(const OvsNet *net)

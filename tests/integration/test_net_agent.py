@@ -523,6 +523,43 @@ class Service(Case):
         leases = open("%s/dhcp/%s/leases" % (RUN, net.short)).read().split("\n")
         self.assertEqual({l.split()[1] for l in leases if l} - {p.mac, q.mac}, set())
 
+    def test_nobody_gives_another_s_lease_away(self):
+        net = self.network(1)
+        group = self.group(50, OUT)
+        p, g = self.port(1, net, "10.0.0.11", [group])
+        q, h = self.port(2, net, "10.0.0.12", [group])
+
+        def gets():
+            h.run("ip addr flush dev eth0")
+            self.assertIn("ip=10.0.0.12", h.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
+
+        def leases():
+            with open("%s/dhcp/%s/leases" % (RUN, net.short)) as f:
+                return [line for line in f if p.mac not in line]
+
+        def send(x, port, kind, chaddr, sport=68, size=2000):
+            """In fragments of this size."""
+            more = b"\x3d\x07\1" + mac_bytes(q.mac) + (b"\x32\4" + ip_bytes(q.ip) if kind != 7 else b"")    # a release wants no address
+            ident, data = int.from_bytes(os.urandom(2), "big"), udp(sport, 67, bootp(1, kind, chaddr, server="10.0.0.2", ciaddr=q.ip, more=more))
+            for at in range(0, len(data), size):
+                x.send(ether(port.mac, net.args()["dhcp"]["mac"], 0x800,
+                             ip4(port.ip, "10.0.0.2", 17, data[at:at + size], at // 8, at + size < len(data), ident)))
+            time.sleep(0.2)
+        gets()
+        before = leases()
+        self.assertEqual(len(before), 1)
+        for kind in (7, 4, 3):                       # release, decline, request
+            for chaddr in (p.mac, q.mac):
+                for sport, size in ((68, 2000), (67, 2000), (1000, 2000), (68, 8), (68, 32), (1000, 8)):
+                    send(g, p, kind, chaddr, sport, size)
+                    self.assertEqual(leases(), before, (kind, chaddr, sport, size))
+        gets()
+        send(h, q, 7, q.mac)
+        self.assertEqual(leases(), [])               # such messages are understood
+        gets()
+        send(h, q, 4, q.mac)
+        self.assertEqual(leases(), [])
+
     def test_names_stay_in_their_network(self):
         one, two = self.network(1), self.network(2, prefix="10.5.0")
         group = self.group(50, OUT)

@@ -149,6 +149,8 @@ def arp(op, sha, spa, tha, tpa):
     return struct.pack(">HHBBH", 1, 0x0800, 6, 4, op) + mac_bytes(sha) + ip_bytes(spa) + mac_bytes(tha) + ip_bytes(tpa)
 
 
-def bootp(op, kind, chaddr, giaddr="0.0.0.0", server=None):
-    options = b"\x63\x82\x53\x63\x35\x01" + bytes([kind]) + (b"\x36\x04" + ip_bytes(server) if server else b"") + b"\xff"
-    return (struct.pack(">BBBBIHH", op, 1, 6, 0, 0x1234, 0, 0x8000) + bytes(12) + ip_bytes(giaddr) + mac_bytes(chaddr) + bytes(10) + bytes(192) + options)
+def bootp(op, kind, chaddr, giaddr="0.0.0.0", server=None, ciaddr="0.0.0.0", more=b""):
+    """more: options besides the kind and the server's address."""
+    options = b"\x63\x82\x53\x63\x35\x01" + bytes([kind]) + (b"\x36\x04" + ip_bytes(server) if server else b"") + more + b"\xff"
+    return (struct.pack(">BBBBIHH", op, 1, 6, 0, 0x1234, 0, 0x8000) + ip_bytes(ciaddr) + bytes(8) + ip_bytes(giaddr) + mac_bytes(chaddr) + bytes(10) +
+            bytes(192) + options)
