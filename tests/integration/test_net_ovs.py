@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """tests/integration/test_net_ovs.py -- the matrix of test_net_agent.py with network.driver=openvswitch, and what only Open vSwitch can suffer."""
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,8 +12,8 @@ import ovs  # noqa: E402
 from own import ROOT, own_machine, until  # noqa: E402
 own_machine(__file__, "" if ovs.installed() else "the package openvswitch-switch")
 import test_net_agent as linux  # noqa: E402
-from guest import ether, ip4, sh, udp  # noqa: E402
-from test_net_agent import EVERYONE, OUT, RUN, rule, uid  # noqa: E402
+from guest import sh  # noqa: E402
+from test_net_agent import OUT, RUN, rule, uid  # noqa: E402
 from wire import WireError  # noqa: E402
 
 DATAPATH = os.environ.get("NUVOLET_OVS_DATAPATH", "netdev")
@@ -146,12 +147,9 @@ class Gateway(Switched, linux.Gateway):
 class Damage(Switched, linux.Damage):
     test_one_chain_changed_by_hand_comes_back = None
 
-    def spoofs(self, p, g, h):
-        n = len(h.seen)
-        for _ in range(20):
-            g.send(ether(p.mac, EVERYONE, 0x800, ip4("10.0.0.99", "10.0.0.255", 17, udp(1000, 2000, b"NUVOLET-SPOOF"))))
-            time.sleep(0.01)
-        return sum(b"NUVOLET-SPOOF" in f for f in h.seen[n:])
+    def unless(self, opened, *pair):
+        """Where somebody told the switch to pass all, it does so until the agent looks."""
+        return contextlib.nullcontext() if opened else self.spoofing(*pair)
 
     def whole(self, net, p, q):
         found = self.verb("net.list")
@@ -159,9 +157,9 @@ class Damage(Switched, linux.Damage):
 
     def test_rules_flushed_by_hand_come_back(self):
         net, p, g, q, h = self.ready()
-        sh("nft flush ruleset")
-        self.assertEqual(self.spoofs(p, g, h), 0)
-        until("the host's guard is back", 10, lambda: net.bridge in sh("nft list ruleset").stdout)
+        with self.spoofing(p, g, q, h):
+            sh("nft flush ruleset")
+            until("the host's guard is back", 10, lambda: net.bridge in sh("nft list ruleset").stdout)
         until("traffic is back", 10, lambda: g.pings(q.ip))
 
     test_without_rules_and_agent_nothing_passes = test_taps_stay_down_until_the_rules_are_back = None      # its rules are flows
@@ -171,18 +169,20 @@ class Damage(Switched, linux.Damage):
         before = ovs.flows(net.bridge)
         for damage in (["del-flows", net.bridge], ["del-flows", net.bridge, "table=0,in_port=%s" % p.tap],
                        ["add-flow", net.bridge, "table=0,priority=65535,actions=NORMAL"]):
-            subprocess.run(["ovs-ofctl", "--names", *damage], check=True, timeout=60)
-            until("the flows are back after %s" % damage[0], 10, lambda: ovs.flows(net.bridge) == before)
-            until("traffic is back", 3, lambda: g.pings(q.ip))
-            self.assertEqual(self.spoofs(p, g, h), 0)
+            with self.unless(damage[0] == "add-flow", p, g, q, h):
+                subprocess.run(["ovs-ofctl", "--names", *damage], check=True, timeout=60)
+                until("the flows are back after %s" % damage[0], 10, lambda: ovs.flows(net.bridge) == before)
+            with self.spoofing(p, g, q, h):
+                until("traffic is back", 3, lambda: g.pings(q.ip))
 
     def test_links_namespaces_and_bridges_come_back(self):
         net, p, g, q, h = self.ready()
         for damage in (["del-br", net.bridge], ["del-port", p.tap], ["del-port", "nvd" + net.short], ["set", "bridge", net.bridge, "fail_mode=standalone"]):
-            ovs.vsctl(*damage)
-            until("repaired after " + damage[0], 10, lambda: self.whole(net, p, q))
-            until("traffic after " + damage[0], 10, lambda: g.pings(q.ip))
-            self.assertEqual(self.spoofs(p, g, h), 0)
+            with self.unless(damage[0] == "set", p, g, q, h):
+                ovs.vsctl(*damage)
+                until("repaired after " + damage[0], 10, lambda: self.whole(net, p, q))
+            with self.spoofing(p, g, q, h):
+                until("traffic after " + damage[0], 10, lambda: g.pings(q.ip))
         sh("ip link set %s xdp off" % p.tap)
         until("the filter is back", 10, lambda: "xdp" in sh("ip link show " + p.tap).stdout)
         self.assertEqual(ovs.vsctl("get-fail-mode", net.bridge).strip(), "secure")
@@ -194,9 +194,9 @@ class Damage(Switched, linux.Damage):
         with self.assertRaises(WireError):
             self.verb("port.ensure", **linux.Port(9, net.id, "10.0.0.19").args())
         self.made.append(("port.absent", uid(9)))
-        ovs.start_switch()
-        until("traffic after the switch's death", 15, lambda: g.pings(q.ip))
-        self.assertEqual(self.spoofs(p, g, h), 0)
+        with self.spoofing(p, g, q, h):
+            ovs.start_switch()
+            until("traffic after the switch's death", 15, lambda: g.pings(q.ip))
         ovs.kill("ovsdb-server")
         # The datapath inside ovs-vswitchd stands still until it has its database again; the kernel's goes on.
         if DATAPATH == "system":
