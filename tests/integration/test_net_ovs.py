@@ -117,7 +117,7 @@ class Death(Switched, linux.Death):
 
 
 class Groups(Switched, linux.Groups):
-    pass
+    takes_tiny_fragments = DATAPATH == "system"      # inside ovs-vswitchd fragments pass only rules without ports (ADR 0006)
 
 
 class Narrowing(Switched, linux.Narrowing):
@@ -126,6 +126,8 @@ class Narrowing(Switched, linux.Narrowing):
 
 
 class Spoofing(Switched, linux.Spoofing):
+    lost = ()
+
     def test_tap_that_nobody_declared_sends_nothing(self):
         net, p, g, q, h = self.pair()
         sh("ip tuntap add nvtffffffffffff mode tap; ip link set nvtffffffffffff up")

@@ -139,6 +139,13 @@ def udp(sport, dport, payload):
     return struct.pack(">HHHH", sport, dport, 8 + len(payload), 0) + payload
 
 
+def tcp(src, dst, sport, dport, payload=b"", flags=2):
+    """A SYN, unless told otherwise."""
+    data = struct.pack(">HHIIBBHHH", sport, dport, 1, 0, 0x50, flags, 1000, 0, 0) + payload
+    pseudo = ip_bytes(src) + ip_bytes(dst) + struct.pack(">HH", 6, len(data))
+    return data[:16] + struct.pack(">H", checksum(pseudo + data)) + data[18:]
+
+
 def icmp6(src, dst, kind, body, code=0):
     data = struct.pack(">BBH", kind, code, 0) + body
     pseudo = ip_bytes(src) + ip_bytes(dst) + struct.pack(">II", len(data), 58)
