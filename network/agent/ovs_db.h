@@ -16,6 +16,7 @@ typedef struct OvsRow {
     char name[16], bridge[16];       /* bridge "": on none */
     char mac[18];                    /* of the other end, as it was told to ovs_port_add; "" where it was not */
     int ofport, wanted;              /* 0: none */
+    int index;                       /* of the interface that was joined; 0: not known */
     bool is_ours;
 } OvsRow;
 /* All bridges whose name starts with "nvb" (name → "" or what is wrong with it) and ports (name → OvsRow).  Free both. */

@@ -67,9 +67,10 @@ static OvsRow *port_row(const json_t *row)
 {
     OvsRow *port = g_new0(OvsRow, 1);
     const json_t *ids = json_object_get(row, "external_ids");
-    const char *mac = map_get(ids, "nuvolet-mac");
+    const char *mac = map_get(ids, "nuvolet-mac"), *index = map_get(ids, "nuvolet-index");
     g_strlcpy(port->name, json_get_str(row, "name"), sizeof port->name);
     g_strlcpy(port->mac, mac ? mac : "", sizeof port->mac);
+    port->index = index ? (int) g_ascii_strtoll(index, NULL, 10) : 0;
     port->is_ours = map_get(ids, "nuvolet") != NULL;
     return port;
 }
@@ -113,28 +114,9 @@ bool ovs_view(GHashTable **ret_bridges, GHashTable **ret_ports, GError **err)
     return true;
 }
 
-/* The interfaces that were joined, by name: ovs-vswitchd goes on with the one it has open when another one takes the name. */
-static GMutex opened_lock;
-static GHashTable *opened;           /* name → index */
-
-static void note_opened(const char *name, int index)
-{
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&opened_lock);
-    (void) locker;
-    if (!opened)
-        opened = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    if (index)
-        g_hash_table_replace(opened, g_strdup(name), GINT_TO_POINTER(index));
-    else
-        g_hash_table_remove(opened, name);
-}
-
 bool ovs_row_joined(const OvsRow *row, int index)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&opened_lock);
-    (void) locker;
-    int known = opened ? GPOINTER_TO_INT(g_hash_table_lookup(opened, row->name)) : 0;
-    return *row->bridge && row->ofport > 0 && row->ofport == row->wanted && (!known || known == index);
+    return *row->bridge && row->ofport > 0 && row->ofport == row->wanted && (!row->index || row->index == index);
 }
 
 /* --- changing --- */
@@ -302,14 +284,19 @@ static json_t *leave_op(const char *uuid)
                      uuid, "mutations", "ports", "delete", "set", "uuid", uuid);
 }
 
+/* ovs-vswitchd goes on with the interface that it has open when another one takes the name: the row says which one it was. */
 static bool port_insert(const char *name, const char *bridge, int ofport, const char *mac, const char *old_uuid, GError **err)
 {
+    LinkInfo link = { 0 };
+    link_get(name, &link, NULL);
+    g_autofree char *index = g_strdup_printf("%d", link.index);
     if (old_uuid && !run_and_wait(leave_op(old_uuid), name, "let go of", err))
         return false;
     json_t *iface = json_pack("{ss,ss,s{ss,si},ss}", "op", "insert", "table", "Interface", "row", "name", name, "ofport_request", ofport,
                               "uuid-name", "i");
-    json_t *port = json_pack("{ss,ss,s{ss,s[ss],s[s[[ss][ss]]]},ss}", "op", "insert", "table", "Port", "row", "name", name, "interfaces",
-                             "named-uuid", "i", "external_ids", "map", "nuvolet", "port", "nuvolet-mac", mac, "uuid-name", "p");
+    json_t *port = json_pack("{ss,ss,s{ss,s[ss],s[s[[ss][ss][ss]]]},ss}", "op", "insert", "table", "Port", "row", "name", name, "interfaces",
+                             "named-uuid", "i", "external_ids", "map", "nuvolet", "port", "nuvolet-mac", mac, "nuvolet-index", index, "uuid-name",
+                             "p");
     json_t *join = json_pack("{ss,ss,so,s[[ss[s[[ss]]]]]}", "op", "mutate", "table", "Bridge", "where", where_name(bridge), "mutations", "ports",
                              "insert", "set", "named-uuid", "p");
     return run(json_pack("[ooo]", iface, port, join), err);
@@ -330,16 +317,11 @@ bool ovs_port_add(const char *name, const char *bridge, int ofport, const char *
         return true;
     if (row && !(uuid = find("Port", name, err)))
         return nv_fail(err, NV_ERR_AGENT, "port %s is gone meanwhile", name);
-    if (!port_insert(name, bridge, ofport, mac, uuid, err) || !wait_until(is_taken, name, ofport, "take", err))
-        return false;
-    if (link_get(name, &link, NULL))
-        note_opened(name, link.index);
-    return true;
+    return port_insert(name, bridge, ofport, mac, uuid, err) && wait_until(is_taken, name, ofport, "take", err);
 }
 
 bool ovs_port_remove(const char *name, GError **err)
 {
-    note_opened(name, 0);
     GError *why = NULL;
     g_autofree char *uuid = find("Port", name, &why);
     if (!uuid)

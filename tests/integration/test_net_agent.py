@@ -335,6 +335,7 @@ class Service(Case):
         q, h = self.port(2, net, "10.0.0.12", [group])
         p.options = ntp("10.0.0.7")
         self.ensure_network(net)
+        until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))
         pid = open("%s/dhcp/%s/pid" % (RUN, net.short)).read()
         told = lambda x: x.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -O ntpsrv -s %s/tests/lib/udhcpc" % ROOT).stdout
         self.assertRegex(told(g), "dns=10.0.0.2 .*ntp=10.0.0.7\n")
