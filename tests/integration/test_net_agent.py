@@ -642,7 +642,7 @@ class Service(Case):
 
 class Death(Case):
     """The agent dies before a change of the host, any from its start to the end of all; told the same again, another one comes to the end of it."""
-    TIMES = 1000 if os.environ.get("NUVOLET_ALL") == "1" else 12           # for each kind of change
+    TIMES = 1000 if os.environ.get("NUVOLET_ALL") == "1" else 12 if PATIENCE == 1 else 3           # for each kind of change
 
     def life(self):
         """What `serve` tells: what shall be there, and that it shall not any more; and a look whether it is."""
