@@ -194,7 +194,7 @@ class Case(unittest.TestCase):
         g = Guest("g%d" % n, p.tap, p.mac)
         self.guests.append(g)
         for a in p.ips:
-            g.run("ip addr add %s dev eth0%s" % (a + ("/64" if ":" in a else "/24"), " nodad" if ":" in a else ""))
+            g.run("ip addr replace %s dev eth0%s" % (a + ("/64" if ":" in a else "/24"), " nodad" if ":" in a else ""))
         return p, g
 
     def connects(self, g, address, port):
