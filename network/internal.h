@@ -44,6 +44,21 @@ typedef struct GroupRule {
     gint64 port_range_min, port_range_max, revision_number, created_at, updated_at;
 } GroupRule;
 
+typedef struct AddressScope {
+    Row row;
+    char *id, *project_id, *name;
+    gint64 ip_version;
+    bool shared;
+} AddressScope;
+
+typedef struct Pool {
+    Row row;
+    char *id, *project_id, *name, *description, *address_scope_id;
+    gint64 ip_version, default_prefixlen, min_prefixlen, max_prefixlen, default_quota, revision_number, created_at, updated_at;
+    bool shared, is_default;
+    json_t *prefixes, *tags;
+} Pool;
+
 /* --- network.c --- */
 extern const Child network_tags;
 /* Query parameters over tags: tags=a,b (all of them), tags-any, not-tags, not-tags-any. */
@@ -86,6 +101,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Subnet, row_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Port, row_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Group, row_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GroupRule, row_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AddressScope, row_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pool, row_unref)
 
 /* --- subnet.c --- */
 /* Addresses of this subnet are made by hosts from their MAC: SLAAC or stateless DHCPv6. */
@@ -173,9 +190,11 @@ json_t *segment_host(Db *db, const char *host, GError **err);
 json_t *desired_segment(const Network *n, const char *local, const json_t *peers);
 json_t *desired_segment_load(Db *db, const Network *n, const char *host, GError **err);
 
-/* --- pool.c, rbac.c, addrgroup.c --- */
+/* --- pool.c, pool_subnet.c, rbac.c, addrgroup.c --- */
 /* Settles cidr, version and pool of a new subnet that names a pool; leaves others alone. */
 bool subnet_from_pool(Db *db, const Ctx *ctx, Subnet *s, GError **err);
+/* What Neutron says where a network's subnets would be of several address scopes.  Always false. */
+bool subnet_scopes_differ(GError **err);
 /* Keeps the policy for everybody ('*') in step with the object's own shared or external flag. */
 bool rbac_everybody(Db *db, const char *type, const char *object_id, const char *project_id, const char *action, bool on, GError **err);
 /* An after_load: `shared` is true for whom a policy names, not only where it is for everybody.  The column stays as it is: it is not dirty. */
