@@ -40,19 +40,36 @@ static Sock *sock_open(GError **err)
     return sock;
 }
 
-bool link_talk(Msg *msg_stolen, const char *what, const char *name, const int *ok, GError **err)
+/* Sends msg (stolen); what the kernel answers → ret_rc.  False: it could not be asked. */
+static bool answered(Msg *msg_stolen, int *ret_rc, GError **err)
 {
     g_autoptr(Msg) msg = msg_stolen;
     g_autoptr(Sock) sock = fault_point("net.link", err) ? sock_open(err) : NULL;
     if (!sock)
         return false;
     int rc = nl_send_auto(sock, msg);
-    if (rc >= 0)
-        rc = nl_wait_for_ack(sock);
+    *ret_rc = rc >= 0 ? nl_wait_for_ack(sock) : rc;
+    return true;
+}
+
+bool link_talk(Msg *msg_stolen, const char *what, const char *name, const int *ok, GError **err)
+{
+    int rc;
+    if (!answered(msg_stolen, &rc, err))
+        return false;
     for (; rc < 0 && ok && *ok; ok++)
         if (rc == -*ok)
             rc = 0;
     return rc >= 0 || nv_fail(err, NV_ERR_AGENT, "%s %s: %s", what, name, nl_geterror(rc));
+}
+
+bool link_make(Msg *msg_stolen, const char *what, const char *name, bool *ret_there, GError **err)
+{
+    int rc;
+    if (!answered(msg_stolen, &rc, err))
+        return false;
+    *ret_there = rc == -NLE_EXIST;
+    return rc >= 0 || *ret_there || nv_fail(err, NV_ERR_AGENT, "%s %s: %s", what, name, nl_geterror(rc));
 }
 
 static Msg *link_msg(int type, int flags, int family, int index)

@@ -172,7 +172,7 @@ bool link_class(const char *tap, guint minor, GError **err)
     if (fd < 0)
         return false;
     g_autofree char *name = g_strdup_printf(PROGRAM_NAME "%u", minor);
-    bool ok = link_ingress_ensure(tap, info.index, err) &&
+    bool ok = link_ingress_ensure(tap, info.index, NULL, err) &&
               link_talk(link_bpf_put(info.index, LINK_INGRESS, PROGRAM, fd, name), "class of", tap, NULL, err);
     close(fd);
     return ok;

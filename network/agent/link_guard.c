@@ -98,9 +98,10 @@ bool link_guard(const char *name, guint32 flag, GError **err)
         return false;
     if (link_guarded(info.index))
         return true;
+    bool there = false;
     int fd = program_peek(flag, &why);
-    if (fd >= 0)
-        return place_free(name, info.index, err) && link_ingress_ensure(name, info.index, err) &&
+    if (fd >= 0)         /* the place is looked at where somebody made it: the kernel tells of the queues of all interfaces, not of one's */
+        return link_ingress_ensure(name, info.index, &there, err) && (!there || place_free(name, info.index, err)) &&
                link_talk(link_bpf_put(info.index, LINK_EGRESS, HANDLE, fd, NAME), "guard of", name, NULL, err);
     if (nv_error_code(why) != NV_ERR_HOST_FAULT)
         return g_propagate_error(err, g_steal_pointer(&why)), false;

@@ -8,6 +8,8 @@
 typedef struct nl_msg Msg;
 /* Sends msg (stolen) and waits for the kernel's answer; codes in the 0-ended list ok are as good as success. */
 bool link_talk(Msg *msg_stolen, const char *what, const char *name, const int *ok, GError **err);
+/* The same for something new (NLM_F_EXCL), or that is there already. */
+bool link_make(Msg *msg_stolen, const char *what, const char *name, bool *ret_there, GError **err);
 /* Sends a dump request (stolen) and calls fn for each message of the answer. */
 typedef void OnMessage(struct nlmsghdr *nlh, void *data);
 bool link_dump(Msg *msg_stolen, OnMessage *fn, void *data, GError **err);
@@ -22,8 +24,8 @@ Msg *link_tc_msg(int type, int flags, int index, guint32 handle, guint32 parent)
 bool link_tc_dump(int type, int index, guint32 parent, OnMessage *fn, void *data, GError **err);
 /* How many look at what comes in (LINK_INGRESS) or goes out (LINK_EGRESS) there. */
 bool link_tc_filters(int index, guint32 parent, int *ret_filters, GError **err);
-/* The place where what comes in and goes out can be looked at; gone only when nothing looks. */
-bool link_ingress_ensure(const char *name, int index, GError **err);
+/* The place where what comes in and goes out can be looked at (ret_there: it was there; NULL: no matter); gone only when nothing looks. */
+bool link_ingress_ensure(const char *name, int index, bool *ret_there, GError **err);
 bool link_ingress_idle(const char *name, int index, GError **err);
 enum { LINK_CLSACT = 0xffff0000u, LINK_INGRESS = 0xfffffff2u, LINK_EGRESS = 0xfffffff3u, LINK_PROGRAMS_FIRST = 1, LINK_DIVERT_SECOND = 2 };
 /* An address in network byte order, 4 or 16 bytes. */

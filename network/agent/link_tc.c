@@ -82,12 +82,12 @@ bool link_shaper_ensure(const char *name, const Bucket *b, GError **err)
     return link_bucket(name, b, err) && link_up(name, true, err);
 }
 
-bool link_ingress_ensure(const char *name, int index, GError **err)
+bool link_ingress_ensure(const char *name, int index, bool *ret_there, GError **err)
 {
-    static const int there[] = { NLE_EXIST, 0 };
+    bool there;
     Msg *msg = link_tc_msg(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index, LINK_CLSACT, TC_H_CLSACT);
     nla_put_string(msg, TCA_KIND, "clsact");
-    return link_talk(msg, "what comes in at", name, there, err);
+    return link_make(msg, "what comes in at", name, ret_there ? ret_there : &there, err);
 }
 
 bool link_ingress_idle(const char *name, int index, GError **err)
@@ -119,7 +119,7 @@ bool link_divert(const char *name, const char *shaper, GError **err)
         return false;
     if (!shaper)
         return divert_absent(name, info.index, err);
-    if (!link_ingress_ensure(name, info.index, err))
+    if (!link_ingress_ensure(name, info.index, NULL, err))
         return false;
     if (link_diverted_to(info.index) == to.index)
         return true;

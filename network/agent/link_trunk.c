@@ -151,7 +151,7 @@ bool link_tag_ensure(const char *tap, const char *inner, const char *owner, int 
     if (!link_need(tap, &t, err) || !link_need(inner, &s, err))
         return false;
     g_autofree char *off = program_name(owner, vlan, s.index), *on = program_name(owner, vlan, t.index);
-    if (!link_ingress_ensure(tap, t.index, err) || !link_ingress_ensure(inner, s.index, err) || !detach(tap, t.index, owner, off, err))
+    if (!link_ingress_ensure(tap, t.index, NULL, err) || !link_ingress_ensure(inner, s.index, NULL, err) || !detach(tap, t.index, owner, off, err))
         return false;
     return (is_there(t.index, off) || attach(tap, t.index, (guint32) vlan, off, untag_program(vlan, s.index, err), err))
         && (is_there(s.index, on) || attach(inner, s.index, 1, on, tag_program(vlan, t.index, err), err));
