@@ -46,6 +46,9 @@ def ask(kind, more):
     s.sendto(message, ("ff02::1:2", 547, 0, socket.if_nametoindex("eth0")))
     return dict(options(s.recv(2000)[4:]))
 answer = ask(1, option(3, struct.pack(">III", 1, 0, 0)))
+if sys.argv[2:]:
+    ask(int(sys.argv[2]), option(2, answer[2]) + option(3, struct.pack(">III", 1, 0, 0) + option(5, socket.inet_pton(socket.AF_INET6, sys.argv[3]) + bytes(8))))
+    sys.exit()
 if 3 in answer: answer = ask(3, option(2, answer[2]) + option(3, answer[3]))
 print([socket.inet_ntop(socket.AF_INET6, d[:16]) for c, d in options(answer[3][12:])][0] if 3 in answer else answer[13][2:].decode())
 """
@@ -310,8 +313,30 @@ class Service(Case):
             lease, = [line.split() for line in f if address in line]
         self.assertLessEqual(int(lease[0]) - time.time(), 300)
 
-    def asks6(self, g, duid):
-        r = g.start(sys.executable, "-c", ASK6, "00030001%012x" % duid, stdout=subprocess.PIPE, text=True)
+    def test_an_ipv6_lease_that_a_neighbour_gives_away_comes_back_at_once(self):
+        """dnsmasq knows a lease by a number that anybody may name; the address stays the port's."""
+        net = self.network(1)
+        net.six, net.mode = "2001:db8:5::/64", "dhcpv6-stateful"
+        group = self.group(50, OUT)
+        (p, g), (q, h) = (self.port(n, net, "10.0.0.%d" % n, [group], ip6s=["2001:db8:5::%d" % n], name="vm%d" % n) for n in (11, 12))
+        for port, guest, n in ((p, g, 11), (q, h, 12)):
+            guest.run("ip addr del 2001:db8:5::%d/64 dev eth0" % n)
+            until("the link-local address is usable", 5, lambda: port.local in guest.run("ip -6 addr show dev eth0 -tentative").stdout)
+            self.assertEqual(self.asks6(guest, n), "2001:db8:5::%d" % n)
+
+        def leases():
+            with open("%s/dhcp/%s/leases" % (RUN, net.short)) as f:
+                return [line for line in f if "2001:db8:5::12 " in line]
+        for kind in (8, 9, 3, 5):                    # release, decline, request, renew
+            self.assertIn(" vm12 ", *leases())
+            self.asks6(g, 12, kind, "2001:db8:5::12")
+            self.assertEqual(len(leases()), kind in (3, 5))              # they are understood
+            self.assertEqual(self.asks6(h, 12), "2001:db8:5::12", kind)
+            self.assertEqual(self.asks6(g, 11), "2001:db8:5::11", kind)
+
+    def asks6(self, g, duid, *more):
+        """The address that a client of that number gets; more: kind and address of a message that it sends instead of taking what it is offered."""
+        r = g.start(sys.executable, "-c", ASK6, "00030001%012x" % duid, *map(str, more), stdout=subprocess.PIPE, text=True)
         return r.communicate()[0].strip()
 
     def test_a_namespace_that_an_earlier_agent_made_anew(self):
