@@ -9,9 +9,9 @@
 #include "core/wake.h"
 #include "network/agent/dnsmasq.h"
 #include "network/agent/lease.h"
-#include "network/agent/link.h"
 #include "network/agent/netns.h"
 #include <errno.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -26,6 +26,7 @@ enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 30000, LOG_MAX = 1 << 20, START_
 /* One network's process.  Under lock. */
 typedef struct Daemon {
     char n[13], netns[24], *dir;
+    char *place;                     /* where it was started; NULL: nobody has asked for it yet */
     pid_t pid;
     int pidfd;                       /* -1: not running */
     bool adopted;                    /* an earlier agent's: nobody knows whether that told it of what it wrote last */
@@ -47,6 +48,7 @@ static void daemon_free(gpointer data)
     Daemon *d = data;
     file_close(d->pidfd);
     g_free(d->dir);
+    g_free(d->place);
     g_free(d);
 }
 
@@ -249,14 +251,12 @@ static const char *daemon_user(void)
 /* A process in another namespace, or at a device that is no more, is of no use: it began with another conf. */
 static char *place_of(const NetworkSpec *n)
 {
-    LinkInfo veth = { 0 };
-    link_get(n->veth.s, &veth, NULL);
-    return g_strdup_printf("in namespace %" G_GUINT64_FORMAT " behind device %d", netns_inode(n->netns.s), veth.index);
+    return g_strdup_printf("in namespace %" G_GUINT64_FORMAT " behind device %u", netns_inode(n->netns.s), if_nametoindex(n->veth.s));
 }
 
-static bool put_files(const NetworkSpec *n, const char *dir, bool *ret_conf, bool *ret_data, GError **err)
+static bool put_files(const NetworkSpec *n, const char *dir, const char *place, bool *ret_conf, bool *ret_data, GError **err)
 {
-    g_autofree char *place = place_of(n), *conf = dnsmasq_conf(n, dir, daemon_user(), place);
+    g_autofree char *conf = dnsmasq_conf(n, dir, daemon_user(), place);
     g_autofree char *hosts = dnsmasq_hosts(n), *opts = dnsmasq_opts(n), *names = dnsmasq_names(n);
     g_autofree char *top = conf_path("paths.run", "dhcp");
     g_auto(Fd) all = file_open_dir(top, 0755, err), own = all < 0 ? -1 : file_open_subdir(all, n->n.s, 0755, err);
@@ -283,14 +283,16 @@ static Daemon *daemon_for(const NetworkSpec *n, const char *dir)
 
 bool dhcp_ensure(const NetworkSpec *n, GError **err)
 {
-    g_autofree char *dir = dir_of(n->n.s), *hosts = g_strdup_printf("%s/hosts", dir), *known = NULL;
+    g_autofree char *dir = dir_of(n->n.s), *hosts = g_strdup_printf("%s/hosts", dir), *known = NULL, *place = place_of(n);
     bool conf = false, data = false;
     const char *before = g_file_get_contents(hosts, &known, NULL, NULL) ? known : "";
-    if (!put_files(n, dir, &conf, &data, err))
+    if (!put_files(n, dir, place, &conf, &data, err))
         return false;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
     Daemon *d = daemon_for(n, dir);
+    g_free(d->place);
+    d->place = g_steal_pointer(&place);
     if (d->adopted) {
         conf |= !has_read_conf(d);
         data = true;
@@ -339,12 +341,13 @@ bool dhcp_absent(const char *n, GError **err)
     return rmdir(dir) == 0 || errno == ENOENT || nv_fail_errno(err, NV_ERR_AGENT, "%s", dir);
 }
 
-bool dhcp_running(const char *n)
+bool dhcp_running(const NetworkSpec *n)
 {
+    g_autofree char *place = place_of(n);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void) locker;
-    const Daemon *d = g_hash_table_lookup(daemons, n);
-    return d && is_alive(d);
+    const Daemon *d = g_hash_table_lookup(daemons, n->n.s);
+    return d && is_alive(d) && g_strcmp0(d->place, place) == 0;
 }
 
 static void trim(const char *dir, const char *name)

@@ -65,14 +65,24 @@ static bool open_listener(void *data, GError **err)
     return true;
 }
 
+static bool listens_in(const char *n, guint64 inode)
+{
+    g_mutex_lock(&lock);
+    const Listener *l = g_hash_table_lookup(listeners, n);
+    bool there = l && l->inode == inode;
+    g_mutex_unlock(&lock);
+    return there;
+}
+
+bool metadata_listening(const NetworkSpec *n)
+{
+    return listens_in(n->n.s, netns_inode(n->netns.s));
+}
+
 bool metadata_ensure(const NetworkSpec *n, GError **err)
 {
     guint64 inode = netns_inode(n->netns.s);
-    g_mutex_lock(&lock);
-    const Listener *there = g_hash_table_lookup(listeners, n->n.s);
-    bool listens = there && there->inode == inode;
-    g_mutex_unlock(&lock);
-    if (listens)
+    if (listens_in(n->n.s, inode))
         return true;
     metadata_absent(n->n.s);
     Listener *l = g_new0(Listener, 1);
@@ -100,14 +110,6 @@ void metadata_absent(const char *n)
     g_hash_table_remove(listeners, n);
     g_mutex_unlock(&lock);
     wake_up(wake_fd);
-}
-
-bool metadata_listening(const char *n)
-{
-    g_mutex_lock(&lock);
-    bool there = g_hash_table_contains(listeners, n);
-    g_mutex_unlock(&lock);
-    return there;
 }
 
 /* --- the accepting thread --- */

@@ -7,4 +7,5 @@ bool metadata_start(GError **err);
 /* Listens in the namespace that the network has now. */
 bool metadata_ensure(const NetworkSpec *n, GError **err);
 void metadata_absent(const char *n);
-bool metadata_listening(const char *n);
+/* True while a listener is in that namespace. */
+bool metadata_listening(const NetworkSpec *n);

@@ -110,7 +110,7 @@ guint wanted_repair(void)
             continue;
         }
         count++;
-        if (wiring_network_ensure(n, &err) && n->has_dhcp && !dhcp_running(n->n.s))
+        if (wiring_network_ensure(n, &err) && n->has_dhcp && !dhcp_running(n))
             nv_fail(&err, NV_ERR_AGENT, "its dnsmasq has ended, and waits for its next start");
         note("network", n->id, err);
     }

@@ -182,8 +182,8 @@ bool wiring_network_complete(const NetworkSpec *n, GHashTable *links)
         return false;
     if (!n->has_dhcp)
         return true;
-    return veth && veth->up && veth->master == bridge->index && driver()->link_joined(veth, n->dhcp_mac) && dhcp_running(n->n.s) &&
-           metadata_listening(n->n.s) && netns_exists(n->netns.s) && netns_run(n->netns.s, look_inside, &in, NULL) && in.whole;
+    return veth && veth->up && veth->master == bridge->index && driver()->link_joined(veth, n->dhcp_mac) && dhcp_running(n) &&
+           metadata_listening(n) && netns_exists(n->netns.s) && netns_run(n->netns.s, look_inside, &in, NULL) && in.whole;
 }
 
 /* --- ports --- */

@@ -1481,6 +1481,28 @@ class Damage(Case):
             g.run("ip addr flush dev eth0; busybox udhcpc -i eth0 -n -q -t 9 -T 1 -s %s/tests/lib/udhcpc" % ROOT)
         self.assertIn("nuvolet-guard", sh("tc filter show dev %s egress" % p.tap).stdout)
 
+    def test_a_repair_that_fails_is_repeated(self):
+        """The new namespace, or device, is whole, and the old services run where nobody is."""
+        net, p, g, q, h = self.ready()
+        top = "%s/dhcp/%s" % (RUN, net.short)
+        serve = FakeServe(lambda message: "yes")
+        self.addCleanup(serve.stop)
+        answers = lambda: (g.run("busybox udhcpc -i eth0 -n -q -t 3 -T 1 -s %s/tests/lib/udhcpc" % ROOT, check=False).returncode == 0 and
+                           g.run("ip route replace 169.254.169.254 via 10.0.0.2; " + CONNECT % ("169.254.169.254", 80), check=False).returncode == 0)
+        for damage in ("ip netns del " + net.netns, "ip link del nvd" + net.short):
+            with self.subTest(damage):
+                until("DHCP and metadata answer", 10, answers)
+                sh("chown 1000 " + top)              # for anything that keeps the agent from its files
+                try:
+                    sh(damage)
+                    until("the device is back", 10, lambda: "dhcp0" in sh("ip -n %s -br link" % net.netns, check=False).stdout)
+                    time.sleep(4)                    # a look of the agent, at least
+                    self.assertNotIn(net.short, self.verb("net.list")["networks"])
+                finally:
+                    sh("chown 0 " + top)
+                until("DHCP and metadata answer again", 10, answers)
+                self.assertIn(net.short, self.verb("net.list")["networks"])
+
     def test_a_tap_made_anew_is_never_without_rules(self):
         """Its guest is there from the first moment, earlier than it would be joined to it, and says what it may not."""
         net, p, g, q, h = self.ready()
