@@ -166,7 +166,7 @@ bool network_ports_release(Db *db, const char *server_id, GError **err)
         && db_exec(db, err, "ports_release_owned", "s", server_id) && db_exec(db, err, "ports_release", "s", server_id);
 }
 
-/* The other hosts learn of the server's ports before it starts, if they can: what fails here is the queued operation's to repeat. */
+/* The other hosts learn of the server's ports before these are ACTIVE, if they can: what fails here is the queued operation's to repeat. */
 static bool tell_others(Db *db, const char *host, const json_t *networks, GError **err)
 {
     size_t i, k;
@@ -192,7 +192,7 @@ bool network_ports_plug(Db *db, const char *host, const char *server_id, GError 
     g_autoptr(json_t) groups = networks ? db_query(db, err, "server_groups", "s", server_id) : NULL;
     g_autoptr(json_t) ports = groups ? db_query(db, err, "server_ports", "s", server_id) : NULL;
     return ports && push_each(db, host, networks, push_network, err) && push_each(db, host, groups, push_group, err)
-        && push_each(db, host, ports, push_port, err) && tell_others(db, host, networks, err);
+        && tell_others(db, host, networks, err) && push_each(db, host, ports, push_port, err);
 }
 
 static bool mark_unplugged(Db *db, const char *host, const char *server_id, GError **err)

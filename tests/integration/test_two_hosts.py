@@ -3,12 +3,14 @@
 import base64
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 from own import ROOT, own_machine  # noqa: E402
@@ -75,12 +77,14 @@ class Server:
 
 
 class TwoHosts(unittest.TestCase):
+    sync_s = "2"
+
     @classmethod
     def setUpClass(cls):
         cls.fabric = Fabric()
         cls.h1, cls.h2 = Host(cls.fabric, "h1", "10.66.0.1/24"), Host(cls.fabric, "h2", "10.66.0.2/24")
         agents = ";".join("%s=unix:%s" % (h.name, cls.way_to(h)) for h in (cls.h1, cls.h2))
-        cls.cloud = Cloud(agent=False, options={"log.level": "info", "hosts.agents": agents, "hosts.sync_s": "2", "network.public_cidr": "", "network.physical": "lab:"})
+        cls.cloud = Cloud(agent=False, options={"log.level": "info", "hosts.agents": agents, "hosts.sync_s": cls.sync_s, "network.public_cidr": "", "network.physical": "lab:"})
         for h in (cls.h1, cls.h2):
             if cls.way_to(h) == h.socket:
                 os.symlink(cls.cloud.run + "/metadata.sock", h.dir + "/metadata.sock")
@@ -583,6 +587,25 @@ class Overlay(TwoHosts):
         self.assertEqual([f.hex() for f in self.overlay(since) if marker[8:] in f or f[0] & 1], [])
         self.assertEqual(self.default6(b), honest)
         self.remove(router)
+
+
+class Order(TwoHosts):
+    sync_s = "600"                                             # a comparison brings a port to its host too, and waits for no other
+
+    def test_the_other_host_knows_a_port_that_is_active(self):
+        n, a, b = self.pair()
+        port = self.post("ports", "port", network_id=n["id"], security_groups=[self.group])
+        with ThreadPoolExecutor(1) as pool:
+            os.kill(self.h1.agent.pid, signal.SIGSTOP)
+            try:
+                new = pool.submit(Server, self, self.h2, port)
+                time.sleep(3)
+                status = self.admin.get(N + "ports/" + port["id"]).json["port"]["status"]
+            finally:
+                os.kill(self.h1.agent.pid, signal.SIGCONT)
+        c = new.result()
+        self.assertEqual(status, "DOWN")
+        self.assertIn(c.mac, self.entries(self.h1, n)[0])
 
 
 class Physical(TwoHosts):
