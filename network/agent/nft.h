@@ -33,8 +33,8 @@ typedef enum {
 const char *nft_map_name(NftMap map);
 bool nft_map_is_set(NftMap map);
 /* An entry of a map or set; value NULL for sets, but for those whose entries limit a rate (the limit) or do not
- * tell whose they are (nft_owner_note).  weak: an address of one of the
- * port's pairs, of MAP_ROUTED4 or 6, which is another port's whose own it is. */
+ * tell whose they are (nft_owner_note).  weak, of MAP_ROUTED4 and 6: an address of one of the port's pairs, which gives way to a port whose own
+ * it is. */
 typedef struct NftElement { NftMap map; char *key, *value; bool weak; } NftElement;
 /* The network (12 digits) that an entry is of, as the entry has it; and back: NULL, if it is none. */
 char *nft_owner_note(const char *n);
