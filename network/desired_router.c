@@ -11,11 +11,22 @@ static json_t *with_prefix(const json_t *row)
     return json_string(text);
 }
 
-/* One row for each address of a port; those of one port follow each other. */
-static json_t *port_entry(const json_t *row, bool gateway)
+static json_t *subnets_of(const json_t *subnets, const char *network)
 {
-    json_t *entry = json_make("sssio", "port_id", json_get_str(row, "port_id"), "network_id", json_get_str(row, "network_id"), "mac",
-                              json_get_str(row, "mac"), "mtu", json_get_int(row, "mtu", 1500), "addresses", json_array());
+    json_t *cidrs = json_array(), *row;
+    size_t i;
+    json_array_foreach((json_t *) subnets, i, row)
+        if (strcmp(json_get_str(row, "network_id"), network) == 0)
+            json_array_append_new(cidrs, json_string(json_get_str(row, "cidr")));
+    return cidrs;
+}
+
+/* One row for each address of a port; those of one port follow each other. */
+static json_t *port_entry(const json_t *row, const json_t *subnets, bool gateway)
+{
+    const char *network = json_get_str(row, "network_id");
+    json_t *entry = json_make("sssioo", "port_id", json_get_str(row, "port_id"), "network_id", network, "mac", json_get_str(row, "mac"), "mtu",
+                              json_get_int(row, "mtu", 1500), "subnets", subnets_of(subnets, network), "addresses", json_array());
     json_object_set_new(entry, gateway ? "nexthops" : "ra", json_array());
     return entry;
 }
@@ -41,7 +52,7 @@ static json_t *forwarding_entry(const json_t *row)
                      json_get_int(row, "internal_first", 0), "internal_last", json_get_int(row, "internal_last", 0));
 }
 
-json_t *desired_router(const Router *r, const json_t *addresses, const json_t *floating, const json_t *forwardings)
+json_t *desired_router(const Router *r, const json_t *addresses, const json_t *subnets, const json_t *floating, const json_t *forwardings)
 {
     json_t *interfaces = json_array(), *translated = json_array(), *forwarded = json_array(), *gateway = NULL, *entry = NULL, *row;
     size_t i;
@@ -50,7 +61,7 @@ json_t *desired_router(const Router *r, const json_t *addresses, const json_t *f
         if (!json_get_int(row, "up", 1) || !json_get_str(row, "address"))
             continue;
         if (!entry || strcmp(json_get_str(entry, "port_id"), json_get_str(row, "port_id")) != 0) {
-            entry = port_entry(row, out);
+            entry = port_entry(row, subnets, out);
             if (out)
                 json_object_set_new(gateway = entry, "snat", json_boolean(r->enable_snat));
             else
@@ -70,7 +81,8 @@ json_t *desired_router_load(Db *db, const char *router_id, GError **err)
 {
     g_autoptr(Router) r = router_find(db, NULL, router_id, err);
     g_autoptr(json_t) addresses = r ? db_query(db, err, "desired_router_addresses", "s", router_id) : NULL;
-    g_autoptr(json_t) floating = addresses ? db_query(db, err, "desired_router_floating", "s", router_id) : NULL;
+    g_autoptr(json_t) subnets = addresses ? db_query(db, err, "desired_router_subnets", "s", router_id) : NULL;
+    g_autoptr(json_t) floating = subnets ? db_query(db, err, "desired_router_floating", "s", router_id) : NULL;
     g_autoptr(json_t) forwardings = floating ? db_query(db, err, "desired_router_forwardings", "s", router_id) : NULL;
-    return forwardings ? desired_router(r, addresses, floating, forwardings) : NULL;
+    return forwardings ? desired_router(r, addresses, subnets, floating, forwardings) : NULL;
 }

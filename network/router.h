@@ -81,7 +81,7 @@ Handler agent_routers_list, agent_router_add, agent_router_remove, router_agents
 Handler topology_show, topology_delete;
 
 /* --- desired_router.c: rows → arguments of router.ensure; pure --- */
-json_t *desired_router(const Router *r, const json_t *addresses, const json_t *floating, const json_t *forwardings);
+json_t *desired_router(const Router *r, const json_t *addresses, const json_t *subnets, const json_t *floating, const json_t *forwardings);
 json_t *desired_router_load(Db *db, const char *router_id, GError **err);
 
 /* --- router_sync.c --- */

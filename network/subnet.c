@@ -345,7 +345,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
         return false;
     /* The row is written here, not by the engine: addresses of the subnet refer to it. */
     return row_insert(db, row, err) && give_automatic(db, s, err) && dhcp_port_settle(db, n, err)
-        && db_exec(db, err, "network_bump", "s", n->id) && sync_network(db, ctx, n->id, err);
+        && db_exec(db, err, "network_bump", "s", n->id) && sync_network(db, ctx, n->id, err) && sync_routers_of_network(db, ctx, n->id, err);
 }
 
 /* A router's interface has it: it cannot become another one. */
@@ -385,7 +385,7 @@ static bool release_and_settle(Db *db, const Ctx *ctx, const Subnet *s, GError *
     g_autoptr(Network) n = network_find(db, NULL, s->network_id, err);
     return n && sync_ports_of_subnet(db, ctx, s->id, err)
         && db_exec(db, err, "subnet_release_own", "s", s->id) && db_exec(db, err, "dhcp_port_delete_empty", "s", n->id)
-        && db_exec(db, err, "network_bump", "s", n->id) && sync_network(db, ctx, n->id, err);
+        && db_exec(db, err, "network_bump", "s", n->id) && sync_network(db, ctx, n->id, err) && sync_routers_of_network(db, ctx, n->id, err);
 }
 
 static bool before_delete(Db *db, const Ctx *ctx, Row *row, GError **err)

@@ -160,12 +160,18 @@ UNION ALL SELECT resource_id FROM operation WHERE state = 'live'
     AND resource_id >= substr(?1, 1, 13) AND resource_id < substr(?1, 1, 13) || '~' LIMIT 1;
 
 -- Each address of each port of the router, or the port alone.
+-- Prefixes are advertised by routers of the network's project, and by who has the subnet's gateway address: others may only route there.
 -- :name desired_router_addresses
 SELECT rp.kind, p.id AS port_id, p.network_id, p.mac_address AS mac, n.mtu, p.admin_state_up AS up, a.address, s.cidr, s.gateway_ip AS gateway, s.ip_version AS version,
-    s.ipv6_ra_mode AS ra_mode
-FROM router_port rp JOIN port p ON p.id = rp.port_id JOIN network n ON n.id = p.network_id LEFT JOIN ip_allocation a ON a.port_id = p.id
+    CASE WHEN n.project_id = r.project_id OR a.address = s.gateway_ip THEN s.ipv6_ra_mode END AS ra_mode
+FROM router_port rp JOIN router r ON r.id = rp.router_id JOIN port p ON p.id = rp.port_id JOIN network n ON n.id = p.network_id LEFT JOIN ip_allocation a ON a.port_id = p.id
     LEFT JOIN subnet s ON s.id = a.subnet_id
 WHERE rp.router_id = ?1 ORDER BY p.id, s.ip_version, a.key;
+
+-- All subnets of the networks that the router is in.
+-- :name desired_router_subnets
+SELECT DISTINCT s.network_id, s.cidr FROM router_port rp JOIN port p ON p.id = rp.port_id JOIN subnet s ON s.network_id = p.network_id WHERE rp.router_id = ?1
+ORDER BY s.network_id, s.ip_version, s.first_key;
 
 -- :name desired_router_floating
 SELECT id, floating_ip_address AS external, fixed_ip_address AS fixed FROM floating_ip WHERE router_id = ?1 AND port_id IS NOT NULL ORDER BY id;

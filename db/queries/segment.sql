@@ -58,8 +58,8 @@ WHERE n.id = ?1 AND n.network_type = 'vxlan' AND p.host <> ?2 ORDER BY 1;
 -- :name network_peers
 SELECT h.tunnel_address AS remote, p.mac_address AS mac, p.device_owner, p.port_security_enabled, p.allowed_address_pairs AS pairs,
     (SELECT json_group_array(json(one)) FROM (SELECT json_object('prefix', s.cidr, 'mode', s.ipv6_ra_mode) AS one FROM router_port rp
-        JOIN router r ON r.id = rp.router_id JOIN ip_allocation a ON a.port_id = rp.port_id JOIN subnet s ON s.id = a.subnet_id
-        WHERE rp.port_id = p.id AND rp.kind = 'interface' AND r.admin_state_up = 1 AND p.admin_state_up = 1 AND s.ip_version = 6
+        JOIN router r ON r.id = rp.router_id JOIN ip_allocation a ON a.port_id = rp.port_id JOIN subnet s ON s.id = a.subnet_id JOIN network n ON n.id = s.network_id
+        WHERE (n.project_id = r.project_id OR a.address = s.gateway_ip) AND rp.port_id = p.id AND rp.kind = 'interface' AND r.admin_state_up = 1 AND p.admin_state_up = 1 AND s.ip_version = 6
             AND s.ipv6_ra_mode IS NOT NULL ORDER BY a.key)) AS ra,
     (SELECT group_concat(address, ',') FROM (SELECT a.address FROM ip_allocation a WHERE a.port_id = p.id ORDER BY length(a.key), a.key)) AS ips
 FROM port_here x JOIN port p ON p.id = x.id JOIN network_host h ON h.host = p.host

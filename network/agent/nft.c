@@ -197,7 +197,9 @@ static const BaseChain base[] = {
         "icmpv6 type { 130, 134, 135, 136 } accept",
         "meta mark vmap @ingress",
         "counter drop") },
+    /* DHCP is asked by the network's own guests, whose hardware address was looked at. */
     { "inet", "routed", NULL, RULES(
+        "udp dport { 67, 547 } counter drop",
         "icmpv6 type { 130, 131, 132, 133, 134, 135, 136, 143 } accept",
         "oifname != @gateways counter drop",
         "oifname @switched accept",

@@ -7,6 +7,9 @@ static const struct { const char *kind, *name, *type; } sets[] = {
     { "set", "internal",   "type ifname;" },
     { "set", "external",   "type ifname;" },
     { "set", "own",        "type ipv4_addr;" },                      /* what may stand as the source of a packet that leaves */
+    { "set", "homes4",     "type ifname . ipv4_addr; flags interval;" },     /* a link, and what its network's subnets hold */
+    { "set", "homes6",     "type ifname . ipv6_addr; flags interval;" },
+    { "set", "siblings",   "type ifname . ifname;" },                        /* two links to one network, or one twice */
     { "map", "floating",   "type ipv4_addr : ipv4_addr;" },
     { "map", "fixed",      "type ipv4_addr : ipv4_addr;" },
     { "map", "fwd_tcp",    "type ipv4_addr . inet_service : ipv4_addr . inet_service; flags interval;" },
@@ -49,6 +52,7 @@ static const Chain chains[] = {
         { ALWAYS, "ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } counter drop" },
         { ALWAYS, "ip saddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } counter drop" },
         { ALWAYS, "ip6 daddr { fe80::/10, ff00::/8 } counter drop" },
+        { ALWAYS, "udp dport { 67, 547 } counter drop" },             /* nobody looked at the hardware address in it */
         { ALWAYS, "iifname @internal oifname @internal accept" },
         { ALWAYS, "iifname @internal oifname @external goto leaving" },
         { ALWAYS, "iifname @external oifname @internal goto entering" },
@@ -62,8 +66,10 @@ static const Chain chains[] = {
         { ALWAYS,  "ct state established,related accept" },
         { NO_SNAT, "accept" },
         { ALWAYS,  "counter drop" }) },
-    /* After translation. */
+    /* After translation.  Nobody comes from elsewhere as one of the network's own: a tenant's route, or subnet of the same addresses, would let him. */
     { "left", "type filter hook postrouting priority srcnat + 50; policy drop;", RULES(
+        { ALWAYS,  "oifname . ip saddr @homes4 iifname . oifname != @siblings fib saddr type != local counter drop" },
+        { ALWAYS,  "oifname . ip6 saddr @homes6 iifname . oifname != @siblings fib saddr type != local counter drop" },
         { ALWAYS,  "oifname @internal accept" },
         { ALWAYS,  "oifname \"lo\" accept" },
         { ALWAYS,  "meta nfproto ipv6 oifname @external accept" },
@@ -159,6 +165,23 @@ static void put_pair(GString *out, const char *map, Ip from, Ip to)
     g_string_append_printf(out, "add element inet nuvolet %s { %s : %s }\n", map, a, b);
 }
 
+static void put_home(GString *out, const RouterSpec *r, const RouterPort *p)
+{
+    for (guint i = 0; i < p->subnets->len; i++) {
+        Cidr c = g_array_index(p->subnets, Cidr, i);
+        char text[50];
+        cidr_format(c, text);
+        g_autofree char *key = g_strdup_printf("\"%s\" . %s", p->inner.s, text);
+        put_element(out, c.base.version == 4 ? "homes4" : "homes6", key);
+    }
+    for (guint i = 0; i < r->ports->len; i++) {
+        const RouterPort *other = r->ports->pdata[i];
+        g_autofree char *key = g_strdup_printf("\"%s\" . \"%s\"", p->inner.s, other->inner.s);
+        if (strcmp(p->network.s, other->network.s) == 0)
+            put_element(out, "siblings", key);
+    }
+}
+
 static void put_links(GString *out, const RouterSpec *r)
 {
     for (guint i = 0; i < r->ports->len; i++) {
@@ -166,6 +189,8 @@ static void put_links(GString *out, const RouterSpec *r)
         g_autofree char *key = g_strdup_printf("\"%s\"", p->inner.s);
         put_element(out, p == r->gateway ? "external" : "internal", key);
     }
+    for (guint i = 0; i < r->ports->len; i++)
+        put_home(out, r, r->ports->pdata[i]);
     g_autoptr(GArray) own = router_spec_externals(r);
     for (guint i = 0; i < own->len; i++) {
         Ip ip = g_array_index(own, Cidr, i).base;

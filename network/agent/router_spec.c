@@ -9,6 +9,7 @@ RouterPort *router_port_new(void)
 {
     RouterPort *p = g_new0(RouterPort, 1);
     p->addresses = g_array_new(FALSE, TRUE, sizeof(Cidr));
+    p->subnets = g_array_new(FALSE, TRUE, sizeof(Cidr));
     p->ra = g_array_new(FALSE, TRUE, sizeof(RouterRa));
     return p;
 }
@@ -17,6 +18,7 @@ void router_port_free(gpointer port)
 {
     RouterPort *p = port;
     g_array_unref(p->addresses);
+    g_array_unref(p->subnets);
     g_array_unref(p->ra);
     g_free(p);
 }
@@ -62,7 +64,8 @@ static bool port_parse(const json_t *v, RouterSpec *r, GError **err)
     if (!spec_get_id12(json_object_get(v, "port_id"), "port_id", &p->n, err) ||
         !spec_get_id12(json_object_get(v, "network_id"), "network_id", &p->network, err) || !spec_get_mtu(v, &p->mtu, err) ||
         !spec_get_mac(json_object_get(v, "mac"), "mac", p->mac, err) ||
-        !spec_get_cidrs(json_object_get(v, "addresses"), false, "addresses", p->addresses, err) || !router_ra_parse(json_object_get(v, "ra"), p, err))
+        !spec_get_cidrs(json_object_get(v, "addresses"), false, "addresses", p->addresses, err) ||
+        !spec_get_cidrs(json_object_get(v, "subnets"), true, "subnets", p->subnets, err) || !router_ra_parse(json_object_get(v, "ra"), p, err))
         return false;
     p->link = id_router_link(port);
     p->inner = id_router_inner(port);

@@ -9,6 +9,7 @@ typedef struct RouterPort {
     char mac[18];
     gint64 mtu;
     GArray *addresses;               /* Cidr with host bits */
+    GArray *subnets;                 /* Cidr: all of the network, also those that the router has no address of */
     GArray *ra;                      /* RouterRa */
 } RouterPort;
 typedef struct RouterFloating { Ip external, fixed; } RouterFloating;

@@ -146,7 +146,12 @@ class Routers(Base):
         port = self.show("port", info["port_id"])
         self.assertEqual((port["device_owner"], port["device_id"], self.ips(port)), ("network:router_interface", r["id"], ["10.0.0.1"]))
         there = self.becomes(lambda: self.world("routers")[r["id"]]["interfaces"], "the interface")
-        self.assertEqual(there, [{"port_id": port["id"], "network_id": n["id"], "mac": port["mac_address"], "mtu": 1450, "addresses": ["10.0.0.1/24"], "ra": []}])
+        self.assertEqual(there, [{"port_id": port["id"], "network_id": n["id"], "mac": port["mac_address"], "mtu": 1450, "subnets": ["10.0.0.0/24"],
+                                  "addresses": ["10.0.0.1/24"], "ra": []}])
+        more = self.subnet(n, cidr="10.9.0.0/24")
+        self.becomes(lambda: self.world("routers")[r["id"]]["interfaces"][0]["subnets"] == ["10.0.0.0/24", "10.9.0.0/24"], "the other subnet")
+        self.gone("subnet", more["id"])
+        self.becomes(lambda: self.world("routers")[r["id"]]["interfaces"][0]["subnets"] == ["10.0.0.0/24"], "the other subnet gone")
         self.assertIn(n["id"], self.world("networks"))
         self.becomes(lambda: self.show("port", port["id"])["status"] == "ACTIVE", "the port in force")
         self.assertEqual(self.show("port", port["id"], self.admin)["binding:host_id"], "local")
@@ -270,6 +275,21 @@ class Routers(Base):
         self.gone("network", theirs["id"], self.other)
         self.gone("network", n["id"])
         self.gone("router", r["id"])
+
+    def test_a_guest_s_router_on_a_shared_network_advertises_nothing(self):
+        """Its own network's routers do, whatever address they have."""
+        n, s = self.inside("2001:db8:1::/64", ip_version=6, ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
+        self.ok(self.admin.post(N + "rbac-policies", {"rbac_policy": {"object_type": "network", "object_id": n["id"], "action": "access_as_shared",
+                                                                      "target_tenant": self.other.project_id}}), 201)
+        told = {}
+        for who in (self.other, self.demo):
+            r, p = self.router(who, out=False), self.port(n, who)
+            self.ok(who.put(N + "routers/%s/add_router_interface" % r["id"], {"port_id": p["id"]}), 200)
+            told[who] = self.becomes(lambda: self.world("routers")[r["id"]]["interfaces"], "the interface")[0]["ra"]
+            self.ok(who.put(N + "routers/%s/remove_router_interface" % r["id"], {"port_id": p["id"]}), 200)
+            self.gone("router", r["id"], who)
+        self.assertEqual((told[self.other], told[self.demo]), ([], [{"prefix": "2001:db8:1::/64", "mode": "slaac"}]))
+        self.gone("network", n["id"])
 
     def test_a_gateway_comes_and_goes_with_its_routes(self):
         r, route = self.router(out=False), {"destination": "192.168.9.0/24", "nexthop": "172.24.0.9"}

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """tests/integration/test_router_agent.py -- the agent's router verbs on a machine of its own: namespaces as guests, an outside behind the host."""
+import ipaddress
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from own import own_machine, until  # noqa: E402
 own_machine(__file__)
 import test_net_agent as agent  # noqa: E402
-from guest import arp, ether, ip4, ip_bytes, sh, udp  # noqa: E402
+from guest import arp, ether, ip4, ip6, ip_bytes, sh, udp, udp6  # noqa: E402
 from test_net_agent import CONNECT, EVERYONE, OUT, rule, uid  # noqa: E402
 from wire import WireError  # noqa: E402
 
@@ -36,7 +37,8 @@ class Router:
 
     def port(self, net, addresses, **more):
         k = 3000 + 100 * self.n + len(self.ports)
-        p = dict(port_id=uid(k), network_id=net.id, mac=mac(k), mtu=1450, addresses=addresses, **more)
+        subnets = [str(ipaddress.ip_interface(a).network) for a in addresses]
+        p = dict(port_id=uid(k), network_id=net.id, mac=mac(k), mtu=1450, addresses=addresses, subnets=subnets, **more)
         self.ports.append(p)
         return p
 
@@ -426,6 +428,85 @@ class Spoofing(Case):
             f = ether("02:00:00:00:00:01", out_mac, 0x800, ip4(source, destination, 17, udp(1000, 2000, mark)))
             self.assertFalse(arrived(h, lambda: self.outside_runs("%s -c '%s' %s" % (sys.executable, code, f.hex()))), (source, destination))
 
+    def test_nobody_comes_from_elsewhere_as_one_of_the_network(self):
+        """Where a tenant's route, or a subnet of his with the same addresses, says that they are his."""
+        shared, own, ext = self.network(2), self.network(3, prefix="10.5.0"), self.outside()
+        own.six, ext.six = "2001:db8:b::/64", "2001:db8:e::/64"
+        self.ensure_network(ext)
+        friends = self.group(60, OUT, ["10.0.0.12", "10.9.0.12", "2001:db8:e::12"])
+        only = self.group(61, OUT + [rule(protocol=17, group=friends), rule(protocol=17, version=6, group=friends)])
+        _, h = self.port(13, shared, "10.0.0.13", [only])
+        q, out = self.port(14, ext, "172.24.4.14", [only], ip6s=["2001:db8:e::14"])
+        e, x = self.guest(11, own, "10.5.0.11", security=False)
+        r = Router(1).interface(shared, "10.0.0.9/24").interface(own, "10.5.0.1/24", "2001:db8:b::1/64").external(ext, "172.24.4.5/24", snat=False)
+        r.gateway["addresses"].append("2001:db8:e::5/64")
+        door, word = r.ports[1]["mac"], b"NUVOLET-SPOOF"
+
+        def arrives(guest, source, destination):
+            n = len(guest.seen)
+            if ":" in source:
+                frame = ether(e.mac, door, 0x86dd, ip6(source, destination, 17, udp6(source, destination, 1000, 2000, word)))
+            else:
+                frame = ether(e.mac, door, 0x800, ip4(source, destination, 17, udp(1000, 2000, word)))
+            for _ in range(5):
+                x.send(frame)
+                time.sleep(0.1)
+            return any(word in f for f in guest.seen[n:])
+        # What the receiver allows does arrive where nobody says that the address is the network's.
+        r.routes = [{"destination": d, "nexthop": "2001:db8:b::11" if ":" in d else "10.5.0.11"} for d in ("10.0.0.12/32", "10.9.0.12/32", "2001:db8:e::12/128")]
+        self.ensure(r)
+        self.assertTrue(arrives(h, "10.9.0.12", "10.0.0.13"))
+        self.assertTrue(arrives(out, "2001:db8:e::12", "2001:db8:e::14"))
+        r.ports[0]["subnets"].append("10.9.0.0/24")
+        r.gateway["subnets"].append("2001:db8:e::/64")
+        self.ensure(r)
+        for guest, source, destination in ((h, "10.0.0.12", "10.0.0.13"), (h, "10.9.0.12", "10.0.0.13"), (out, "2001:db8:e::12", "2001:db8:e::14")):
+            self.assertFalse(arrives(guest, source, destination), source)
+
+    def test_two_subnets_of_one_network_reach_each_other(self):
+        """By two links, and by one."""
+        net = self.network(2)
+        p, g = self.guest(11, net, "10.0.0.11")
+        q, h = self.port(12, net, "10.9.0.12", [self.group(50, ANY)])
+        h.run("ip route add default via 10.9.0.1")
+        r = Router(1).interface(net, "10.0.0.1/24").interface(net, "10.9.0.1/24")
+        for port in r.ports:
+            port["subnets"] = ["10.0.0.0/24", "10.9.0.0/24"]
+        self.ensure(r)
+        until("they do", 5, lambda: g.pings("10.9.0.12") and h.pings("10.0.0.11"))
+        del r.ports[1]
+        r.ports[0]["addresses"].append("10.9.0.1/24")
+        self.ensure(r)
+        until("they still do", 5, lambda: g.pings("10.9.0.12") and h.pings("10.0.0.11"))
+
+    def test_dhcp_hears_nobody_from_elsewhere(self):
+        """Not through a router, nor from outside: nobody looked at the hardware address that is given there."""
+        ext, own = self.outside(), self.network(3, prefix="10.5.0")
+        q, h = self.guest(12, ext, "172.24.4.12")
+        p, g = self.guest(11, own, "10.5.0.11", security=False)
+        r = self.ensure(Router(1).interface(own, "10.5.0.1/24").external(ext, "172.24.4.5/24"))
+
+        def gets():
+            h.run("ip addr flush dev eth0")
+            return "ip=" + q.ip in h.run("timeout 20 busybox udhcpc -i eth0 -n -q -t 3 -T 1 -s %s/tests/lib/udhcpc" % agent.ROOT, check=False).stdout
+
+        def leases():
+            with open("%s/dhcp/%s/leases" % (agent.RUN, ext.short)) as f:
+                return f.read()
+        code = "import socket,sys; s=socket.socket(2,2); s.bind((\"\",68)); s.sendto(bytes.fromhex(sys.argv[1]), (\"172.24.4.2\",67))"
+        self.assertTrue(gets())
+        before = leases()
+        self.assertIn(q.ip, before)
+        for kind in (7, 4):                          # release, decline
+            data = agent.bootp(1, kind, q.mac, server="172.24.4.2", ciaddr=q.ip, more=b"\x32\4" + ip_bytes(q.ip) if kind == 4 else b"")
+            for send in (lambda: g.send(ether(p.mac, r.ports[0]["mac"], 0x800, ip4(p.ip, "172.24.4.2", 17, udp(68, 67, data)))),
+                         lambda: self.outside_runs("%s -c '%s' %s" % (sys.executable, code, data.hex()))):
+                for _ in range(3):
+                    send()
+                    time.sleep(0.2)
+                self.assertEqual(leases(), before, kind)
+        self.assertTrue(gets())
+
     def test_the_routers_addresses_are_its_own(self):
         net, other = self.network(2), self.network(3, prefix="10.5.0")
         p, g = self.guest(11, net, "10.0.0.11")
@@ -440,7 +521,7 @@ class Spoofing(Case):
             for op in (1, 2):
                 g.send(ether(sender, EVERYONE, 0x806, arp(op, sender, "10.0.0.1", sender if op == 1 else EVERYONE, "10.0.0.12")))
             time.sleep(0.1)
-            self.assertFalse([f for f in h.seen[n:] if f[12:14] == b"\x08\x06" and f[28:32] == bytes([10, 0, 0, 1])])
+            self.assertFalse([f for f in h.seen[n:] if f[12:14] == b"\x08\x06" and f[28:32] == bytes([10, 0, 0, 1]) and f[38:42] == ip_bytes("10.0.0.12")])
         # Even one that may send anything does not draw the router's frames to itself.
         for _ in range(20):
             k.send(ether(door, EVERYONE, 0x800, ip4("10.0.0.13", "10.0.0.255", 17, udp(1, 2, b"x"))))

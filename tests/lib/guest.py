@@ -139,6 +139,11 @@ def udp(sport, dport, payload):
     return struct.pack(">HHHH", sport, dport, 8 + len(payload), 0) + payload
 
 
+def udp6(src, dst, sport, dport, payload):
+    data = udp(sport, dport, payload)
+    return data[:6] + struct.pack(">H", checksum(ip_bytes(src) + ip_bytes(dst) + struct.pack(">II", len(data), 17) + data)) + payload
+
+
 def tcp(src, dst, sport, dport, payload=b"", flags=2):
     """A SYN, unless told otherwise."""
     data = struct.pack(">HHIIBBHHH", sport, dport, 1, 0, 0x50, flags, 1000, 0, 0) + payload

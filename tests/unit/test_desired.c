@@ -142,7 +142,7 @@ static void routers(void **state)
     g_autoptr(json_t) none = json_array();
     g_autoptr(Router) r = row_of(&router_resource, "55555555-5555-4555-8555-555555555555", "{\"name\": \"r\"}");
     r->enable_snat = true;
-    golden("router-bare", desired_router(r, none, none, none));
+    golden("router-bare", desired_router(r, none, none, none, none));
     row_set_json(&r->row, &r->routes, json_parse_trusted("[{\"destination\": \"192.168.0.0/24\", \"nexthop\": \"10.0.0.9\"}]"));
     /* One interface with two prefixes, one that is down, a port without addresses, and a gateway with two addresses of one subnet. */
     g_autoptr(json_t) addresses = json_parse_trusted(
@@ -156,9 +156,11 @@ static void routers(void **state)
     g_autoptr(json_t) floating = json_parse_trusted("[{\"id\": \"f\", \"external\": \"172.24.4.9\", \"fixed\": \"10.0.0.5\"}]");
     g_autoptr(json_t) forwardings = json_parse_trusted("[{\"id\": \"w\", \"floatingip_id\": \"g\", \"external\": \"172.24.4.8\", \"protocol\": \"udp\", "
         "\"external_first\": 8000, \"external_last\": 8009, \"internal\": \"10.0.0.6\", \"internal_first\": 9000, \"internal_last\": 9009}]");
-    golden("router", desired_router(r, addresses, floating, forwardings));
+    g_autoptr(json_t) subnets = json_parse_trusted("[{\"network_id\": \"" NET "\", \"cidr\": \"10.0.0.0/24\"}, {\"network_id\": \"other\", \"cidr\": \"10.9.0.0/24\"}, "
+        "{\"network_id\": \"" NET "\", \"cidr\": \"2001:db8:1::/64\"}]");
+    golden("router", desired_router(r, addresses, subnets, floating, forwardings));
     r->enable_snat = r->admin_state_up = false;
-    golden("router-down", desired_router(r, addresses, none, none));
+    golden("router-down", desired_router(r, addresses, none, none, none));
 }
 
 static void protocols(void **state)

@@ -114,7 +114,7 @@ static void hostile_text_is_refused(void **state)
         { "port", { "mac" } },           { "port", { "addresses", "0" } },      { "port", { "groups", "0" } },   { "port", { "network_id" } },
         { "group", { "members4", "0" } }, { "network", { "nat", "0" } },          { "network", { "dhcp", "mac" } }, { "network", { "dhcp", "domain" } },
         { "network", { "dhcp", "addresses", "0" } }, { "network-vxlan", { "segment", "local" } }, { "network-vxlan", { "segment", "type" } },
-        { "router", { "interfaces", "0", "mac" } }, { "router", { "interfaces", "0", "addresses", "0" } }, { "router", { "floating", "0", "fixed" } },
+        { "router", { "interfaces", "0", "mac" } }, { "router", { "interfaces", "0", "addresses", "0" } }, { "router", { "interfaces", "0", "subnets", "0" } }, { "router", { "floating", "0", "fixed" } },
         { "router", { "floating", "0", "external" } }, { "router", { "forwardings", "0", "protocol" } }, { "router", { "forwardings", "0", "internal" } },
         { "router", { "routes", "0", "destination" } }, { "router", { "routes", "0", "nexthop" } }, { "router", { "gateway", "nexthops", "0" } },
         { "router", { "gateway", "port_id" } }, { "router", { "interfaces", "1", "ra", "0", "prefix" } }, { "router", { "interfaces", "0", "network_id" } },
