@@ -107,6 +107,8 @@ static void add_link(GHashTable *f, Receivers *r, const OvsNet *net, const OvsLi
         ovs_flow_output(r->service, ofport, false);
         put_heard(f, ofport, ofport);
         put_heard(f, FLOOD_SERVICE, ofport);
+        if (!*link->mac)
+            break;
         deliver(string_of(r->by_mac, (gpointer) link->mac, true), ofport, OVS_COMMIT);
         if (ovs_has_uplink(net))
             ovs_flow_put(f, OVS_DEST, 55, "drop", "reg0=0x%x/0x%x,dl_dst=%s", 1 << OVS_BIT_UPLINK, 1 << OVS_BIT_UPLINK, link->mac);

@@ -144,6 +144,27 @@ static void masks_are_the_range(void **state)
     }
 }
 
+/* A match without a value would have the whole bundle refused. */
+static void a_link_whose_mac_is_not_known_is_in_no_match(void **state)
+{
+    (void) state;
+    static const char *const names[] = { "nvd5f2c1e9a7d3b", "nvr5f2c1e9a7d3b" };
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        for (int uplink = 0; uplink < 2; uplink++) {
+            g_autoptr(json_t) in = crowd(1, 80, 80);
+            g_auto(OvsNet) net = net_parse(in);
+            Segment segment = { .type = SEGMENT_FLAT };
+            OvsLink *link = net.links->pdata[0];
+            g_strlcpy(link->name.s, names[i], sizeof link->name.s);
+            *link->mac = '\0';
+            net.segment = uplink ? &segment : NULL;
+            g_autoptr(GHashTable) flows = ovs_flows(&net);
+            g_autofree char *text = ovs_flows_text(flows);
+            assert_non_null(strstr(text, "in_port=900"));
+            assert_null(strstr(text, "dl_dst=,"));
+        }
+}
+
 static void what_has_no_match_is_refused(void **state)
 {
     (void) state;
@@ -162,6 +183,7 @@ int main(void)
         cmocka_unit_test(golden_files),
         cmocka_unit_test(a_group_of_500_is_one_set_of_flows),
         cmocka_unit_test(masks_are_the_range),
+        cmocka_unit_test(a_link_whose_mac_is_not_known_is_in_no_match),
         cmocka_unit_test(what_has_no_match_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
