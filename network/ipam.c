@@ -190,12 +190,43 @@ bool ipam_allocate_v4(Db *db, const Port *p, GError **err)
     return subnets && take_version(db, subnets, p, 4, err);
 }
 
-static bool take_listed(Db *db, const GPtrArray *subnets, const Port *p, const json_t *fixed_ips, GError **err)
+/* The address that an entry of fixed_ips means; false: any of its subnet. */
+static bool means_address(const GPtrArray *subnets, const Port *p, const json_t *entry, Ip *ret_ip)
+{
+    const char *subnet_id = json_get_str(entry, "subnet_id"), *address = json_get_str(entry, "ip_address");
+    const Subnet *s = subnet_id ? subnet_by_id(subnets, subnet_id) : NULL;
+    guint8 mac[6];
+    if (address)
+        return ip_parse(address, ret_ip);
+    if (!s || !subnet_is_automatic(s) || !mac_parse(p->mac_address, mac))
+        return false;
+    *ret_ip = ip_eui64(subnet_cidr(s), mac);
+    return true;
+}
+
+static bool fixed_ips_check(const GPtrArray *subnets, const Port *p, const json_t *fixed_ips, GError **err)
 {
     size_t i;
     json_t *one;
     if (json_array_size(fixed_ips) > FIXED_IPS_MAX)
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Exceeded maximum amount of fixed ips per port.");
+    json_array_foreach((json_t *) fixed_ips, i, one) {
+        Ip ip, other;
+        char text[46];
+        if (!means_address(subnets, p, one, &ip))
+            continue;
+        ip_format(ip, text);
+        for (size_t k = 0; k < i; k++)
+            if (means_address(subnets, p, json_array_get(fixed_ips, k), &other) && ip_compare(ip, other) == 0)
+                return nv_fail(err, NV_ERR_INVALID, "Invalid input for fixed_ips. Reason: Duplicate IP address '%s'.", text);
+    }
+    return true;
+}
+
+static bool take_listed(Db *db, const GPtrArray *subnets, const Port *p, const json_t *fixed_ips, GError **err)
+{
+    size_t i;
+    json_t *one;
     /* Chosen addresses first, so that no automatic choice takes one of them. */
     for (int pass = 0; pass < 2; pass++)
         json_array_foreach((json_t *) fixed_ips, i, one) {
@@ -241,7 +272,7 @@ static bool allocate(Db *db, const GPtrArray *subnets, const Port *p, const json
 bool ipam_allocate(Db *db, const Port *p, const json_t *fixed_ips, GError **err)
 {
     g_autoptr(GPtrArray) subnets = rows_where(db, &subnet_resource, err, "network_id", p->network_id, NULL);
-    return subnets && allocate(db, subnets, p, fixed_ips, err);
+    return subnets && fixed_ips_check(subnets, p, fixed_ips, err) && allocate(db, subnets, p, fixed_ips, err);
 }
 
 /* True when the port has an address that the entry of fixed_ips means; it is taken out of have. */
@@ -268,10 +299,8 @@ bool ipam_replace(Db *db, const Port *p, const json_t *held, const json_t *fixed
     g_autoptr(GPtrArray) subnets = rows_where(db, &subnet_resource, err, "network_id", p->network_id, NULL);
     size_t i;
     json_t *one;
-    if (!subnets)
+    if (!subnets || !fixed_ips_check(subnets, p, fixed_ips, err))
         return false;
-    if (json_array_size(fixed_ips) > FIXED_IPS_MAX)
-        return nv_fail(err, NV_ERR_INVALID, "Invalid input for operation: Exceeded maximum amount of fixed ips per port.");
     /* Entries that name an address claim theirs before those that name only a subnet. */
     for (int pass = 0; pass < 2; pass++)
         json_array_foreach((json_t *) fixed_ips, i, one)

@@ -302,6 +302,22 @@ class Ports(Base):
         self.assertEqual(change(self.admin, mac_address="fa:16:3e:01:00:04", fixed_ips=[{"ip_address": own("3")}, {"ip_address": "10.0.0.8"}]), ["10.0.0.8", own("4")])
         self.assertEqual(self.ips(self.port(n, mac_address="fa:16:3e:01:00:01", fixed_ips=[{"ip_address": own("1")}])), [own("1")])       # free again
 
+    def test_an_address_is_asked_for_once(self):
+        """Whether it is named, spelled in another way, or the one that the host makes of the port's MAC."""
+        n = self.network()
+        self.subnet(n)
+        six = self.subnet(n, ip_version=6, cidr="2001:db8:2::/64", ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
+        own, mac = "2001:db8:2:0:f816:3eff:fe01:1", "fa:16:3e:01:00:01"
+        automatic, named, four = {"subnet_id": six["id"]}, {"ip_address": own}, {"ip_address": "10.0.0.5"}
+        twice = [automatic, automatic], [named, automatic], [automatic, four, dict(named, **automatic)], [named, {"ip_address": own.upper()}], [four, four]
+        for asked in twice:
+            body = {"network_id": n["id"], "mac_address": mac, "fixed_ips": asked}
+            self.assertIn("fixed_ips", self.refuse(400, "POST", "ports", {"port": body}))
+        p = self.port(n, mac_address=mac, fixed_ips=[automatic])
+        for asked in twice:
+            self.assertIn("fixed_ips", self.refuse(400, "PUT", "ports/" + p["id"], {"port": {"fixed_ips": asked}}))
+        self.assertEqual(self.ips(self.ok(self.demo.get(N + "ports/" + p["id"]), 200)["port"]), [own])
+
     def test_theft(self):
         n = self.network()
         s = self.subnet(n)
