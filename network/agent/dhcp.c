@@ -262,8 +262,9 @@ static bool put_files(const NetworkSpec *n, const char *dir, const char *place, 
     g_auto(Fd) all = file_open_dir(top, 0755, err), own = all < 0 ? -1 : file_open_subdir(all, n->n.s, 0755, err);
     if (own < 0)                                 /* dnsmasq does what its files say: they are ours or nobody's */
         return false;
-    return put_file(dir, own, "hosts", hosts, ret_data, err) && put_file(dir, own, "opts", opts, ret_data, err) &&
-           put_file(dir, own, "names", names, ret_data, err) && put_file(dir, own, "conf", conf, ret_conf, err);
+    /* hosts last: while a file before it cannot be written, it says whose the leases were. */
+    return put_file(dir, own, "opts", opts, ret_data, err) && put_file(dir, own, "names", names, ret_data, err) &&
+           put_file(dir, own, "conf", conf, ret_conf, err) && put_file(dir, own, "hosts", hosts, ret_data, err);
 }
 
 static Daemon *daemon_for(const NetworkSpec *n, const char *dir)
@@ -293,11 +294,9 @@ bool dhcp_ensure(const NetworkSpec *n, GError **err)
     Daemon *d = daemon_for(n, dir);
     g_free(d->place);
     d->place = g_steal_pointer(&place);
-    if (d->adopted) {
-        conf |= !has_read_conf(d);
-        data = true;
-        d->adopted = false;
-    }
+    conf |= !has_read_conf(d);
+    data |= d->adopted;
+    d->adopted = false;
     if (data && is_alive(d))
         wait_until_up(d);
     if (d->pidfd >= 0 && (conf || (data && is_alive(d) && !lease_release(n, dir, before))))

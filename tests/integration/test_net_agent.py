@@ -313,6 +313,31 @@ class Service(Case):
             lease, = [line.split() for line in f if address in line]
         self.assertLessEqual(int(lease[0]) - time.time(), 300)
 
+    def test_an_ipv6_address_moves_though_the_first_attempt_fails(self):
+        net = self.network(1)
+        net.six, net.mode = "2001:db8:5::/64", "dhcpv6-stateful"
+        top, address, group = "%s/dhcp/%s/" % (RUN, net.short), "2001:db8:5::11", self.group(50, OUT)
+
+        def fails(name, q):
+            q.options = [{"name": "ntp-server", "value": "10.0.0.7", "version": 4}]  # conf says who has some
+            net.ports.append(q)
+            os.mkdir(top + ".%s.part" % name)        # for anything that keeps the agent from this file
+            with self.assertRaises(WireError, msg=name):
+                call(RUN + "/agent.sock", "network.ensure", **net.args())
+            os.rmdir(top + ".%s.part" % name)
+        for n, name in enumerate((None, "hosts", "opts", "names", "conf"), 11):
+            net.ports.clear()
+            if name:
+                fails(name, Port(n, net.id, "10.0.0.%d" % n, ip6s=[address]))
+                net.ports.clear()
+            p, g = self.port(n, net, "10.0.0.%d" % n, [group], ip6s=[address])
+            g.run("ip addr del %s/64 dev eth0" % address)
+            until("the link-local address is usable", 5, lambda: p.local in g.run("ip -6 addr show dev eth0 -tentative").stdout)
+            self.assertEqual(self.asks6(g, n), address, name)
+        fails("hosts", Port(20, net.id, "10.0.0.20"))
+        self.ensure_network(net)
+        self.assertEqual(os.stat(top + "conf").st_ino, os.stat(top + "conf.read").st_ino)
+
     def test_an_ipv6_lease_that_a_neighbour_gives_away_comes_back_at_once(self):
         """dnsmasq knows a lease by a number that anybody may name; the address stays the port's."""
         net = self.network(1)
