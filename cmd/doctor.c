@@ -38,7 +38,8 @@ static void find_on_host(Db *db, const json_t *agent, GPtrArray *findings)
 {
     const char *host = json_get_str(agent, "host"), *why = json_get_str(agent, "error");
     if (!json_get_bool(agent, "up", false)) {
-        finding_add(findings, NULL, NULL, NULL, "the agent of host %s does not answer: %s", host, why ? why : "not connected yet");
+        finding_add(findings, NULL, NULL, NULL, "the agent of host %s does not answer: %s; where it is dead, `make up` or its systemd unit starts it",
+                    host, why ? why : "not connected yet");
         return;
     }
     for (size_t i = 0; i < G_N_ELEMENTS(doctors); i++) {

@@ -227,7 +227,17 @@ bool server_groups_list(Call *c, GError **err)
     return call_reply(c, 200, json_make("o", "security_groups", list));
 }
 
-/* Adds group to (or takes it from) every port of the server. */
+static bool has_group(const json_t *nic, const char *group)
+{
+    size_t i;
+    json_t *held;
+    json_array_foreach(json_object_get(nic, "groups"), i, held)
+        if (strcmp(json_get_str(held, "id"), group) == 0)
+            return true;
+    return false;
+}
+
+/* Adds group to (or takes it from) a port of the server. */
 static bool change_port(Call *c, const json_t *nic, const char *group, bool add, GError **err)
 {
     json_t *ids = json_array(), *held;
@@ -244,6 +254,7 @@ static bool change_port(Call *c, const json_t *nic, const char *group, bool add,
 bool server_group_change(Call *c, Server *s, const json_t *body, bool add, GError **err)
 {
     const char *name = json_get_str(body, "name"), *ids[] = { s->id, NULL }, *group = NULL;
+    bool held = false;
     g_autoptr(json_t) groups = all_groups(c, s->project_id, err), nics = groups ? network_nics(c->db, ids, err) : NULL;
     size_t i;
     json_t *g, *nic;
@@ -255,7 +266,11 @@ bool server_group_change(Call *c, Server *s, const json_t *body, bool add, GErro
     if (!group)
         return nv_fail(err, NV_ERR_NOT_FOUND, "Security group %.255s not found for project %s.", name, s->project_id);
     json_array_foreach(nics, i, nic)
-        if (!change_port(c, nic, group, add, err))
+        held = held || has_group(nic, group);
+    if (!add && !held)
+        return nv_fail(err, NV_ERR_NOT_FOUND, "Security group %.255s not associated with the instance %s", name, s->id);
+    json_array_foreach(nics, i, nic)
+        if (has_group(nic, group) != add && !change_port(c, nic, group, add, err))
             return false;
     return true;
 }

@@ -168,8 +168,8 @@ purge() {
         rmdir $d 2>/dev/null || true             # it may be a mount point of yours
     done
     find /var/log/libvirt/qemu -maxdepth 1 -name 'nuvolet-*.log' -delete 2>/dev/null || true
-    ! getent passwd nuvolet >/dev/null || userdel nuvolet
-    say PURGE "removed $state, $run, $log, /etc/nuvolet and the user nuvolet; kept the key for the first server and $image"
+    ! getent passwd nuvolet >/dev/null || userdel nuvolet || say PURGE "the user nuvolet stays: something else runs as it"
+    say PURGE "removed $state, $run, $log, /etc/nuvolet, and the user nuvolet where nobody else is it; kept the key for the first server and $image"
 }
 
 main() {

@@ -182,6 +182,8 @@ bool segment_settle(Db *db, Network *n, GError **err);
 /* The MTU of a network whose owner names none. */
 gint64 segment_mtu(const Network *n);
 bool segment_mtu_check(Db *db, const Network *n, GError **err);
+/* IPv6 needs 1280 bytes (RFC 8200).  NV_ERR_CONFLICT where the network has such subnets, and less. */
+bool segment_mtu_least(Db *db, const Network *n, GError **err);
 /* What the host's agent says of tunnels and physical networks, taken over into rows. */
 bool segment_host_update(Db *db, const char *host, GError **err);
 /* {"tunnel_address": text or null, "physical": [{"name", "interface"}]} as the host last said. */

@@ -332,6 +332,8 @@ bool port_security_check(Port *p, GError **err)
 {
     size_t i;
     json_t *pair;
+    if (!p->port_security_enabled && json_array_size(p->security_groups) && row_is_dirty(&p->row, &p->security_groups))
+        return nv_fail(err, NV_ERR_INVALID, "Port security must be enabled and port must have an IP address in order to use security groups.");
     if (!p->port_security_enabled && json_array_size(p->security_groups))
         return nv_fail(err, NV_ERR_CONFLICT,
                        "Port has security group associated. Cannot disable port security or IP address until security group is removed.");

@@ -5,7 +5,7 @@
 #include "network/push.h"
 #include <string.h>
 
-enum { VXLAN4_OVERHEAD = 50, FACTS_S = 30 };
+enum { VXLAN4_OVERHEAD = 50, IPV6_MTU = 1280, FACTS_S = 30 };
 
 /* --- provider attributes --- */
 
@@ -125,9 +125,20 @@ gint64 segment_mtu(const Network *n)
 }
 
 /* Where frames leave the host, they must fit into what carries them. */
+bool segment_mtu_least(Db *db, const Network *n, GError **err)
+{
+    gint64 subnets = 0;
+    if (n->mtu >= IPV6_MTU)
+        return true;
+    return db_query_int(db, err, &subnets, "network_subnets6", "s", n->id) &&
+           (!subnets || nv_fail(err, NV_ERR_CONFLICT, "MTU of %s is not valid, subnet requires a minimum of %d", n->id, IPV6_MTU));
+}
+
 bool segment_mtu_check(Db *db, const Network *n, GError **err)
 {
     gint64 most = conf_int("network.underlay_mtu"), tunnels = 0;
+    if (!segment_mtu_least(db, n, err))
+        return false;
     if (is_type(n, "local") || network_is_host_gateway(n))
         return true;
     if (is_type(n, "vxlan")) {

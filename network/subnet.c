@@ -344,7 +344,7 @@ static bool before_create(Db *db, const Ctx *ctx, Row *row, GError **err)
     if (!all_checks(s, NULL, err))
         return false;
     /* The row is written here, not by the engine: addresses of the subnet refer to it. */
-    return row_insert(db, row, err) && give_automatic(db, s, err) && dhcp_port_settle(db, n, err)
+    return row_insert(db, row, err) && segment_mtu_least(db, n, err) && give_automatic(db, s, err) && dhcp_port_settle(db, n, err)
         && db_exec(db, err, "network_bump", "s", n->id) && sync_network(db, ctx, n->id, err) && sync_routers_of_network(db, ctx, n->id, err);
 }
 

@@ -123,6 +123,9 @@ DELETE FROM subnet WHERE network_id = ?1;
 -- :name network_subnet_count
 SELECT count(*) FROM subnet WHERE network_id = ?1;
 
+-- :name network_subnets6
+SELECT count(*) FROM subnet WHERE network_id = ?1 AND ip_version = 6;
+
 -- :name networks_of_project
 SELECT id FROM network WHERE project_id = ?1 AND NOT external AND EXISTS (SELECT 1 FROM subnet s WHERE s.network_id = network.id) ORDER BY id LIMIT 2;
 

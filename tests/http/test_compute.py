@@ -867,6 +867,8 @@ class SecurityGroups(Base):
         self.assertEqual({g["name"] for g in self.show(sid)["security_groups"]}, {"default", "extra"})
         self.assertEqual(self.action(sid, "removeSecurityGroup", {"name": gid}).status, 202)
         self.assertEqual(names(), ["default"])
+        r = self.action(sid, "removeSecurityGroup", {"name": gid})
+        self.assertEqual((r.status, r.message), (404, "Security group %s not associated with the instance %s" % (gid, sid)))
         self.demo.post("/network/v2.0/security-groups", {"security_group": {"name": "stateless", "stateful": False}})
         for refused in (self.action(sid, "addSecurityGroup", {"name": "stateless"}),
                         self.demo.post(V + "/servers", self.body(security_groups=[{"name": "default"}, {"name": "stateless"}]))):

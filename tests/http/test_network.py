@@ -68,6 +68,15 @@ class Networks(Base):
         for given, mtu in ((1400, 1400), (0, 1450)):
             self.assertEqual(self.ok(self.demo.put(N + "networks/" + n["id"], {"network": {"mtu": given}}), 200)["network"]["mtu"], mtu)
 
+    def test_least_mtu_of_ipv6(self):
+        n = self.network(mtu=1279)
+        self.subnet(n)
+        body = {"subnet": {"network_id": n["id"], "ip_version": 6, "cidr": "2001:db8::/64"}}
+        self.assertIn("minimum of 1280", self.refuse(409, "POST", "subnets", body, type="NetworkMTUSubnetConflict"))
+        self.ok(self.demo.put(N + "networks/" + n["id"], {"network": {"mtu": 1280}}), 200)
+        self.ok(self.demo.post(N + "subnets", body), 201)
+        self.refuse(409, "PUT", "networks/" + n["id"], {"network": {"mtu": 1279}}, type="NetworkMTUSubnetConflict")
+
     def test_one_default_external_network(self):
         public = self.ok(self.demo.get(N + "networks?is_default=true"), 200)["networks"][0]["id"]
         n = self.network(self.admin, **{"router:external": True})
@@ -384,9 +393,11 @@ class Ports(Base):
         p = self.port(n, security_groups=[g["id"]], allowed_address_pairs=[{"ip_address": "10.0.0.200"}])
         self.assertEqual(p["allowed_address_pairs"], [{"ip_address": "10.0.0.200", "mac_address": p["mac_address"]}])
         self.refuse(409, "DELETE", "security-groups/" + g["id"])
-        self.refuse(409, "PUT", "ports/" + p["id"], {"port": {"port_security_enabled": False}})
+        self.refuse(409, "PUT", "ports/" + p["id"], {"port": {"port_security_enabled": False}}, type="PortSecurityPortHasSecurityGroup")
         off = {"port_security_enabled": False, "security_groups": [], "allowed_address_pairs": []}
         self.assertFalse(self.ok(self.demo.put(N + "ports/" + p["id"], {"port": off}), 200)["port"]["port_security_enabled"])
+        for method, where, more in (("PUT", "ports/" + p["id"], {}), ("POST", "ports", {"network_id": n["id"], "port_security_enabled": False})):
+            self.refuse(400, method, where, {"port": {"security_groups": [g["id"]], **more}}, type="PortSecurityAndIPRequiredForSecurityGroups")
         self.assertEqual(self.demo.delete(N + "security-groups/" + g["id"]).status, 204)
         self.assertEqual(self.port(n, security_groups=[])["security_groups"], [])
         for pairs in ([{"ip_address": "x"}], [{}], [{"ip_address": "10.0.0.1", "mac_address": "x"}], [{"ip_address": "10.0.0.1"}] * 2, "x", [1]):
