@@ -140,6 +140,17 @@ static bool settle_port(const RouterSpec *r, const RouterPort *p, bool again, GE
     return true;
 }
 
+static bool has_default(const RouterSpec *r, int version)
+{
+    for (guint i = 0; i < r->routes->len; i++) {
+        Cidr to = g_array_index(r->routes, RouterRoute, i).destination;
+        if (to.base.version == version && to.prefix == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A default route among the router's own stands in for the gateway's; beside it, either might win. */
 static GArray *routes_of(const RouterSpec *r)
 {
     GArray *list = g_array_new(FALSE, TRUE, sizeof(LinkRoute));
@@ -147,7 +158,8 @@ static GArray *routes_of(const RouterSpec *r)
         LinkRoute route = { .nexthop = g_array_index(r->nexthops, Ip, i) };
         route.destination = (Cidr){ { .version = route.nexthop.version }, 0 };
         g_strlcpy(route.device, r->gateway->inner.s, sizeof route.device);
-        g_array_append_val(list, route);
+        if (!has_default(r, route.nexthop.version))
+            g_array_append_val(list, route);
     }
     for (guint i = 0; i < r->routes->len; i++) {
         const RouterRoute *given = &g_array_index(r->routes, RouterRoute, i);

@@ -216,6 +216,35 @@ class Routing(Case):
         self.ensure(r)
         self.assertEqual((hops(6, "default"), hops(4, "default")), (outside[1:], [HOST]))
 
+    def test_default_among_the_extra_routes(self):
+        """It stands in for the gateway's, whichever came first, of its own IP version."""
+        ext, a, b = self.network(1, gateway_is_host=True, prefix="172.24.4"), self.network(2), self.network(3, prefix="10.5.0")
+        a.six, b.six = "2001:db8:a::/64", "2001:db8:b::/64"
+        self.ensure_network(a)
+        self.ensure_network(b)
+        _, g = self.guest(11, a, "10.0.0.11", ip6s=["2001:db8:a::11"])
+        _, h = self.guest(12, b, "10.5.0.12", ip6s=["2001:db8:b::12"], security=False)
+        g.run("ip -6 addr add 2001:db8:a::11/64 dev eth0 nodad; ip -6 route add default via 2001:db8:a::1")
+        h.run("ip -6 addr add 2001:db8:b::12/64 dev eth0 nodad; ip -6 route add default via 2001:db8:b::1; ip addr add 203.0.113.7/32 dev lo; "
+              "ip -6 addr add 2001:db8:f::7/128 dev lo nodad")
+        sh("ip addr add 203.0.113.7/32 dev lo")
+        self.addCleanup(lambda: sh("ip addr del 203.0.113.7/32 dev lo"))
+        hops = lambda version: re.findall(r"via (\S+)", self.inside(r, "ip -%d route show default" % version).stdout)
+        r = Router(1).interface(a, "10.0.0.1/24", "2001:db8:a::1/64").interface(b, "10.5.0.1/24", "2001:db8:b::1/64")
+        r.external(ext, "172.24.4.5/24", nexthops=[HOST, "2001:db8:e::2"])
+        r.gateway["addresses"].append("2001:db8:e::5/64")
+        ways, own = {4: HOST, 6: "2001:db8:e::2"}, {4: "10.5.0.12", 6: "2001:db8:b::12"}
+        for versions in ((), (4,), (4, 6), (6,), (), (6, 4)):
+            if versions == (6, 4):
+                self.verb("router.absent", id=r.id)
+            r.routes = [{"destination": {4: "0.0.0.0/0", 6: "::/0"}[v], "nexthop": own[v]} for v in versions]
+            self.ensure(r)
+            self.assertEqual({v: hops(v) for v in (4, 6)}, {v: [own[v] if v in versions else ways[v]] for v in (4, 6)}, versions)
+            n = len(h.seen)
+            until("the way out", 5, lambda: g.pings("203.0.113.7"))
+            self.assertEqual(any(ip_bytes("203.0.113.7") == f[30:34] for f in h.seen[n:]), 4 in versions)
+            self.assertEqual(g.pings("2001:db8:f::7"), 6 in versions)
+
     def test_ipv6(self):
         a, b = self.network(2), self.network(3, prefix="10.5.0")
         a.six, b.six = "2001:db8:a::/64", "2001:db8:b::/64"
