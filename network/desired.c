@@ -91,7 +91,7 @@ static json_t *dhcp_part(const GPtrArray *subnets, const json_t *ports)
     json_array_foreach((json_t *) ports, i, port) {
         if (g_strcmp0(json_get_str(port, "device_owner"), "network:dhcp") == 0)
             own = port;
-        else if (json_get_str(port, "addresses"))
+        else                                     /* without an address too: it may ask, and its MAC must be known then */
             json_array_append_new(others, dhcp_port(port));
     }
     for (guint k = 0; k < subnets->len; k++)

@@ -70,6 +70,8 @@ typedef struct LinkNeighbour { Ip ip; guint8 mac[6]; } LinkNeighbour;
 bool link_vxlan_fdb(const char *name, const GArray *destinations, GError **err);
 /* The permanent neighbours of an interface are exactly these. */
 bool link_neighbours(const char *name, const GArray *neighbours, GError **err);
+/* Whether its permanent IPv6 neighbours are exactly these. */
+bool link_neighbours6_are(const char *name, const GArray *neighbours);
 /* The addresses of an interface are exactly these (array of Cidr with host bits), but for link-local IPv6 ones. */
 bool link_addresses(const char *name, const GArray *cidrs, GError **err);
 /* The same; ret_added (of Cidr) gets those that were not there. */

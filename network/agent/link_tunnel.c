@@ -141,16 +141,13 @@ static bool change(const char *name, const Table *t, const Entry *e, bool add, G
     return link_talk(msg, fdb ? "destination of" : "neighbour of", name, add ? NULL : gone, err);
 }
 
-/* What the kernel has becomes exactly wanted (set of Entry). */
-static bool settle(const char *name, int family, GHashTable *wanted, GError **err)
+/* Fills found with what the kernel has. */
+static bool table_of(const char *name, int family, GHashTable *found, Table *ret_table, GError **err)
 {
     LinkInfo info;
-    g_autoptr(GHashTable) found = g_hash_table_new_full(entry_hash, entry_equal, g_free, NULL);
-    GHashTableIter it;
-    gpointer key;
     if (!link_need(name, &info, err))
         return false;
-    Table t = { info.index, family, found };
+    *ret_table = (Table){ info.index, family, found };
     struct ifinfomsg of_port = { .ifi_family = AF_BRIDGE, .ifi_index = info.index };
     struct ndmsg of_link = { .ndm_family = (guint8) family };
     Msg *msg = nlmsg_alloc_simple(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP);
@@ -160,7 +157,22 @@ static bool settle(const char *name, int family, GHashTable *wanted, GError **er
         nlmsg_append(msg, &of_link, sizeof of_link, NLMSG_ALIGNTO);
         nla_put_u32(msg, NDA_IFINDEX, (guint32) info.index);
     }
-    if (!link_dump(msg, entry_one, &t, err))
+    return link_dump(msg, entry_one, ret_table, err);
+}
+
+static GHashTable *entries_new(void)
+{
+    return g_hash_table_new_full(entry_hash, entry_equal, g_free, NULL);
+}
+
+/* What the kernel has becomes exactly wanted (set of Entry). */
+static bool settle(const char *name, int family, GHashTable *wanted, GError **err)
+{
+    g_autoptr(GHashTable) found = entries_new();
+    GHashTableIter it;
+    gpointer key;
+    Table t;
+    if (!table_of(name, family, found, &t, err))
         return false;
     g_hash_table_iter_init(&it, found);
     while (g_hash_table_iter_next(&it, &key, NULL))
@@ -176,11 +188,6 @@ static bool settle(const char *name, int family, GHashTable *wanted, GError **er
             return false;
     }
     return true;
-}
-
-static GHashTable *entries_new(void)
-{
-    return g_hash_table_new_full(entry_hash, entry_equal, g_free, NULL);
 }
 
 static void entry_add(GHashTable *set, const guint8 *key, int key_size, const guint8 *value, int value_size)
@@ -205,19 +212,46 @@ bool link_vxlan_fdb(const char *name, const GArray *destinations, GError **err)
     return settle(name, AF_BRIDGE, wanted, err);
 }
 
+/* Those of one IP version, as entries; of two for an address the later one. */
+static GHashTable *entries_of(const GArray *neighbours, int version)
+{
+    GHashTable *wanted = entries_new();
+    for (guint i = 0; i < neighbours->len; i++) {
+        const LinkNeighbour *n = &g_array_index(neighbours, LinkNeighbour, i);
+        guint8 raw[16];
+        link_ip_bytes(n->ip, raw);
+        if (n->ip.version == version)
+            entry_add(wanted, raw, version == 4 ? 4 : 16, n->mac, 6);
+    }
+    return wanted;
+}
+
 bool link_neighbours(const char *name, const GArray *neighbours, GError **err)
 {
     for (int version = 4; version <= 6; version += 2) {
-        g_autoptr(GHashTable) wanted = entries_new();
-        for (guint i = 0; i < neighbours->len; i++) {
-            const LinkNeighbour *n = &g_array_index(neighbours, LinkNeighbour, i);
-            guint8 raw[16];
-            link_ip_bytes(n->ip, raw);
-            if (n->ip.version == version)
-                entry_add(wanted, raw, version == 4 ? 4 : 16, n->mac, 6);
-        }
+        g_autoptr(GHashTable) wanted = entries_of(neighbours, version);
         if (!settle(name, version == 4 ? AF_INET : AF_INET6, wanted, err))
             return false;
     }
     return true;
+}
+
+static bool same_entries(GHashTable *wanted, GHashTable *found)
+{
+    GHashTableIter it;
+    gpointer key;
+    g_hash_table_iter_init(&it, wanted);
+    while (g_hash_table_iter_next(&it, &key, NULL)) {
+        const Entry *there = g_hash_table_lookup(found, key);
+        if (!there || !same_value(there, key))
+            return false;
+    }
+    return g_hash_table_size(wanted) == g_hash_table_size(found);
+}
+
+bool link_neighbours6_are(const char *name, const GArray *neighbours)
+{
+    g_autoptr(GHashTable) wanted = entries_of(neighbours, 6), found = entries_new();
+    Table t;
+    return table_of(name, AF_INET6, found, &t, NULL) && same_entries(wanted, found);
 }

@@ -72,15 +72,40 @@ static GArray *inner_addresses(const NetworkSpec *n)
     return addresses;
 }
 
+static bool serves_ipv6(const NetworkSpec *n)
+{
+    for (guint i = 0; i < n->subnets->len; i++)
+        if (((const DhcpSubnet *) n->subnets->pdata[i])->cidr.base.version == 6)
+            return true;
+    return false;
+}
+
+/* dnsmasq stands still for half a second for each DHCPv6 message of a client whose MAC it cannot find out: one guest that does not answer when asked
+ * for it would keep it from all others.  They ask from these addresses only (nft.c, forward). */
+static GArray *inner_neighbours(const NetworkSpec *n)
+{
+    static const Cidr local = { { 6, (unsigned __int128) 0xfe80 << 112 }, 64 };
+    GArray *list = g_array_new(FALSE, TRUE, sizeof(LinkNeighbour));
+    for (guint i = 0; serves_ipv6(n) && i < n->ports->len; i++) {
+        LinkNeighbour one = { 0 };
+        if (!mac_parse(((const DhcpPort *) n->ports->pdata[i])->mac, one.mac))
+            continue;
+        one.ip = ip_eui64(local, one.mac);
+        g_array_append_val(list, one);
+    }
+    return list;
+}
+
 static bool look_inside(void *data, GError **err)
 {
     Inside *in = data;
-    g_autoptr(GArray) addresses = inner_addresses(in->spec);
+    g_autoptr(GArray) addresses = inner_addresses(in->spec), neighbours = inner_neighbours(in->spec);
     LinkInfo info;
     guint8 mac[6];
     (void) err;
     in->found = link_get(DHCP_DEVICE, &info, NULL) && mac_parse(in->spec->dhcp_mac, mac) && memcmp(info.mac, mac, 6) == 0;
-    in->whole = in->found && info.up && link_addresses_are(DHCP_DEVICE, addresses);
+    in->whole = in->found && info.up && link_addresses_are(DHCP_DEVICE, addresses) &&
+                (!neighbours->len || link_neighbours6_are(DHCP_DEVICE, neighbours));
     return true;
 }
 
@@ -97,12 +122,12 @@ static const Ip *gateway_of(const NetworkSpec *n, int version)
 static bool set_up_inside(void *data, GError **err)
 {
     const NetworkSpec *n = ((Inside *) data)->spec;
-    g_autoptr(GArray) addresses = inner_addresses(n);
+    g_autoptr(GArray) addresses = inner_addresses(n), neighbours = inner_neighbours(n);
     wiring_sysctl("ipv6", DHCP_DEVICE, "accept_ra", "0");
     if (driver()->wants_plain() && !link_plain(DHCP_DEVICE, err))
         return false;
     if (!link_up("lo", true, err) || !link_mtu(DHCP_DEVICE, n->mtu, err) || !link_addresses(DHCP_DEVICE, addresses, err) ||
-        !link_up(DHCP_DEVICE, true, err))
+        !link_up(DHCP_DEVICE, true, err) || !link_neighbours(DHCP_DEVICE, neighbours, err))
         return false;
     for (int version = 4; version <= 6; version += 2) {
         g_autoptr(GError) why = NULL;
