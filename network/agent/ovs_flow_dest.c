@@ -83,12 +83,15 @@ static void add_peers(Receivers *r, const Segment *s, guint32 ofport)
     }
 }
 
-/* DHCP hears clients' ports only: in what comes from another, nobody has looked at the hardware address. */
+/* DHCP hears clients' ports only: in what comes from another, nobody has looked at the hardware address or the pace.  By IPv6 a client asks from its
+ * link-local address (RFC 8415 17.1), whose MAC dnsmasq has not to ask for. */
 static void put_heard(GHashTable *f, guint32 to, guint32 ofport)
 {
     ovs_flow_put(f, OVS_OUTPUT, 30, "drop", "reg3=0x%x,udp,tp_dst=67", to);
+    ovs_flow_put(f, OVS_OUTPUT, 30, "drop", "reg3=0x%x,udp6,tp_dst=547", to);
     g_autofree char *output = g_strdup_printf("output:%u", ofport);
     ovs_flow_put(f, OVS_OUTPUT, 31, output, "reg3=0x%x,udp,tp_src=68,tp_dst=67", to);
+    ovs_flow_put(f, OVS_OUTPUT, 31, output, "reg3=0x%x,udp6,ipv6_src=fe80::/10,tp_src=546,tp_dst=547", to);
 }
 
 static void add_link(GHashTable *f, Receivers *r, const OvsNet *net, const OvsLink *link)
