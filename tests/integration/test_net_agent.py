@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from own import NUVOLET, PATIENCE, ROOT, own_machine, until  # noqa: E402
 own_machine(__file__)
 import guest  # noqa: E402
-from guest import Guest, arp, bootp, ether, icmp6, ip4, ip6, ip_bytes, mac_bytes, sh, tcp, udp  # noqa: E402
+from guest import Guest, arp, bootp, ether, icmp6, ip4, ip6, ip_bytes, mac_bytes, sh, tcp, udp, udp6  # noqa: E402
 from wire import WireError, call  # noqa: E402
 
 RUN = "/run/nuvolet"
@@ -359,6 +359,82 @@ class Service(Case):
             until("they are understood", 5, lambda: len(leases()) == (kind in (3, 5)))
             self.assertEqual(self.asks6(h, 12), "2001:db8:5::12", kind)
             self.assertEqual(self.asks6(g, 11), "2001:db8:5::11", kind)
+
+    def test_dhcpv6_serves_honest_guests_while_one_hides_its_mac(self):
+        """dnsmasq asks for the MAC of who asks it, and waits; messages come from ports and addresses that clients have, and at their pace."""
+        net = self.network(1)
+        net.six, net.mode = "2001:db8:5::/64", "dhcpv6-stateful"
+        group = self.group(50, OUT)
+        (p, g), (q, h) = (self.port(n, net, "10.0.0.%d" % n, [group], ip6s=["2001:db8:5::%d" % n]) for n in (11, 12))
+        g.run("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1")
+        h.run("ip addr del 2001:db8:5::12/64 dev eth0")
+        until("the link-local address is usable", 5, lambda: q.local in h.run("ip -6 addr show dev eth0 -tentative").stdout)
+        sh("ip -n %s -6 neigh flush all" % net.netns)                # before dnsmasq looks for the first time: it remembers for a while
+        self.assertEqual(self.asks6(h, 12), "2001:db8:5::12")
+        option = lambda code, data: struct.pack(">HH", code, len(data)) + data
+        stop, sent = [], []
+
+        def solicit(source, sport):
+            sent.append(len(sent))
+            message = struct.pack(">I", 1 << 24 | len(sent)) + option(1, bytes.fromhex("00030001%012x" % 11)) + option(8, bytes(2)) + \
+                option(3, struct.pack(">III", 1, 0, 0))
+            g.send(ether(p.mac, "33:33:00:01:00:02", 0x86dd, ip6(source, "ff02::1:2", 17, udp6(source, "ff02::1:2", sport, 547, message))))
+
+        def flood(pause, *ways):
+            while not stop:
+                for source, sport in ways:
+                    solicit(source, sport)
+                time.sleep(pause)
+        # The one at the pace that is allowed, the others at a pace of their own.
+        for pause, ways in ((0.105, [(p.local, 546)]), (0.01, [(p.local, 1000), (p.local, 547), ("2001:db8:5::11", 546)])):
+            with self.subTest(ways):
+                t = threading.Thread(target=flood, args=(pause, *ways), daemon=True)
+                t.start()
+                try:
+                    time.sleep(4)                    # enough for it to be far behind
+                    for _ in range(3):
+                        start = time.monotonic()
+                        self.assertEqual(self.asks6(h, 12), "2001:db8:5::12")
+                        self.assertLess(time.monotonic() - start, 2 * PATIENCE)
+                finally:
+                    stop.append(1)
+                    t.join()
+                    stop.clear()
+        with open("%s/dhcp/%s/leases" % (RUN, net.short)) as f:
+            self.assertEqual(len([line for line in f if "2001:db8:5::" in line]), 1)
+
+    def test_dhcp_knows_the_macs_of_its_ports(self):
+        net = self.network(1)
+        group = self.group(50, OUT)
+
+        def neighbours():
+            lines = [line.split() for line in sh("ip -n %s -6 neigh show nud permanent" % net.netns).stdout.splitlines()]
+            return {line[0]: line[line.index("lladdr") + 1] for line in lines}
+        p, _ = self.port(1, net, "10.0.0.11", [group], guest=False)
+        self.assertEqual(neighbours(), {})           # nobody asks by IPv6
+        net.six = "2001:db8:5::/64"
+        q, _ = self.port(2, net, "10.0.0.12", [group], guest=False, ip6s=["2001:db8:5::12"])
+        self.assertEqual(neighbours(), {p.local: p.mac, q.local: q.mac})
+        index = sh("ip -n %s -o link show dhcp0" % net.netns).stdout
+        with subprocess.Popen(["ip", "-n", net.netns, "monitor", "neigh"], stdout=subprocess.PIPE, text=True) as monitor:
+            time.sleep(0.3)
+            self.ensure_network(net)
+            time.sleep(0.3)
+            monitor.terminate()
+            self.assertNotIn("PERMANENT", monitor.stdout.read())
+        for damage in ("del %s dev dhcp0" % p.local, "replace %s lladdr fa:16:3e:00:00:99 dev dhcp0 nud permanent" % p.local,
+                       "add fe80::99 lladdr fa:16:3e:00:00:99 dev dhcp0 nud permanent"):
+            sh("ip -n %s -6 neigh %s" % (net.netns, damage))
+            until("repaired after " + damage, 10, lambda: neighbours() == {p.local: p.mac, q.local: q.mac})
+        self.restart_agent()
+        p.mac, p.ips = "fa:16:3e:00:0a:01", []       # another MAC, and no address any more
+        net.ports.remove(q)
+        self.ensure_network(net)
+        self.assertEqual(neighbours(), {"fe80::f816:3eff:fe00:a01": p.mac})
+        self.assertEqual(index, sh("ip -n %s -o link show dhcp0" % net.netns).stdout)
+        net.six = None
+        self.ensure_network(net)
+        self.assertEqual(neighbours(), {})
 
     def asks6(self, g, duid, *more):
         """The address that a client of that number gets; more: kind and address of a message that it sends instead of taking what it is offered."""
