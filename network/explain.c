@@ -1,23 +1,8 @@
 /* network/explain.c -- a packet's way as the rows want it: anti-spoofing, egress rule, route, translation, ingress rule, listener.  Pure. */
-#include "network/explain.h"
+#include "network/explain_way.h"
 #include <string.h>
 
-enum { ANY_PORT = -1, REPLY_PORT = -2, PROTO_ICMP = 1, PROTO_ICMPV6 = 58 };
-
-typedef struct Way {
-    const json_t *scene, *from, *to;
-    int protocol, port;
-    Ip source, target;                   /* as they are at this point of the way */
-    char source_text[46], target_text[46];
-    json_t *hops;
-    bool denied, unknown;
-} Way;
-
-/* change NULL: nothing to do. */
-static void hop(Way *w, const char *name, const char *at, const char *verdict, const char *rule, const char *change, const char *why, ...)
-    G_GNUC_PRINTF(7, 8);
-
-static void hop(Way *w, const char *name, const char *at, const char *verdict, const char *rule, const char *change, const char *why, ...)
+void explain_hop(Way *w, const char *name, const char *at, const char *verdict, const char *rule, const char *change, const char *why, ...)
 {
     va_list ap;
     va_start(ap, why);
@@ -28,24 +13,44 @@ static void hop(Way *w, const char *name, const char *at, const char *verdict, c
     w->unknown |= strcmp(verdict, "unknown") == 0;
 }
 
-static const json_t *port_of(const json_t *end)
+const json_t *explain_port_of(const json_t *end)
 {
     return json_object_get(end, "port");
 }
 
-static const char *id_of(const json_t *end)
+const char *explain_id(const json_t *end)
 {
-    return json_get_str(port_of(end), "id");
+    return json_get_str(explain_port_of(end), "id");
 }
 
-static bool flag(const json_t *object, const char *name)
+bool explain_flag(const json_t *object, const char *name)
 {
     return json_is_true(json_object_get(object, name));
 }
 
+char *explain_packet(const Way *w, int port)
+{
+    static const struct { int number; const char *name; } names[] = {
+        { 6, "tcp" }, { 17, "udp" }, { PROTO_ICMP, "icmp" }, { PROTO_ICMPV6, "ipv6-icmp" },
+    };
+    g_autofree char *name = g_strdup_printf("protocol %d", w->protocol);
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (names[i].number == w->protocol) {
+            g_free(name);
+            name = g_strdup(names[i].name);
+        }
+    return port >= 0 ? g_strdup_printf(w->protocol == PROTO_ICMP || w->protocol == PROTO_ICMPV6 ? "%s type %d" : "%s port %d", name, port)
+                     : g_steal_pointer(&name);
+}
+
+bool explain_is_ping(const Way *w)
+{
+    return (w->protocol == PROTO_ICMP && w->port == 8) || (w->protocol == PROTO_ICMPV6 && w->port == 128);
+}
+
 /* --- addresses --- */
 
-static void set_ip(Ip *ip, char text[46], const char *from)
+void explain_set_ip(Ip *ip, char text[46], const char *from)
 {
     if (ip_parse(from, ip))
         ip_format(*ip, text);
@@ -57,7 +62,7 @@ static const char *address_of(const json_t *end, int version, const Ip *near)
     const char *first = NULL;
     size_t i, k;
     json_t *one, *subnet;
-    json_array_foreach(json_object_get(port_of(end), "addresses"), i, one) {
+    json_array_foreach(json_object_get(explain_port_of(end), "addresses"), i, one) {
         Ip ip;
         if (!ip_parse(json_string_value(one), &ip) || ip.version != version)
             continue;
@@ -78,28 +83,15 @@ static bool may_use(const json_t *end, Ip ip)
     json_t *one;
     Ip own;
     Cidr c;
-    if (!flag(port_of(end), "port_security"))
+    if (!explain_flag(explain_port_of(end), "port_security"))
         return true;
-    json_array_foreach(json_object_get(port_of(end), "addresses"), i, one)
+    json_array_foreach(json_object_get(explain_port_of(end), "addresses"), i, one)
         if (ip_parse(json_string_value(one), &own) && own.version == ip.version && own.n == ip.n)
             return true;
-    json_array_foreach(json_object_get(port_of(end), "pairs"), i, one)
+    json_array_foreach(json_object_get(explain_port_of(end), "pairs"), i, one)
         if (cidr_parse_any(json_get_str(one, "ip"), false, &c) && cidr_contains(c, ip))
             return true;
     return false;
-}
-
-/* The subnet of an end that holds the address. */
-static const json_t *subnet_with(const json_t *end, Ip ip)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach(json_object_get(end, "subnets"), i, one) {
-        Cidr c;
-        if (cidr_parse(json_get_str(one, "cidr"), false, &c) && c.base.version == ip.version && cidr_contains(c, ip))
-            return one;
-    }
-    return NULL;
 }
 
 /* --- rules of security groups --- */
@@ -161,37 +153,43 @@ static bool is_stateful(const json_t *end)
     return json_array_size(json_object_get(end, "groups")) == 0;
 }
 
-static char *packet_text(const Way *w, int port)
-{
-    static const struct { int number; const char *name; } names[] = {
-        { 6, "tcp" }, { 17, "udp" }, { PROTO_ICMP, "icmp" }, { PROTO_ICMPV6, "ipv6-icmp" },
-    };
-    g_autofree char *name = g_strdup_printf("protocol %d", w->protocol);
-    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
-        if (names[i].number == w->protocol) {
-            g_free(name);
-            name = g_strdup(names[i].name);
-        }
-    return port >= 0 ? g_strdup_printf(w->protocol == PROTO_ICMP || w->protocol == PROTO_ICMPV6 ? "%s type %d" : "%s port %d", name, port)
-                     : g_steal_pointer(&name);
-}
-
 static void check_rule(Way *w, const char *name, const json_t *end, const char *direction, Ip remote, const char *remote_text, int port)
 {
-    if (!flag(port_of(end), "port_security")) {
-        hop(w, name, id_of(end), "pass", NULL, NULL, "port security is off: the port has no rules");
+    if (!explain_flag(explain_port_of(end), "port_security")) {
+        explain_hop(w, name, explain_id(end), "pass", NULL, NULL, "port security is off: the port has no rules");
         return;
     }
     const char *rule = rule_for(w, end, direction, remote, port);
-    g_autofree char *packet = packet_text(w, port);
+    g_autofree char *packet = explain_packet(w, port);
     g_autofree char *what = g_strdup_printf("%s %s %s", packet, strcmp(direction, "egress") == 0 ? "to" : "from", remote_text);
     g_autofree char *change = g_strdup_printf("Add an %s rule for %s to one of the port's security groups%s.", direction, what,
                                               port == REPLY_PORT ? " (they are stateless: replies need rules of their own)" : "");
     if (rule)
-        hop(w, name, id_of(end), "pass", rule, NULL, "a rule allows %s", what);
+        explain_hop(w, name, explain_id(end), "pass", rule, NULL, "a rule allows %s", what);
     else
-        hop(w, name, id_of(end), "drop", NULL, change, "none of the rules of the port's %zu security groups allows %s",
+        explain_hop(w, name, explain_id(end), "drop", NULL, change, "none of the rules of the port's %zu security groups allows %s",
             json_array_size(json_object_get(end, "groups")), what);
+}
+
+static bool has_role(const json_t *end, const char *role)
+{
+    return g_strcmp0(json_get_str(end, "role"), role) == 0;
+}
+
+/* DHCP is the sender's own network's: routers pass none on. */
+static bool asks_dhcp(const Way *w)
+{
+    const char *from = json_get_str(explain_port_of(w->from), "network_id"), *to = json_get_str(explain_port_of(w->to), "network_id");
+    return has_role(w->to, "dhcp") && g_strcmp0(from, to) == 0 && w->protocol == PROTO_UDP && w->port == (w->target.version == 4 ? 67 : 547);
+}
+
+/* What every guest may ask for needs no rule. */
+static void check_sent(Way *w)
+{
+    if (asks_dhcp(w))
+        explain_hop(w, "egress rule", explain_id(w->from), "pass", NULL, NULL, "every port may ask for DHCP");
+    else
+        check_rule(w, "egress rule", w->from, "egress", w->target, w->target_text, w->port);
 }
 
 /* --- the way --- */
@@ -200,164 +198,99 @@ static void check_sender(Way *w)
 {
     const char *host = json_get_str(w->from, "host");
     if (!host)
-        hop(w, "sender", id_of(w->from), "drop", NULL, "Start the server that the port belongs to.", "the port is on no host");
-    else if (!flag(port_of(w->from), "up"))
-        hop(w, "sender", id_of(w->from), "drop", NULL, "Set admin_state_up of the port to true.", "the port is administratively down");
+        explain_hop(w, "sender", explain_id(w->from), "drop", NULL, "Start the server that the port belongs to.", "the port is on no host");
+    else if (!explain_flag(explain_port_of(w->from), "up"))
+        explain_hop(w, "sender", explain_id(w->from), "drop", NULL, "Set admin_state_up of the port to true.", "the port is administratively down");
     else
-        hop(w, "sender", id_of(w->from), "pass", NULL, NULL, "the port is on a host and up");
+        explain_hop(w, "sender", explain_id(w->from), "pass", NULL, NULL, "the port is on a host and up");
     if (!w->source.version)
-        hop(w, "anti-spoof", id_of(w->from), "drop", NULL, "Add a fixed IP of that version to the port.",
+        explain_hop(w, "anti-spoof", explain_id(w->from), "drop", NULL, "Add a fixed IP of that version to the port.",
             "the port has no IPv%d address to send from", w->target.version);
-    else if (!flag(port_of(w->from), "port_security"))
-        hop(w, "anti-spoof", id_of(w->from), "pass", NULL, NULL, "port security is off: the port may send from any address");
+    else if (!explain_flag(explain_port_of(w->from), "port_security"))
+        explain_hop(w, "anti-spoof", explain_id(w->from), "pass", NULL, NULL, "port security is off: the port may send from any address");
     else
-        hop(w, "anti-spoof", id_of(w->from), "pass", NULL, NULL, "%s with %s is the port's own", w->source_text,
-            json_get_str(port_of(w->from), "mac"));
+        explain_hop(w, "anti-spoof", explain_id(w->from), "pass", NULL, NULL, "%s with %s is the port's own", w->source_text,
+            json_get_str(explain_port_of(w->from), "mac"));
 }
 
-static bool router_reaches(const json_t *router, Ip ip, const char **ret_port)
+/* What every host answers for the network. */
+static void check_service(Way *w)
 {
-    size_t i, k;
-    json_t *interface, *address;
-    json_array_foreach(json_object_get(router, "interfaces"), i, interface)
-        json_array_foreach(json_object_get(interface, "addresses"), k, address) {
-            Cidr c;
-            if (cidr_parse(json_string_value(address), false, &c) && c.base.version == ip.version) {
-                c.base = cidr_first(c);
-                if (cidr_contains(c, ip)) {
-                    *ret_port = json_get_str(interface, "port_id");
-                    return true;
-                }
-            }
-        }
-    return false;
-}
-
-static const char *extra_route(const json_t *router, Ip ip)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach(json_object_get(router, "routes"), i, one) {
-        Cidr c;
-        if (cidr_parse(json_get_str(one, "destination"), false, &c) && c.base.version == ip.version && cidr_contains(c, ip))
-            return json_get_str(one, "nexthop");
-    }
-    return NULL;
-}
-
-/* What the world sees as the sender: its floating IP, or the router's own address. */
-static void translate_source(Way *w, const json_t *router)
-{
-    const json_t *gateway = json_object_get(router, "gateway");
-    const char *id = json_get_str(router, "id");
-    size_t i;
-    json_t *one;
-    json_array_foreach(json_object_get(router, "floating"), i, one)
-        if (g_strcmp0(json_get_str(one, "fixed"), w->source_text) == 0) {
-            set_ip(&w->source, w->source_text, json_get_str(one, "external"));
-            hop(w, "NAT", id, "pass", NULL, NULL, "the source becomes the floating IP %s", w->source_text);
-            return;
-        }
-    json_array_foreach(json_object_get(gateway, "addresses"), i, one) {
-        Cidr c;
-        if (!flag(gateway, "snat") || w->source.version != 4 || !cidr_parse(json_string_value(one), false, &c) || c.base.version != 4)
-            continue;
-        w->source = c.base;
-        ip_format(w->source, w->source_text);
-        hop(w, "NAT", id, "pass", NULL, NULL, "the source becomes the router's address %s", w->source_text);
-        return;
-    }
-    hop(w, "NAT", id, "pass", NULL, NULL, "the source stays %s", w->source_text);
-}
-
-static void route_by_router(Way *w, const json_t *router)
-{
-    const char *id = json_get_str(router, "id"), *port = NULL, *next = extra_route(router, w->target);
-    if (!flag(router, "up")) {
-        hop(w, "route", id, "drop", NULL, "Set admin_state_up of the router to true.", "the router is administratively down");
-    } else if (next) {
-        hop(w, "route", id, "pass", NULL, NULL, "a route of the router leads to %s", next);
-    } else if (router_reaches(router, w->target, &port)) {
-        hop(w, "route", id, "pass", NULL, NULL, "the router is connected to the destination's subnet by port %s", port);
-    } else if (json_object_get(router, "gateway") && !json_is_null(json_object_get(router, "gateway"))) {
-        hop(w, "route", id, "pass", NULL, NULL, "the router sends it out by its gateway");
-        translate_source(w, router);
-    } else {
-        hop(w, "route", id, "drop", NULL, "Set the router's external gateway, connect it to the destination's subnet, or add a route.",
-            "the router has no way to %s", w->target_text);
-    }
-}
-
-static void check_route(Way *w)
-{
-    const json_t *subnet = subnet_with(w->from, w->source), *router = json_object_get(w->scene, "router");
-    const char *network = json_get_str(port_of(w->from), "network_id"), *gateway = json_get_str(subnet, "gateway");
-    Cidr c;
-    if (subnet && cidr_parse(json_get_str(subnet, "cidr"), false, &c) && cidr_contains(c, w->target))
-        hop(w, "route", network, "pass", NULL, NULL, "the same subnet: the bridge carries it, nothing routes");
-    else if (!gateway)
-        hop(w, "route", network, "drop", NULL, "Give the subnet a gateway.", "the subnet of %s has no gateway", w->source_text);
-    else if (flag(w->from, "host_gateway"))
-        hop(w, "route", network, "pass", NULL, NULL, "the host itself is the gateway %s, and the source becomes its address outside", gateway);
-    else if (json_is_object(router))
-        route_by_router(w, router);
-    else if (flag(w->scene, "foreign_router"))
-        hop(w, "route", NULL, "unknown", NULL, NULL, "a router of another project has the gateway's address %s", gateway);
+    const char *id = explain_flag(w->to, "disclosed") ? explain_id(w->to) : NULL;
+    bool dns = (w->protocol == PROTO_TCP || w->protocol == PROTO_UDP) && w->port == 53;
+    g_autofree char *packet = explain_packet(w, w->port);
+    if (explain_is_ping(w) || dns || asks_dhcp(w))
+        explain_hop(w, "listener", id, "pass", NULL, NULL, "the network's own server, on each host, answers %s", packet);
     else
-        hop(w, "route", network, "drop", NULL, "Connect the subnet to a router.", "no router has the gateway's address %s", gateway);
+        explain_hop(w, "listener", id, "drop", NULL, "Ask it for DHCP or DNS, or ping it.",
+                    "the network's own server answers DHCP, DNS and pings, not %s", packet);
 }
 
-static void check_floating(Way *w)
+/* A router's own address: see the chain input in agent/nft_router.c. */
+static void check_router(Way *w)
 {
-    const json_t *floating = json_object_get(w->scene, "floating");
-    const char *fixed = json_get_str(floating, "fixed");
-    if (!json_is_object(floating))
-        return;
-    if (!fixed) {
-        hop(w, "NAT", w->target_text, "drop", NULL, "Associate the floating IP with a port.", "the floating IP %s leads to no port", w->target_text);
-        return;
-    }
-    hop(w, "NAT", json_get_str(floating, "router_id"), "pass", NULL, NULL, "the floating IP %s leads to %s", w->target_text, fixed);
-    set_ip(&w->target, w->target_text, fixed);
+    const json_t *router = json_object_get(w->to, "router");
+    const char *id = json_get_str(router, "id"), *host = json_get_str(router, "host");
+    if (!host || !*host)
+        explain_hop(w, "listener", id, "drop", NULL, "Look why the router has no host: nuvolet ctl doctor.",
+                    "the router is on no host: nobody answers");
+    else if (!explain_flag(router, "up"))
+        explain_hop(w, "listener", id, "drop", NULL, "Set admin_state_up of the router to true.", "the router is administratively down");
+    else if (!explain_flag(explain_port_of(w->to), "up"))
+        explain_hop(w, "listener", id, "drop", NULL, "Set admin_state_up of the router's port to true.",
+                    "the router's port is administratively down");
+    else if (explain_is_ping(w))
+        explain_hop(w, "listener", id, "pass", NULL, NULL, "the router answers pings of its own addresses");
+    else
+        explain_hop(w, "listener", id, "drop", NULL, "Send to an address behind the router, or ping it.",
+                    "it is an address of the router itself, which answers pings and drops everything else");
 }
 
 static void check_listener(Way *w)
 {
-    const char *id = id_of(w->to);
+    const char *id = explain_id(w->to);
     if (!json_get_str(w->to, "host"))
-        hop(w, "listener", id, "drop", NULL, "Start the server that the port belongs to.", "the destination port is on no host: nobody answers");
-    else if (!flag(port_of(w->to), "up"))
-        hop(w, "listener", id, "drop", NULL, "Set admin_state_up of the port to true.", "the destination port is administratively down");
+        explain_hop(w, "listener", id, "drop", NULL, "Start the server that the port belongs to.",
+                    "the destination port is on no host: nobody answers");
+    else if (!explain_flag(explain_port_of(w->to), "up"))
+        explain_hop(w, "listener", id, "drop", NULL, "Set admin_state_up of the port to true.", "the destination port is administratively down");
     else if (!may_use(w->to, w->target))
-        hop(w, "listener", id, "drop", NULL, "Send to one of the port's addresses, or allow the address by an address pair.",
+        explain_hop(w, "listener", id, "drop", NULL, "Send to one of the port's addresses, or allow the address by an address pair.",
             "the destination port may not answer for %s", w->target_text);
     else
-        hop(w, "listener", id, "pass", NULL, NULL, "%s answers for %s; whether the guest listens, only it can tell",
-            json_get_str(port_of(w->to), "mac"),
+        explain_hop(w, "listener", id, "pass", NULL, NULL, "%s answers for %s; whether the guest listens, only it can tell",
+            json_get_str(explain_port_of(w->to), "mac"),
             w->target_text);
 }
 
 static void check_destination(Way *w)
 {
-    int port = w->port;
     const json_t *floating = json_object_get(w->scene, "floating");
     if (json_is_object(floating) && !json_get_str(floating, "fixed"))
         return;
     if (!json_is_object(w->to)) {
         const json_t *meant = json_object_get(w->scene, "elsewhere");
         if (json_is_object(meant))
-            hop(w, "destination", w->target_text, "unknown", NULL, "Join both networks by a router, or send to a floating IP of that port.",
+            explain_hop(w, "destination", w->target_text, "unknown", NULL, "Join both networks by a router, or send to a floating IP of that port.",
                 "it is the address of port %s on network %s, which no router joins to this one", json_get_str(meant, "id"),
                 json_get_str(meant, "network_id"));
         else
-            hop(w, "destination", w->target_text, "unknown", NULL, NULL, "no port of this cloud that you may see has the address");
+            explain_hop(w, "destination", w->target_text, "unknown", NULL, NULL, "no port of this cloud that you may see has the address");
         return;
     }
-    if (!flag(w->to, "disclosed")) {
-        hop(w, "ingress rule", NULL, "unknown", NULL, NULL, "the destination belongs to another project, which decides");
+    if (has_role(w->to, "dhcp")) {
+        check_service(w);
         return;
     }
-    check_rule(w, "ingress rule", w->to, "ingress", w->source, w->source_text, port);
+    if (!explain_flag(w->to, "disclosed")) {
+        explain_hop(w, "ingress rule", NULL, "unknown", NULL, NULL, "the destination belongs to another project, which decides");
+        return;
+    }
+    if (has_role(w->to, "router")) {
+        check_router(w);
+        return;
+    }
+    check_rule(w, "ingress rule", w->to, "ingress", w->source, w->source_text, w->port);
     check_listener(w);
     bool icmp = w->protocol == PROTO_ICMP || w->protocol == PROTO_ICMPV6;
     int reply = icmp ? (w->protocol == PROTO_ICMP ? 0 : 129) : REPLY_PORT;
@@ -372,10 +305,10 @@ json_t *explain(const json_t *scene)
     Way w = { .scene = scene, .from = json_object_get(scene, "from"), .to = json_object_get(scene, "to"), .hops = json_array() };
     w.protocol = (int) json_get_int(scene, "protocol", 6);
     w.port = (int) json_get_int(scene, "port", ANY_PORT);
-    set_ip(&w.target, w.target_text, json_get_str(scene, "address"));
+    explain_set_ip(&w.target, w.target_text, json_get_str(scene, "address"));
     const char *source = address_of(w.from, w.target.version, &w.target);
     if (source)
-        set_ip(&w.source, w.source_text, source);
+        explain_set_ip(&w.source, w.source_text, source);
     if (w.target.version == 6 && w.protocol == PROTO_ICMP)
         w.protocol = PROTO_ICMPV6;
     if (w.port < 0 && (w.protocol == PROTO_ICMP || w.protocol == PROTO_ICMPV6))
@@ -383,9 +316,9 @@ json_t *explain(const json_t *scene)
     json_t *answer = json_make("ss", "source", source, "destination", w.target_text);
     check_sender(&w);
     if (source) {
-        check_rule(&w, "egress rule", w.from, "egress", w.target, w.target_text, w.port);
-        check_route(&w);
-        check_floating(&w);
+        check_sent(&w);
+        explain_route(&w);
+        explain_floating(&w);
         check_destination(&w);
     }
     json_object_set_new(answer, "verdict", json_string(w.denied ? "denied" : w.unknown ? "unknown" : "allowed"));

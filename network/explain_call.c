@@ -32,6 +32,20 @@ static json_t *subnets_of(Db *db, const char *network_id, GError **err)
     return list;
 }
 
+/* What answers for a port that no server has: {"role", "router"} in the end; false: the asker may not know of it. */
+static bool add_role(Db *db, const Ctx *ctx, const Port *p, json_t *end)
+{
+    g_autoptr(Router) r = g_str_has_prefix(p->device_owner, "network:router_") ? router_find(db, NULL, p->device_id, NULL) : NULL;
+    g_autoptr(Row) seen = r ? row_get_for(db, &router_resource, ctx, r->id, false, NULL) : NULL;
+    if (strcmp(p->device_owner, "network:dhcp") == 0)
+        json_object_set_new(end, "role", json_string("dhcp"));
+    if (!r)
+        return false;
+    json_object_set_new(end, "role", json_string("router"));
+    json_object_set_new(end, "router", json_make("ssb", "id", r->id, "host", r->host, "up", (int) r->admin_state_up));
+    return seen != NULL;
+}
+
 /* One end of the way; ctx NULL: its rules are not to be told. */
 static json_t *end_of(Db *db, const Ctx *ctx, const char *port_id, GError **err)
 {
@@ -42,8 +56,11 @@ static json_t *end_of(Db *db, const Ctx *ctx, const char *port_id, GError **err)
     g_autoptr(json_t) groups = port ? groups_of(db, port, err) : NULL, subnets = groups ? subnets_of(db, n->id, err) : NULL;
     if (!subnets)
         return NULL;
-    return json_make("osoobb", "port", json_incref(port), "host", p->plugged ? p->host : NULL, "groups", json_incref(groups), "subnets",
-                     json_incref(subnets), "host_gateway", (int) network_is_host_gateway(n), "disclosed", (int) (seen != NULL));
+    json_t *end = json_make("osoob", "port", json_incref(port), "host", p->plugged ? p->host : NULL, "groups", json_incref(groups), "subnets",
+                            json_incref(subnets), "host_gateway", (int) network_is_host_gateway(n));
+    bool known = add_role(db, ctx, p, end);
+    json_object_set_new(end, "disclosed", json_boolean(known || seen));
+    return end;
 }
 
 /* Members of the groups that an end's rules name. */
@@ -85,6 +102,24 @@ static bool add_elsewhere(Db *db, const Ctx *ctx, const char *address, json_t *s
     return found && json_object_set(scene, "elsewhere", json_array_size(found) ? json_array_get(found, 0) : json_null()) == 0;
 }
 
+/* What the floating IP does with the packet: {"fixed", "port", "router_id", "forwards"}, and to which port. */
+static json_t *floating_way(Db *db, const json_t *floating, const json_t *scene, char **ret_port_id, GError **err)
+{
+    const char *id = json_get_str(floating, "id"), *fixed = json_get_str(floating, "fixed");
+    gint64 protocol = json_get_int(scene, "protocol", 0), forwardings = 0;
+    g_autoptr(json_t) found = db_query(db, err, "explain_forwarding", "ssi", id, protocol == 6 ? "tcp" : protocol == 17 ? "udp" : "",
+                                       json_get_int(scene, "port", 0));
+    const json_t *one = json_array_get(found, 0);
+    if (!found || !db_query_int(db, err, &forwardings, "forwarding_count", "s", id))
+        return NULL;
+    json_t *way = json_make("ssb", "fixed", one ? json_get_str(one, "fixed") : fixed, "router_id", json_get_str(floating, "router_id"), "forwards",
+                            forwardings > 0);
+    if (one)
+        json_object_set_new(way, "port", json_integer(json_get_int(one, "port", 0)));
+    *ret_port_id = g_strdup(json_get_str(one ? one : floating, "port_id"));
+    return way;
+}
+
 /* Where the packet goes: a port by its id, or by an address that is its own or a floating one. */
 static bool add_target(Db *db, const Ctx *ctx, const char *from_id, const char *to, json_t *scene, GError **err)
 {
@@ -106,12 +141,11 @@ static bool add_target(Db *db, const Ctx *ctx, const char *from_id, const char *
         g_autoptr(Row) seen = one ? row_get_for(db, &floating_resource, ctx, json_get_str(one, "id"), false, NULL) : NULL;
         if (!floating || (!one && !db_query_str(db, err, &port_id, "explain_port", "ss", from_id, address)))
             return false;
-        if (one && (seen || json_get_str(one, "port_id"))) {
-            port_id = g_strdup(json_get_str(one, "port_id"));
-            json_t *way = json_make("ss", "fixed", json_get_str(one, "fixed"), "router_id", json_get_str(one, "router_id"));
-            json_object_set_new(scene, "floating", seen ? json_incref(way) : json_null());
-            json_decref(way);
-        }
+        g_autoptr(json_t) way = one ? floating_way(db, one, scene, &port_id, err) : NULL;
+        if (one && !way)
+            return false;
+        if (seen || port_id)
+            json_object_set(scene, "floating", seen ? way : json_null());
     } else {
         return nv_fail(err, NV_ERR_INVALID, "Invalid input for to. Reason: '%.64s' is neither a port's id nor an address.", to);
     }

@@ -16,6 +16,11 @@ ORDER BY EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = ?1 AND a.subnet
 -- :name explain_floating
 SELECT id, port_id, fixed_ip_address AS fixed, router_id FROM floating_ip WHERE floating_ip_address = ?1 ORDER BY port_id IS NULL, id LIMIT 1;
 
+-- What floating IP ?1 forwards of protocol ?2 and port ?3: a range to a range in the same order, or to one port.
+-- :name explain_forwarding
+SELECT internal_port_id AS port_id, internal_ip_address AS fixed, internal_first + iif(internal_last = internal_first, 0, ?3 - external_first) AS port
+FROM port_forwarding WHERE floatingip_id = ?1 AND protocol = ?2 AND ?3 BETWEEN external_first AND external_last LIMIT 1;
+
 -- The port with address ?2 on a network of port ?1, or on one that a router joins to it.
 -- :name explain_port
 SELECT port_id FROM (

@@ -107,6 +107,71 @@ class Explain(World, ComputeBase):
         self.assertEqual([h for h in self.hops(way) if h[0] == "NAT"], [("NAT", "pass")] * 2)
         self.assertIn(("ingress rule", "drop"), self.hops(way))
 
+    def joined(self, *networks, outside=True):
+        """A router between the networks' subnets, and the external network."""
+        r = self.ok(self.demo.post(N + "routers", {"router": {"name": "r"}}), 201)["router"]["id"]
+        for n in networks:
+            subnet = self.ok(self.demo.get(N + "subnets?network_id=" + n), 200)["subnets"][0]["id"]
+            self.ok(self.demo.put(N + "routers/%s/add_router_interface" % r, {"subnet_id": subnet}), 200)
+        public = self.ok(self.demo.get(N + "networks?router:external=true"), 200)["networks"][0]["id"]
+        if outside:
+            self.ok(self.demo.put(N + "routers/" + r, {"router": {"external_gateway_info": {"network_id": public}}}), 200)
+        return r, public
+
+    def dropped(self, way, hop, change):
+        """The way ends at that hop alone, which says what to change."""
+        self.assertEqual((way["verdict"], [h for h, v in self.hops(way) if v == "drop"]), ("denied", [hop]), way)
+        self.assertIn(change, next(h["change"] for h in way["hops"] if h["verdict"] == "drop"))
+
+    def test_forwarded_ports(self):
+        one, two = self.make_network(self.demo, "10.81.0.0/24"), self.make_network(self.demo, "10.82.0.0/24")
+        (_, a), (_, b) = self.boot(networks=[{"uuid": one}]), self.boot(networks=[{"uuid": two}])
+        _, public = self.joined(one, two)
+        f = self.ok(self.demo.post(N + "floatingips", {"floatingip": {"floating_network_id": public}}), 201)["floatingip"]
+        outside, inside = f["floating_ip_address"], b["fixed_ips"][0]["ip_address"]
+        self.dropped(self.way(a, outside, port=2222), "NAT", "Associate the floating IP")
+        for body in ({"protocol": "tcp", "external_port": 2222, "internal_port": 22}, {"protocol": "udp", "external_port_range": "3000:3009", "internal_port_range": "4000:4009"},
+                     {"protocol": "tcp", "external_port_range": "5000:5009", "internal_port": 23}):
+            self.ok(self.demo.post(N + "floatingips/%s/port_forwardings" % f["id"], {"port_forwarding": {"internal_port_id": b["id"], "internal_ip_address": inside, **body}}), 201)
+        ssh, _ = self.group({"direction": "ingress", "protocol": "tcp", "port_range_min": 22, "port_range_max": 22},
+                            {"direction": "ingress", "protocol": "udp", "port_range_min": 4005, "port_range_max": 4005})
+        self.regroup(b, ssh)
+        way = self.way(a, outside, protocol="tcp", port=2222)
+        self.assertEqual(way["verdict"], "allowed", way)
+        self.assertIn("%s port 22" % inside, [h for h in way["hops"] if h["hop"] == "NAT"][-1]["why"])
+        self.assertEqual(self.way(a, outside, protocol="udp", port=3005)["verdict"], "allowed")
+        for query, port in (({"protocol": "udp", "port": 3006}, "udp port 4006"), ({"protocol": "tcp", "port": 5009}, "tcp port 23")):
+            self.dropped(self.way(a, outside, **query), "ingress rule", "rule for " + port)
+        for query in ({"protocol": "tcp", "port": 22}, {"protocol": "udp", "port": 2222}, {"protocol": "udp", "port": 3010}):
+            lost = self.way(a, outside, **query)
+            self.dropped(lost, "NAT", "Create a port forwarding of %s port %d" % (query["protocol"], query["port"]))
+            self.assertNotIn("ssociate", str(lost))
+        self.assertEqual(self.way(a, outside)["verdict"], "allowed", "a ping, which the router answers")
+        self.dropped(self.way(a, outside, protocol="sctp", port=2222), "NAT", "Only TCP and UDP")
+
+    def test_what_the_network_and_its_routers_answer(self):
+        one, two = self.make_network(self.demo, "10.83.0.0/24"), self.make_network(self.demo, "10.84.0.0/24")
+        _, a = self.boot(networks=[{"uuid": one}])
+        r, _ = self.joined(one, two)
+        ports = {n: {p["device_owner"]: p for p in self.ok(self.demo.get(N + "ports?network_id=" + n), 200)["ports"]} for n in (one, two)}
+        dhcp, far, near, inner = [ports[n]["network:" + owner] for owner in ("dhcp", "router_interface") for n in (one, two)]
+        for to in (dhcp, far):
+            for query in ({}, {"protocol": "udp", "port": 53}, {"protocol": "tcp", "port": 53}):
+                self.assertEqual(self.way(a, to["id"], **query)["verdict"], "allowed", query)
+            self.dropped(self.way(a, to["fixed_ips"][0]["ip_address"], port=80), "listener", "DNS")
+        self.assertEqual(self.way(a, dhcp["id"], protocol="udp", port=67)["verdict"], "allowed")
+        for to in (near, inner):
+            for name in (to["id"], to["fixed_ips"][0]["ip_address"]):
+                self.assertEqual(self.way(a, name)["verdict"], "allowed")
+                self.dropped(self.way(a, name, port=22), "listener", "ping")
+        # Without any rule a guest may still ask for DHCP.
+        nothing, _ = self.group()
+        for rule in self.ok(self.demo.get(N + "security-group-rules?security_group_id=" + nothing), 200)["security_group_rules"]:
+            self.demo.delete(N + "security-group-rules/" + rule["id"])
+        self.regroup(a, nothing)
+        self.assertEqual(self.way(a, dhcp["id"], protocol="udp", port=67)["verdict"], "allowed")
+        self.dropped(self.way(a, dhcp["id"], protocol="udp", port=53), "egress rule", "Add an egress rule")
+
     def test_what_is_wrong_with_the_ends(self):
         n = self.make_network(self.demo, "10.94.0.0/24")
         idle = self.ok(self.demo.post(N + "ports", {"port": {"network_id": n}}), 201)["port"]
