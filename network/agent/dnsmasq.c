@@ -76,14 +76,15 @@ static void put_ip(GString *out, Ip ip)
     g_string_append_printf(out, ip.version == 6 ? "[%s]" : "%s", buf);
 }
 
+/* Of several lines that fit, dnsmasq takes the last: the port's first address is what it should get. */
 char *dnsmasq_hosts(const NetworkSpec *n)
 {
     GString *out = g_string_new(NULL);
     for (guint i = 0; i < n->ports->len; i++) {
         const DhcpPort *p = n->ports->pdata[i];
-        for (guint k = 0; k < p->ips->len; k++) {
+        for (guint k = p->ips->len; k > 0; k--) {
             g_string_append_printf(out, "%s,", p->mac);
-            put_ip(out, g_array_index(p->ips, Ip, k));
+            put_ip(out, g_array_index(p->ips, Ip, k - 1));
             if (*p->hostname)
                 g_string_append_printf(out, ",%s", p->hostname);
             g_string_append_c(out, '\n');

@@ -277,6 +277,15 @@ class Service(Case):
         refused = g.run("busybox nslookup www.example.com 10.0.0.2", check=False)
         self.assertNotEqual(refused.returncode, 0)
 
+    def test_the_first_of_several_addresses_is_given(self):
+        net = self.network(1)
+        p, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
+        for ips in (["10.0.0.11", "10.0.0.12"], ["10.0.0.12", "10.0.0.11"]):
+            p.ips = ips
+            self.verb("port.ensure", **p.args())
+            self.ensure_network(net)
+            self.assertIn("ip=" + ips[0], g.run("ip addr flush dev eth0; busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
+
     def test_an_address_moves_to_another_port_without_a_restart(self):
         net = self.network(1)
         group = self.group(50, OUT)
