@@ -263,6 +263,21 @@ static void check_listener(Way *w)
             w->target_text);
 }
 
+/* Whether it comes to the destination's network; false: it does not. */
+static bool check_arrival(Way *w)
+{
+    const char *network = json_get_str(explain_port_of(w->to), "network_id");
+    if (w->beyond) {
+        explain_hop(w, "destination", w->target_text, "unknown", NULL, NULL, "%s decides what becomes of it", w->beyond);
+        return true;
+    }
+    if (!w->network || g_strcmp0(w->network, network) == 0)
+        return true;
+    explain_hop(w, "destination", w->target_text, "drop", NULL, "Join both networks by a router, or give one of them other addresses.",
+                "the packet arrives on network %s, where the port is not", w->network);
+    return false;
+}
+
 static void check_destination(Way *w)
 {
     const json_t *floating = json_object_get(w->scene, "floating");
@@ -286,6 +301,8 @@ static void check_destination(Way *w)
         explain_hop(w, "ingress rule", NULL, "unknown", NULL, NULL, "the destination belongs to another project, which decides");
         return;
     }
+    if (!check_arrival(w))
+        return;
     if (has_role(w->to, "router")) {
         check_router(w);
         return;

@@ -9,6 +9,7 @@ typedef struct Way {
     int protocol, port;
     Ip source, target;                   /* as they are at this point of the way */
     char source_text[46], target_text[46];
+    const char *network, *beyond;        /* where the packet is by now, if that is known; who carries it on, if that is none of us */
     json_t *hops;
     bool denied, unknown;
 } Way;
