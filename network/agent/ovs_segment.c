@@ -5,7 +5,7 @@
 #include "network/agent/ovs_db.h"
 #include "network/agent/ovs_rules.h"
 #include "network/agent/segment.h"
-#include "network/agent/wiring.h"
+#include "network/agent/sysctl.h"
 #include <string.h>
 
 static bool release(const char *link, GError **err)
@@ -65,8 +65,7 @@ static bool interface_free(const NetworkSpec *n, GError **err)
 static bool join(const NetworkSpec *n, GError **err)
 {
     const char *link = n->segment.link.s;
-    wiring_sysctl("ipv6", link, "disable_ipv6", "1");
-    wiring_sysctl("ipv4", link, "arp_ignore", "8");
+    sysctl_silence(link);
     return driver()->link_join(link, n->bridge.s, NULL, err) && link_up(link, true, err);
 }
 

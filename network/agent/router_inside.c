@@ -8,26 +8,42 @@
 #include "network/agent/link_route.h"
 #include "network/agent/nft_router.h"
 #include "network/agent/ra.h"
-#include "network/agent/wiring.h"
+#include "network/agent/sysctl.h"
 #include <netinet/in.h>
 #include <string.h>
 
-bool router_inside_prepare(GError **err)
+/* clang-format off */
+static const Sysctl settings[] = {
+    { "ipv4", "arp_ignore", "1" },       { "ipv4", "arp_announce", "2" },     { "ipv4", "rp_filter", "0" },
+    { "ipv4", "accept_redirects", "0" }, { "ipv4", "send_redirects", "0" },   { "ipv4", "accept_source_route", "0" },
+    { "ipv4", "forwarding", "1" },       { "ipv6", "disable_ipv6", "0" },     { "ipv6", "accept_ra", "0" },
+    { "ipv6", "accept_redirects", "0" }, { "ipv6", "accept_source_route", "0" }, { "ipv6", "accept_dad", "0" },
+    { "ipv6", "forwarding", "1" },       { 0 },
+};
+/* clang-format on */
+/* Links that are still to be made begin with the second's. */
+static const char *const devices[] = { "all", "default" };
+
+bool router_inside_prepared(const RouterSpec *r)
 {
-    /* clang-format off */
-    static const struct { const char *family, *name, *value; } all[] = {
-        { "ipv4", "arp_ignore", "1" },       { "ipv4", "arp_announce", "2" },     { "ipv4", "rp_filter", "0" },
-        { "ipv4", "accept_redirects", "0" }, { "ipv4", "send_redirects", "0" },   { "ipv4", "accept_source_route", "0" },
-        { "ipv4", "forwarding", "1" },       { "ipv6", "accept_ra", "0" },        { "ipv6", "accept_redirects", "0" },
-        { "ipv6", "accept_source_route", "0" }, { "ipv6", "accept_dad", "0" },    { "ipv6", "forwarding", "1" },
-    };
-    /* clang-format on */
-    static const char *const devices[] = { "all", "default" };
+    bool so = true;
+    for (gsize i = 0; so && i < G_N_ELEMENTS(devices); i++)
+        so = sysctl_are(devices[i], settings);
+    for (guint i = 0; so && i < r->ports->len; i++)
+        so = sysctl_are(((const RouterPort *) r->ports->pdata[i])->inner.s, settings);
+    return so;
+}
+
+bool router_inside_prepare(const RouterSpec *r, GError **err)
+{
     if (!link_forward_mark(NFT_ROUTER_MARK, err))
         return false;
-    for (gsize i = 0; i < G_N_ELEMENTS(all); i++)
-        for (gsize d = 0; d < G_N_ELEMENTS(devices); d++)
-            wiring_sysctl(all[i].family, devices[d], all[i].name, all[i].value);
+    for (gsize i = 0; i < G_N_ELEMENTS(devices); i++)
+        sysctl_ensure(devices[i], settings);
+    for (guint i = 0; i < r->ports->len; i++)
+        sysctl_ensure(((const RouterPort *) r->ports->pdata[i])->inner.s, settings);
+    if (!router_inside_prepared(r))
+        return nv_fail(err, NV_ERR_HOST_FAULT, "router %s: the kernel does not take its settings under /proc/sys/net", r->id);
     return link_up("lo", true, err);
 }
 

@@ -2,8 +2,10 @@
 #pragma once
 #include "network/agent/router_spec.h"
 
-/* Before any link is there: forwards, but only marked packets; answers for no address of another link. */
-bool router_inside_prepare(GError **err);
+/* Before any link is made, and whenever something was changed: forwards, but only marked packets; answers for no address of another link. */
+bool router_inside_prepare(const RouterSpec *r, GError **err);
+/* Nobody has set anything otherwise under /proc/sys/net: the kernel tells of few such changes. */
+bool router_inside_prepared(const RouterSpec *r);
 /* LinkInfo of the router's links. */
 GArray *router_inside_links(GError **err);
 /* Addresses, routes and advertisements as the spec says, on links that are there; neighbours are told of new addresses (again: of all). */

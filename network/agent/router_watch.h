@@ -2,7 +2,8 @@
 #pragma once
 #include "core/error.h"
 
-typedef enum { ROUTER_RULES, ROUTER_LINKS } RouterChange;       /* rules were changed by others; links, addresses or routes were changed */
+/* Rules of nftables were changed by others; links, addresses, routes or the rules for these were changed. */
+typedef enum { ROUTER_RULES, ROUTER_LINKS } RouterChange;
 typedef void RouterOnChange(const char *n, RouterChange change);
 /* Both functions are called by the thread that this starts. */
 bool router_watch_start(RouterOnChange *on_change, void (*look)(void), GError **err);

@@ -9,6 +9,7 @@
 #include "network/agent/ra.h"
 #include "network/agent/router_inside.h"
 #include "network/agent/router_watch.h"
+#include "network/agent/sysctl.h"
 #include "network/agent/wiring.h"
 #include <string.h>
 #include <unistd.h>
@@ -62,7 +63,7 @@ typedef struct Inside { const char *n; guint64 inode; bool fresh, again, forget;
 static bool enter(void *data, GError **err)
 {
     Inside *in = data;
-    if (in->fresh && (!router_watch_open(in->n, in->inode, err) || !router_inside_prepare(err)))
+    if ((in->fresh && !router_watch_open(in->n, in->inode, err)) || !router_inside_prepare(in->spec, err))
         return false;
     in->links = router_inside_links(err);
     return in->links != NULL;
@@ -137,8 +138,7 @@ static bool link_ensure(const RouterSpec *r, const RouterPort *p, const GArray *
         if (!made)
             return false;
     }
-    wiring_sysctl("ipv6", p->link.s, "disable_ipv6", "1");
-    wiring_sysctl("ipv4", p->link.s, "arp_ignore", "8");
+    sysctl_silence(p->link.s);
     return link_mtu(p->link.s, p->mtu, err) && driver()->link_join(p->link.s, p->bridge.s, p->mac, err) && link_up(p->link.s, r->up, err);
 }
 
@@ -217,6 +217,12 @@ bool routing_absent(const char *n, GError **err)
 
 /* --- what is there --- */
 
+static bool look_inside(void *data, GError **err)
+{
+    (void) err;
+    return router_inside_prepared(data);
+}
+
 static bool is_complete(const Router *s, GHashTable *links)
 {
     if (s->failed || !s->inode || netns_inode(s->spec->netns.s) != s->inode)
@@ -227,7 +233,7 @@ static bool is_complete(const Router *s, GHashTable *links)
         if (!link || !bridge || link->master != bridge->index || link->up != s->spec->up || !driver()->link_joined(link, p->mac))
             return false;
     }
-    return true;
+    return netns_run(s->spec->netns.s, look_inside, s->spec, NULL);
 }
 
 void routing_list(GHashTable *names)

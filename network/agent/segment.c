@@ -5,8 +5,8 @@
 #include "network/agent/link.h"
 #include "network/agent/nft.h"
 #include "network/agent/promise.h"
+#include "network/agent/sysctl.h"
 #include "network/agent/wanted.h"
-#include "network/agent/wiring.h"
 #include <string.h>
 
 bool segment_start(GError **err)
@@ -154,8 +154,7 @@ static bool vxlan_ensure(const NetworkSpec *n, GError **err)
     const char *link = s->link.s;
     if (!link_vxlan_ensure(link, s->vni, s->local, s->udp_port, n->mtu, err))
         return false;
-    wiring_sysctl("ipv6", link, "disable_ipv6", "1");
-    wiring_sysctl("ipv4", link, "arp_ignore", "8");
+    sysctl_silence(link);
     return link_guard(link, NFT_MARK, err) && link_enslave(link, n->bridge.s, err) && link_bridge_port(link, &flags, err) &&
            segment_entries(n, err) && link_up(link, true, err);
 }
@@ -175,15 +174,15 @@ static bool interface_free(const Segment *s, const char *bridge, GError **err)
            (none || nv_fail(err, NV_ERR_HOST_FAULT, "the interface %s has addresses of the host: a flat network needs one without", s->interface));
 }
 
+/* Frames to bridge-group addresses reach the host past every rule for bridges. */
+static const Sysctl past_no_rule[] = { { "ipv4", "drop_unicast_in_l2_multicast", "1" }, { "ipv6", "drop_unicast_in_l2_multicast", "1" }, { 0 } };
+
 static bool physical_join(const NetworkSpec *n, GError **err)
 {
     const BridgePort flags = flags_of(&n->segment);
     const char *link = n->segment.link.s;
-    wiring_sysctl("ipv6", link, "disable_ipv6", "1");
-    wiring_sysctl("ipv4", link, "arp_ignore", "8");
-    /* Frames to bridge-group addresses reach the host past every rule for bridges. */
-    wiring_sysctl("ipv4", link, "drop_unicast_in_l2_multicast", "1");
-    wiring_sysctl("ipv6", link, "drop_unicast_in_l2_multicast", "1");
+    sysctl_silence(link);
+    sysctl_ensure(link, past_no_rule);
     return link_guard(link, NFT_MARK, err) && link_enslave(link, n->bridge.s, err) && link_bridge_port(link, &flags, err) &&
            link_up(link, true, err);
 }

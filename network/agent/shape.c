@@ -1,7 +1,7 @@
 /* network/agent/shape.c -- a port's limits as token buckets: at its tap for what it receives, behind a diversion for what it sends. */
 #include "network/agent/shape.h"
 #include "network/agent/driver.h"
-#include "network/agent/wiring.h"
+#include "network/agent/sysctl.h"
 #include <net/if.h>
 
 enum { LEAST_BURST = 32 << 10, LEAST_QUEUE = 32 << 10, MOST = 1 << 30 };
@@ -36,7 +36,7 @@ bool shape_ensure(const PortSpec *p, GError **err)
         return link_divert(p->tap.s, NULL, err) && link_absent(shaper.s, err);
     if (!link_shaper_ensure(shaper.s, &out, err))
         return false;
-    wiring_sysctl("ipv6", shaper.s, "disable_ipv6", "1");
+    sysctl_silence(shaper.s);
     return link_divert(p->tap.s, shaper.s, err);
 }
 

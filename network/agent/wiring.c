@@ -11,19 +11,9 @@
 #include "network/agent/promise.h"
 #include "network/agent/ra.h"
 #include "network/agent/shape.h"
-#include <fcntl.h>
+#include "network/agent/sysctl.h"
 #include <string.h>
 #include <unistd.h>
-
-void wiring_sysctl(const char *family, const char *device, const char *name, const char *value)
-{
-    g_autofree char *path = g_strdup_printf("/proc/sys/net/%s/conf/%s/%s", family, device, name);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? write(fd, value, strlen(value)) : 0;
-    (void) n;
-    if (fd >= 0)
-        close(fd);
-}
 
 /* The MAC of the host on a network: derived, so that guests' ARP entries stay right when the bridge is made anew. */
 static void bridge_mac(const char *n, char mac[18])
@@ -39,28 +29,39 @@ static bool host_speaks_ipv6(const NetworkSpec *n)
     return false;
 }
 
-/* A bridge to other hosts has IPv6 without an address: else it could not answer for its neighbours. */
+typedef Sysctl BridgeSettings[9];
+
+/* The host answers for its address on this network only, and for none where it has none.
+ * A bridge to other hosts has IPv6 without an address: else it could not answer for its neighbours. */
+static void bridge_settings(const NetworkSpec *n, BridgeSettings ret)
+{
+    bool gateway = n->host_addresses->len > 0, six = host_speaks_ipv6(n);
+    /* clang-format off */
+    const BridgeSettings all = {
+        { "ipv4", "arp_ignore", gateway ? "1" : "8" }, { "ipv4", "rp_filter", "1" },        { "ipv4", "accept_redirects", "0" },
+        { "ipv4", "send_redirects", "0" },             { "ipv6", "accept_ra", "0" },        { "ipv6", "accept_redirects", "0" },
+        { "ipv6", "addr_gen_mode", six ? "0" : "1" },  { "ipv6", "disable_ipv6", six || n->segment.type == SEGMENT_VXLAN ? "0" : "1" },
+    };
+    /* clang-format on */
+    memcpy(ret, all, sizeof all);
+}
+
 static bool bridge_ensure(const NetworkSpec *n, GError **err)
 {
     char mac[18];
     bridge_mac(n->n.s, mac);
     const char *b = n->bridge.s;
-    bool gateway = n->host_addresses->len > 0;
+    BridgeSettings settings;
+    bridge_settings(n, settings);
     if (!driver()->bridge_ensure(b, mac, n->mtu, err))
         return false;
-    /* The host answers for its address on this network only, and for none where it has none. */
-    wiring_sysctl("ipv4", b, "arp_ignore", gateway ? "1" : "8");
-    wiring_sysctl("ipv4", b, "rp_filter", "1");
-    wiring_sysctl("ipv4", b, "accept_redirects", "0");
-    wiring_sysctl("ipv4", b, "send_redirects", "0");
-    wiring_sysctl("ipv6", b, "accept_ra", "0");
-    wiring_sysctl("ipv6", b, "accept_redirects", "0");
-    wiring_sysctl("ipv6", b, "addr_gen_mode", host_speaks_ipv6(n) ? "0" : "1");
-    wiring_sysctl("ipv6", b, "disable_ipv6", host_speaks_ipv6(n) || n->segment.type == SEGMENT_VXLAN ? "0" : "1");
+    sysctl_ensure(b, settings);
     return link_up(b, true, err) && link_addresses(b, n->host_addresses, err);
 }
 
 /* --- inside the namespace --- */
+
+static const Sysctl inner_settings[] = { { "ipv6", "accept_ra", "0" }, { 0 } };
 
 typedef struct Inside { const NetworkSpec *spec; bool found, whole; } Inside;
 
@@ -123,7 +124,7 @@ static bool set_up_inside(void *data, GError **err)
 {
     const NetworkSpec *n = ((Inside *) data)->spec;
     g_autoptr(GArray) addresses = inner_addresses(n), neighbours = inner_neighbours(n);
-    wiring_sysctl("ipv6", DHCP_DEVICE, "accept_ra", "0");
+    sysctl_ensure(DHCP_DEVICE, inner_settings);
     if (driver()->wants_plain() && !link_plain(DHCP_DEVICE, err))
         return false;
     if (!link_up("lo", true, err) || !link_mtu(DHCP_DEVICE, n->mtu, err) || !link_addresses(DHCP_DEVICE, addresses, err) ||
@@ -156,8 +157,7 @@ static bool namespace_ensure(const NetworkSpec *n, GError **err)
         if (!made)
             return false;
     }
-    wiring_sysctl("ipv6", n->veth.s, "disable_ipv6", "1");
-    wiring_sysctl("ipv4", n->veth.s, "arp_ignore", "8");
+    sysctl_silence(n->veth.s);
     return link_mtu(n->veth.s, n->mtu, err) && driver()->link_join(n->veth.s, n->bridge.s, n->dhcp_mac, err) &&
            link_up(n->veth.s, true, err) && netns_run(n->netns.s, set_up_inside, &in, err);
 }
@@ -222,8 +222,7 @@ static bool subport_ensure(const PortSpec *p, GError **err)
         return nv_fail(err, NV_ERR_AGENT, "the trunk of subport %s is not on this host yet", p->id);
     if (!link_pair_ensure(p->tap.s, inner.s, p->mtu, err))
         return false;
-    wiring_sysctl("ipv6", inner.s, "disable_ipv6", "1");
-    wiring_sysctl("ipv4", inner.s, "arp_ignore", "8");
+    sysctl_silence(inner.s);
     return link_tag_ensure(p->parent.s, inner.s, p->n.s, p->vlan, err) && link_up(inner.s, true, err);
 }
 
@@ -231,8 +230,7 @@ bool wiring_port_ensure(const PortSpec *p, GError **err)
 {
     if (!(*p->parent.s ? subport_ensure(p, err) : link_tap_ensure(p->tap.s, p->mtu, err)))
         return false;
-    wiring_sysctl("ipv6", p->tap.s, "disable_ipv6", "1");
-    wiring_sysctl("ipv4", p->tap.s, "arp_ignore", "8");
+    sysctl_silence(p->tap.s);
     return shape_ensure(p, err) && promise_ensure(p, err) && driver()->port_join(p, err) && link_up(p->tap.s, p->up, err);
 }
 

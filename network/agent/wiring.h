@@ -2,8 +2,6 @@
 #pragma once
 #include "network/agent/spec.h"
 
-/* A sysctl of an interface: wiring_sysctl("ipv4", "nvb…", "arp_ignore", "1").  Missing files are no error. */
-void wiring_sysctl(const char *family, const char *device, const char *name, const char *value);
 bool wiring_network_ensure(const NetworkSpec *n, GError **err);
 bool wiring_network_absent(const char *n, GError **err);
 bool wiring_port_ensure(const PortSpec *p, GError **err);

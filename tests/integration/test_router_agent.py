@@ -592,6 +592,32 @@ class Damage(Case):
             self.assertTrue(any(sh(damage, check=False) and look() != before for _ in range(5)), damage)
             until("repaired after " + damage, 10, lambda: look() == before)
 
+    def test_what_is_set_by_hand_goes_back(self):
+        """For all interfaces, for those to come and for one alone; and by which rules routes are found."""
+        r, net, g = self.ready()
+        r.ports[0]["addresses"].append("2001:db8:a::1/64")
+        self.ensure(r)
+        names = {"ipv4": "arp_ignore arp_announce rp_filter accept_redirects send_redirects accept_source_route forwarding",
+                 "ipv6": "disable_ipv6 accept_ra accept_redirects accept_source_route accept_dad forwarding"}
+        files = lambda device: ["/proc/sys/net/%s/conf/%s/%s" % (v, device, name) for v in names for name in names[v].split()]
+        inner = "nvp" + r.link(r.ports[0])[3:]
+        every = sum(map(files, ("all", "default", inner)), [])
+        look = lambda: self.inside(r, "sh -c 'grep . %s; ip -4 rule; ip -6 rule; ip -br addr show scope global'" % " ".join(every)).stdout
+        before = look()
+        self.assertIn("2001:db8:a::1", before)
+        other = lambda path: "1" if path + ":0" in before else "0"
+        write = lambda paths: "; ".join("echo %s >%s" % (other(path), path) for path in paths)
+        for damage in ("sysctl -q net.ipv4.ip_forward=0", *(write(files(device)) for device in ("all", "default", inner)),
+                       write([path for path in files(inner) if "ipv4" in path and "forwarding" in path])):
+            # The agent may be quicker than a look.
+            self.assertTrue(any(self.inside(r, "sh -c '%s'" % damage) and r.netns[-12:] not in self.verb("net.list")["routers"] for _ in range(5)), damage)
+            until("repaired after " + damage, 10, lambda: r.netns[-12:] in self.verb("net.list")["routers"] and look() == before and self.fine())
+        for version in (4, 6):
+            time.sleep(4)                            # the look after a repair sees to everything once more
+            damage = "ip -%d rule del pref 101; ip -%d rule del pref 100; ip -%d rule add pref 32766 lookup main" % ((version,) * 3)
+            self.inside(r, "sh -c '%s'" % damage)
+            until("repaired after " + damage, 10, lambda: look() == before and self.fine())
+
     def test_without_its_rules_nothing_passes(self):
         r, net, g = self.ready()
         self.who(g)
