@@ -10,17 +10,19 @@
 
 /* Places in a frame, from its first byte. */
 enum { AT_SOURCE = 6, AT_TYPE = 12, AT_IP = 14, AT_FRAGMENT = 20, AT_PROTOCOL = 23, AT_OPTION = 34, AT_UDP = 34, AT_GIADDR = 66, AT_CHADDR = 70,
-       AT_NEXT = 20, AT_EXTENSION = 54, AT_EXTENSION_SIZE = 55, AT_OFFSET = 56, AT_BEHIND_FRAGMENT = 62 };
+       AT_NEXT = 20, AT_PAYLOAD = 54, AT_EXTENSION = 54, AT_EXTENSION_SIZE = 55, AT_OFFSET = 56, AT_BEHIND_FRAGMENT = 62 };
 enum { HOP_BY_HOP = 0, ROUTING = 43, FRAGMENT = 44, NO_NEXT = 59, DESTINATION = 60, MOBILITY = 135, HIP = 139, SHIM6 = 140, ICMPV6 = 58,
        FIRST_ND = 133, LAST_ND = 137, ROUTER_ALERT = 148, PLAIN_IP4 = 0x45, IP4_WITH_ONE_OPTION = 0x46, FIRST_TYPE = 0x600 };
+enum { DHCP6_SERVER = 547, RELAY_FORWARD = 12, RELAY_REPLY = 13 };
 
 /* Code under construction: jumps go to labels, which get their places at the end. */
-typedef enum { NEXT, DROP, PASS, IP4, IP4_OPTION, IP6, EXTENSION, FRAGMENTED, LABELS } Label;
+typedef enum { NEXT, DROP, PASS, IP4, IP4_OPTION, IP6, EXTENSION, FRAGMENTED, UDP_BEHIND, UDP_IN_FRAGMENT, LABELS } Label;
 typedef struct Code { struct bpf_insn insn[200]; guint8 to[200]; int n, places[LABELS]; } Code;
 /* R6: the frame's first byte, R7: its end, R0: the value at hand. */
 
 static void put(Code *c, struct bpf_insn insn, Label to)
 {
+    g_assert(c->n < (int) G_N_ELEMENTS(c->insn));
     c->to[c->n] = (guint8) to;
     c->insn[c->n++] = insn;
 }
@@ -131,7 +133,28 @@ static void build_ip4(Code *c)
     jump(c, BPF_JA, 0, 0, 0, DROP);
 }
 
-/* At most one extension header, and no neighbour discovery behind it. */
+/* A frame without so many bytes behind the one that register base points to is dropped. */
+static void need_behind(Code *c, int base, int bytes)
+{
+    put(c, MOVE(BPF_REG_3, base), NEXT);
+    op(c, BPF_ADD | BPF_K, BPF_REG_3, 0, bytes);
+    jump(c, BPF_JGT | BPF_X, BPF_REG_3, BPF_REG_7, 0, DROP);
+}
+
+/* There is UDP.  DHCP believes what a relay says of its client's hardware address.  No client sends a fragment that ends before that can be told. */
+static void no_relay(Code *c, int base, int at)
+{
+    need_behind(c, base, at + 4);
+    load(c, BPF_H, BPF_REG_0, base, at + 2);
+    unless(c, g_htons(DHCP6_SERVER), PASS);
+    need_behind(c, base, at + 9);
+    load(c, BPF_B, BPF_REG_0, base, at + 8);
+    when(c, RELAY_FORWARD, DROP);
+    when(c, RELAY_REPLY, DROP);
+    jump(c, BPF_JA, 0, 0, 0, PASS);
+}
+
+/* At most one extension header, and neither neighbour discovery behind it nor, there or without one, a relay of DHCP. */
 static void build_ip6(Code *c)
 {
     static const int never[] = { ROUTING, NO_NEXT, MOBILITY, HIP, SHIM6 }, chain[] = { HOP_BY_HOP, FRAGMENT, DESTINATION };
@@ -142,7 +165,9 @@ static void build_ip6(Code *c)
         when(c, never[i], DROP);
     when(c, FRAGMENT, FRAGMENTED);
     when(c, HOP_BY_HOP, EXTENSION);
-    unless(c, DESTINATION, PASS);
+    when(c, DESTINATION, EXTENSION);
+    unless(c, IPPROTO_UDP, PASS);
+    no_relay(c, BPF_REG_6, AT_PAYLOAD);
     for (int fragmented = 0; fragmented <= 1; fragmented++) {
         place(c, fragmented ? FRAGMENTED : EXTENSION);
         need(c, AT_EXTENSION + 8);
@@ -151,7 +176,7 @@ static void build_ip6(Code *c)
             when(c, never[i], DROP);
         for (gsize i = 0; i < G_N_ELEMENTS(chain); i++)
             when(c, chain[i], DROP);
-        unless(c, ICMPV6, PASS);
+        put(c, MOVE(BPF_REG_4, BPF_REG_0), NEXT);
         put(c, MOVE(BPF_REG_2, BPF_REG_6), NEXT);
         if (fragmented) {
             get(c, BPF_H, AT_OFFSET);
@@ -162,12 +187,15 @@ static void build_ip6(Code *c)
             op(c, BPF_LSH | BPF_K, BPF_REG_0, 0, 3);
             op(c, BPF_ADD | BPF_X, BPF_REG_2, BPF_REG_0, 0);
         }
-        /* R2: the frame's beginning, as many bytes further on as the header is longer than eight. */
-        put(c, MOVE(BPF_REG_3, BPF_REG_2), NEXT);
-        op(c, BPF_ADD | BPF_K, BPF_REG_3, 0, AT_BEHIND_FRAGMENT + 1);
-        jump(c, BPF_JGT | BPF_X, BPF_REG_3, BPF_REG_7, 0, DROP);
+        /* R2: the frame's beginning, as many bytes further on as the header is longer than eight; R4: what is behind it. */
+        put(c, MOVE(BPF_REG_0, BPF_REG_4), NEXT);
+        when(c, IPPROTO_UDP, fragmented ? UDP_IN_FRAGMENT : UDP_BEHIND);
+        unless(c, ICMPV6, PASS);
+        need_behind(c, BPF_REG_2, AT_BEHIND_FRAGMENT + 1);
         load(c, BPF_B, BPF_REG_0, BPF_REG_2, AT_BEHIND_FRAGMENT);
         no_discovery(c);
+        place(c, fragmented ? UDP_IN_FRAGMENT : UDP_BEHIND);
+        no_relay(c, BPF_REG_2, AT_BEHIND_FRAGMENT);
     }
 }
 

@@ -127,7 +127,7 @@ static const BaseChain base[] = {
         "counter drop") },
     /* Before br_netfilter hands the packet to inet forward: now the mark tells the receiver.  DHCP hears clients' ports only: in what comes from
      * another, nobody has looked at the hardware address or the pace.  By IPv6 a client asks from its link-local address (RFC 8415 17.1), whose MAC
-     * dnsmasq has not to ask for.  Fragments have been put together by now. */
+     * dnsmasq has not to ask for; a relay (message types 12, 13) would say the client's.  Fragments have been put together by now. */
     { "bridge", "forward", "type filter hook forward priority -10; policy accept;", RULES(
         "oifname \"nvt*\" goto to_tap",
         "oifname \"nvx*\" goto to_overlay",
@@ -136,6 +136,7 @@ static const BaseChain base[] = {
         "oifname \"nvd*\" udp dport 67 udp sport != 68 counter drop",
         "oifname \"nvd*\" udp dport 547 udp sport != 546 counter drop",
         "oifname \"nvd*\" udp dport 547 ip6 saddr != fe80::/10 counter drop",
+        "oifname \"nvd*\" udp dport 547 @th,64,8 { 12, 13 } counter drop",
         "oifname \"nv*\" meta mark set $T") },
     /* DHCP, DNS and metadata are answered on each host, by the same MAC and addresses: they never meet. */
     { "bridge", "to_overlay", NULL, RULES(

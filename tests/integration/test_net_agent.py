@@ -445,6 +445,32 @@ class Service(Case):
         self.ensure_network(net)
         self.assertEqual(neighbours(), {})
 
+    def test_a_guest_is_no_dhcpv6_relay(self):
+        """dnsmasq believes what a relay says of its client's hardware address: it could take a neighbour's address under a number of its own."""
+        net = self.network(1)
+        net.six, net.mode = "2001:db8:5::/64", "dhcpv6-stateful"
+        group = self.group(50, OUT)
+        (p, g), (q, h) = (self.port(n, net, "10.0.0.%d" % n, [group], ip6s=["2001:db8:5::%d" % n]) for n in (11, 12))
+        for port, guest, n in ((p, g, 11), (q, h, 12)):
+            guest.run("ip addr del 2001:db8:5::%d/64 dev eth0" % n)
+            until("the link-local address is usable", 5, lambda: port.local in guest.run("ip -6 addr show dev eth0 -tentative").stdout)
+        self.assertEqual(self.asks6(g, 11), "2001:db8:5::11")
+        option = lambda code, data: struct.pack(">HH", code, len(data)) + data
+        with open("%s/dhcp/%s/leases" % (RUN, net.short)) as f:
+            server = bytes.fromhex(f.read().split("duid ")[1].split()[0].replace(":", ""))
+        for kind, more in ((1, b""), (3, option(2, server))):        # solicit, request
+            said = bytes([kind, 1, 2, 3]) + option(1, bytes.fromhex("000300010000000000ff")) + option(8, bytes(2)) + option(3, struct.pack(">III", 1, 0, 0)) + more
+            relayed = bytes([12, 0]) + ip_bytes("2001:db8:5::") + ip_bytes(p.local) + option(79, b"\0\1" + mac_bytes(q.mac)) + option(9, said)
+            whole = udp6(p.local, "ff02::1:2", 546, 547, relayed)
+            for size in (len(whole), 8, 16):
+                for at in range(0, len(whole), size):
+                    piece = whole[at:at + size]
+                    part = struct.pack(">BBHI", 17, 0, at | (at + size < len(whole)), 77 + kind * 100 + size) + piece
+                    data = ip6(p.local, "ff02::1:2", 44, part) if size < len(whole) else ip6(p.local, "ff02::1:2", 17, piece)
+                    g.send(ether(p.mac, "33:33:00:01:00:02", 0x86dd, data))
+                time.sleep(0.2)
+        self.assertEqual(self.asks6(h, 12), "2001:db8:5::12")
+
     def asks6(self, g, duid, *more):
         """The address that a client of that number gets; more: kind and address of a message that it sends instead of taking what it is offered."""
         r = g.start(sys.executable, "-c", ASK6, "00030001%012x" % duid, *map(str, more), stdout=subprocess.PIPE, text=True)
