@@ -48,6 +48,11 @@ bool explain_is_ping(const Way *w)
     return (w->protocol == PROTO_ICMP && w->port == 8) || (w->protocol == PROTO_ICMPV6 && w->port == 128);
 }
 
+bool explain_has_role(const json_t *end, const char *role)
+{
+    return g_strcmp0(json_get_str(end, "role"), role) == 0;
+}
+
 /* --- addresses --- */
 
 void explain_set_ip(Ip *ip, char text[46], const char *from)
@@ -168,26 +173,26 @@ static void check_rule(Way *w, const char *name, const json_t *end, const char *
         explain_hop(w, name, explain_id(end), "pass", rule, NULL, "a rule allows %s", what);
     else
         explain_hop(w, name, explain_id(end), "drop", NULL, change, "none of the rules of the port's %zu security groups allows %s",
-            json_array_size(json_object_get(end, "groups")), what);
-}
-
-static bool has_role(const json_t *end, const char *role)
-{
-    return g_strcmp0(json_get_str(end, "role"), role) == 0;
+                    json_array_size(json_object_get(end, "groups")), what);
 }
 
 /* DHCP is the sender's own network's: routers pass none on. */
 static bool asks_dhcp(const Way *w)
 {
     const char *from = json_get_str(explain_port_of(w->from), "network_id"), *to = json_get_str(explain_port_of(w->to), "network_id");
-    return has_role(w->to, "dhcp") && g_strcmp0(from, to) == 0 && w->protocol == PROTO_UDP && w->port == (w->target.version == 4 ? 67 : 547);
+    return explain_has_role(w->to, "dhcp") && g_strcmp0(from, to) == 0 && w->protocol == PROTO_UDP && w->port == (w->target.version == 4 ? 67 : 547);
+}
+
+static bool asks_metadata(const Way *w)
+{
+    return explain_is_metadata(w) && w->protocol == PROTO_TCP && w->port == 80;
 }
 
 /* What every guest may ask for needs no rule. */
 static void check_sent(Way *w)
 {
-    if (asks_dhcp(w))
-        explain_hop(w, "egress rule", explain_id(w->from), "pass", NULL, NULL, "every port may ask for DHCP");
+    if (asks_dhcp(w) || asks_metadata(w))
+        explain_hop(w, "egress rule", explain_id(w->from), "pass", NULL, NULL, "every port may ask for %s", asks_dhcp(w) ? "DHCP" : "metadata");
     else
         check_rule(w, "egress rule", w->from, "egress", w->target, w->target_text, w->port);
 }
@@ -205,25 +210,25 @@ static void check_sender(Way *w)
         explain_hop(w, "sender", explain_id(w->from), "pass", NULL, NULL, "the port is on a host and up");
     if (!w->source.version)
         explain_hop(w, "anti-spoof", explain_id(w->from), "drop", NULL, "Add a fixed IP of that version to the port.",
-            "the port has no IPv%d address to send from", w->target.version);
+                    "the port has no IPv%d address to send from", w->target.version);
     else if (!explain_flag(explain_port_of(w->from), "port_security"))
         explain_hop(w, "anti-spoof", explain_id(w->from), "pass", NULL, NULL, "port security is off: the port may send from any address");
     else
         explain_hop(w, "anti-spoof", explain_id(w->from), "pass", NULL, NULL, "%s with %s is the port's own", w->source_text,
-            json_get_str(explain_port_of(w->from), "mac"));
+                    json_get_str(explain_port_of(w->from), "mac"));
 }
 
 /* What every host answers for the network. */
 static void check_service(Way *w)
 {
     const char *id = explain_flag(w->to, "disclosed") ? explain_id(w->to) : NULL;
-    bool dns = (w->protocol == PROTO_TCP || w->protocol == PROTO_UDP) && w->port == 53;
+    bool dns = (w->protocol == PROTO_TCP || w->protocol == PROTO_UDP) && w->port == 53, metadata = explain_is_metadata(w);
     g_autofree char *packet = explain_packet(w, w->port);
-    if (explain_is_ping(w) || dns || asks_dhcp(w))
+    if (explain_is_ping(w) || dns || asks_dhcp(w) || asks_metadata(w))
         explain_hop(w, "listener", id, "pass", NULL, NULL, "the network's own server, on each host, answers %s", packet);
     else
-        explain_hop(w, "listener", id, "drop", NULL, "Ask it for DHCP or DNS, or ping it.",
-                    "the network's own server answers DHCP, DNS and pings, not %s", packet);
+        explain_hop(w, "listener", id, "drop", NULL, metadata ? "Ask it for metadata: tcp port 80." : "Ask it for DHCP or DNS, or ping it.",
+                    "the network's own server answers %s, DNS and pings there, not %s", metadata ? "metadata" : "DHCP", packet);
 }
 
 /* A router's own address: see the chain input in agent/nft_router.c. */
@@ -256,11 +261,10 @@ static void check_listener(Way *w)
         explain_hop(w, "listener", id, "drop", NULL, "Set admin_state_up of the port to true.", "the destination port is administratively down");
     else if (!may_use(w->to, w->target))
         explain_hop(w, "listener", id, "drop", NULL, "Send to one of the port's addresses, or allow the address by an address pair.",
-            "the destination port may not answer for %s", w->target_text);
+                    "the destination port may not answer for %s", w->target_text);
     else
         explain_hop(w, "listener", id, "pass", NULL, NULL, "%s answers for %s; whether the guest listens, only it can tell",
-            json_get_str(explain_port_of(w->to), "mac"),
-            w->target_text);
+                    json_get_str(explain_port_of(w->to), "mac"), w->target_text);
 }
 
 /* Whether it comes to the destination's network; false: it does not. */
@@ -287,13 +291,13 @@ static void check_destination(Way *w)
         const json_t *meant = json_object_get(w->scene, "elsewhere");
         if (json_is_object(meant))
             explain_hop(w, "destination", w->target_text, "unknown", NULL, "Join both networks by a router, or send to a floating IP of that port.",
-                "it is the address of port %s on network %s, which no router joins to this one", json_get_str(meant, "id"),
-                json_get_str(meant, "network_id"));
+                        "it is the address of port %s on network %s, which no router joins to this one", json_get_str(meant, "id"),
+                        json_get_str(meant, "network_id"));
         else
             explain_hop(w, "destination", w->target_text, "unknown", NULL, NULL, "no port of this cloud that you may see has the address");
         return;
     }
-    if (has_role(w->to, "dhcp")) {
+    if (explain_has_role(w->to, "dhcp")) {
         check_service(w);
         return;
     }
@@ -303,7 +307,7 @@ static void check_destination(Way *w)
     }
     if (!check_arrival(w))
         return;
-    if (has_role(w->to, "router")) {
+    if (explain_has_role(w->to, "router")) {
         check_router(w);
         return;
     }

@@ -132,6 +132,10 @@ static bool add_target(Db *db, const Ctx *ctx, const char *from_id, const char *
         if (!address)
             return nv_fail(err, NV_ERR_INVALID, "Port %s has no address that port %s could send to.", to, from_id);
         port_id = g_strdup(to);
+    } else if (strcmp(to, "169.254.169.254") == 0) {
+        address = g_strdup(to);
+        if (!db_query_str(db, err, &port_id, "explain_metadata", "s", from_id))
+            return false;
     } else if (ip_parse(to, &ip)) {
         char canonical[46];
         ip_format(ip, canonical);

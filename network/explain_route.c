@@ -2,6 +2,8 @@
 #include "network/explain_way.h"
 #include <string.h>
 
+enum { METADATA = 0xa9fea9fe };          /* 169.254.169.254 */
+
 /* The subnet of an end that holds the address. */
 static const json_t *subnet_with(const json_t *end, Ip ip)
 {
@@ -246,12 +248,38 @@ static void route_by_host(Way *w, const char *network, const char *gateway)
         drops_dhcp(w, network);
 }
 
+bool explain_is_metadata(const Way *w)
+{
+    return w->target.version == 4 && w->target.n == METADATA;
+}
+
+/* On each host the network's own server has the address; DHCP gives the way to it, by the server's address in the subnet. */
+static void route_to_metadata(Way *w, const json_t *subnet)
+{
+    const char *network = json_get_str(explain_port_of(w->from), "network_id"), *by = NULL;
+    size_t i;
+    json_t *one;
+    json_array_foreach(json_object_get(explain_port_of(explain_has_role(w->to, "dhcp") ? w->to : NULL), "addresses"), i, one) {
+        Cidr c;
+        Ip ip;
+        if (cidr_parse(json_get_str(subnet, "cidr"), false, &c) && ip_parse(json_string_value(one), &ip) && cidr_contains(c, ip))
+            by = json_string_value(one);
+    }
+    if (by)
+        explain_hop(w, "route", network, "pass", NULL, NULL, "it stays on the network: DHCP gives guests the way to it, by %s", by);
+    else
+        explain_hop(w, "route", network, "drop", NULL, "Enable DHCP in the subnet, or give servers a config drive.",
+                    "the network's own server, which has the metadata, is not in the subnet of %s: DHCP is off there", w->source_text);
+}
+
 void explain_route(Way *w)
 {
     const json_t *subnet = subnet_with(w->from, w->source), *router = json_object_get(w->scene, "router");
     const char *network = json_get_str(explain_port_of(w->from), "network_id"), *gateway = json_get_str(subnet, "gateway");
     Cidr c;
-    if (subnet && cidr_parse(json_get_str(subnet, "cidr"), false, &c) && cidr_contains(c, w->target)) {
+    if (explain_is_metadata(w)) {
+        route_to_metadata(w, subnet);
+    } else if (subnet && cidr_parse(json_get_str(subnet, "cidr"), false, &c) && cidr_contains(c, w->target)) {
         explain_hop(w, "route", network, "pass", NULL, NULL, "the same subnet: the bridge carries it, nothing routes");
         w->network = network;
     } else if (!gateway)

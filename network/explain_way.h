@@ -27,9 +27,12 @@ void explain_set_ip(Ip *ip, char text[46], const char *from);
 /* "tcp port 80", "icmp type 8", "protocol 132". */
 char *explain_packet(const Way *w, int port);
 bool explain_is_ping(const Way *w);
+bool explain_has_role(const json_t *end, const char *role);
 
 /* --- explain_route.c --- */
 /* From the sender's network to the next one. */
 void explain_route(Way *w);
+/* It goes to 169.254.169.254. */
+bool explain_is_metadata(const Way *w);
 /* Where the target is a floating IP: what it leads to. */
 void explain_floating(Way *w);

@@ -16,6 +16,10 @@ ORDER BY EXISTS (SELECT 1 FROM ip_allocation a WHERE a.port_id = ?1 AND a.subnet
 -- :name explain_floating
 SELECT id, port_id, fixed_ip_address AS fixed, router_id FROM floating_ip WHERE floating_ip_address = ?1 ORDER BY port_id IS NULL, id LIMIT 1;
 
+-- Who has the metadata of port ?1's network.
+-- :name explain_metadata
+SELECT d.id FROM port p JOIN port d ON d.network_id = p.network_id AND d.device_owner = 'network:dhcp' WHERE p.id = ?1 LIMIT 1;
+
 -- What floating IP ?1 forwards of protocol ?2 and port ?3: a range to a range in the same order, or to one port.
 -- :name explain_forwarding
 SELECT internal_port_id AS port_id, internal_ip_address AS fixed, internal_first + iif(internal_last = internal_first, 0, ?3 - external_first) AS port

@@ -11,6 +11,10 @@ from world import World
 class Explain(World, ComputeBase):
     options = dict(ComputeBase.options, **{"hosts.sync_s": "3600"})        # what a test takes from the host stays away
 
+    def setUp(self):
+        super().setUp()
+        self.ok(self.admin.put("/compute/v2.1/os-quota-sets/" + self.demo.project_id, {"quota_set": {"instances": -1}}), 200)
+
     def way(self, source, to, status=200, who=None, **query):
         query = "&".join("%s=%s" % q for q in {"to": to, **query}.items())
         reply = (who or self.demo).get(N + "ports/%s/explain?%s" % (source["id"], query))
@@ -171,6 +175,28 @@ class Explain(World, ComputeBase):
         self.regroup(a, nothing)
         self.assertEqual(self.way(a, dhcp["id"], protocol="udp", port=67)["verdict"], "allowed")
         self.dropped(self.way(a, dhcp["id"], protocol="udp", port=53), "egress rule", "Add an egress rule")
+
+    def test_metadata(self):
+        metadata = "169.254.169.254"
+        n = self.make_network(self.demo, "10.85.0.0/24")
+        _, a = self.boot(networks=[{"uuid": n}])
+        self.joined(n)
+        nothing, _ = self.group()
+        for rule in self.ok(self.demo.get(N + "security-group-rules?security_group_id=" + nothing), 200)["security_group_rules"]:
+            self.demo.delete(N + "security-group-rules/" + rule["id"])
+        for group in (a["security_groups"][0], nothing):
+            self.regroup(a, group)
+            way = self.way(a, metadata, port=80)
+            self.assertEqual((way["verdict"], self.hops(way)[3:]), ("allowed", [("route", "pass"), ("listener", "pass")]), way)
+        self.dropped(self.way(a, metadata, port=53), "egress rule", "Add an egress rule")
+        self.regroup(a, a["security_groups"][0])
+        self.assertEqual(self.way(a, metadata)["verdict"], "allowed", "a ping")
+        self.dropped(self.way(a, metadata, port=443), "listener", "metadata: tcp port 80")
+        subnet = a["fixed_ips"][0]["subnet_id"]
+        self.ok(self.demo.put(N + "subnets/" + subnet, {"subnet": {"enable_dhcp": False}}), 200)
+        for port in (80, 443):
+            self.assertIn("Enable DHCP", str(self.way(a, metadata, port=port)))
+        self.assertEqual(self.way(a, metadata, port=80)["verdict"], "denied")
 
     def test_what_is_wrong_with_the_ends(self):
         n = self.make_network(self.demo, "10.94.0.0/24")

@@ -22,6 +22,7 @@ from hosts import Fabric, Host, inside  # noqa: E402
 N, C = "/network/v2.0/", "/compute/v2.1/"
 EVERYONE = "ff:ff:ff:ff:ff:ff"
 CONNECT = sys.executable + ' -c "import socket; s=socket.create_connection((\\"%s\\", %d), 2); s.sendall(b\\"x\\" * 5000); s.shutdown(1); assert len(s.recv(9999)) > 0"'
+OPEN = sys.executable + ' -c "import socket; socket.create_connection((\\"%s\\", %d), 2)"'
 LISTEN = ("import socket,threading\ns=socket.socket();s.setsockopt(1,2,1);s.bind((\"\",%d));s.listen(8)\n"
           "def echo(c):\n  try:\n    while True:\n      d=c.recv(9999)\n      if not d: return\n      c.sendall(d)\n  except OSError: pass\n"
           "print(1,flush=True)\nwhile True: threading.Thread(target=echo,args=(s.accept()[0],),daemon=True).start()")
@@ -340,6 +341,68 @@ class Overlay(TwoHosts):
         self.says_what_is_missing(a, lambda: way(b))
         agree(b, 80, "allowed")
         self.remove(router)
+
+    def test_explain_follows_routers_and_services(self):
+        n, a, b = self.pair()
+        m, out = self.post("networks", "network", name="m"), self.post("networks", "network", name="out", **{"router:external": True})
+        self.networks += [m, out]
+        subnets = [self.admin.get(N + "subnets?network_id=" + n["id"]).json["subnets"][0]["id"],
+                   self.post("subnets", "subnet", network_id=m["id"], ip_version=4, cidr="10.1.0.0/24")["id"]]
+        self.post("subnets", "subnet", network_id=out["id"], ip_version=4, cidr="192.0.2.0/24")
+        c = self.server(self.h2, m, allowed_address_pairs=[{"ip_address": "10.9.0.0/24"}])
+        a.run("ip route add default via 10.0.0.1")
+        c.run("ip route add default via 10.1.0.1; ip addr add 10.9.0.1/32 dev lo")
+        c.listen(80)
+        self.rule(protocol="tcp", port_range_min=80, port_range_max=80)
+        router = self.router(subnets)
+        self.cloud.wait(lambda: a.connects(c.ip, 80), 10, "packets through the router")
+
+        def agree(address, port, verdict, arrives=None):
+            """port None: a ping."""
+            query = "&protocol=tcp&port=%d" % port if port else ""
+            way = self.admin.get(N + "ports/%s/explain?to=%s%s" % (a.port["id"], address, query)).json["explain"]
+            self.assertEqual(way["verdict"], verdict, way)
+            arrives, tried = verdict == "allowed" if arrives is None else arrives, lambda: self.opens(a, address, port) if port else a.pings(address)
+            if arrives:
+                self.cloud.wait(tried, 10, "%s %s" % (address, port))
+            else:
+                self.assertFalse(tried(), way)
+
+        def ports(network, owner):
+            return self.admin.get(N + "ports?network_id=%s&device_owner=network:%s" % (network["id"], owner)).json["ports"][0]
+        near, far = ports(n, "router_interface"), ports(m, "router_interface")
+        for port, served in ((ports(n, "dhcp"), (None, 53)), (ports(m, "dhcp"), (None, 53)), (near, (None,)), (far, (None,))):
+            for number in (None, 53, 80):
+                agree(port["fixed_ips"][0]["ip_address"], number, "allowed" if number in served else "denied")
+        # An extra route: what its next hop does nobody knows, and without the next hop's network it is not there.
+        self.assertEqual(self.admin.put(N + "routers/" + router["id"], {"router": {"routes": [{"destination": "10.9.0.0/24", "nexthop": c.ip}]}}).status, 200)
+        agree("10.9.0.1", None, "unknown", True)
+        self.assertEqual(self.admin.put(N + "ports/" + far["id"], {"port": {"admin_state_up": False}}).status, 200)
+        self.cloud.wait(lambda: not a.pings("10.9.0.1"), 10, "the interface down")
+        agree("10.9.0.1", None, "denied")
+        agree(c.ip, 80, "denied")
+        self.assertEqual(self.admin.put(N + "ports/" + far["id"], {"port": {"admin_state_up": True}}).status, 200)
+        self.assertEqual(self.admin.put(N + "routers/" + router["id"], {"router": {"routes": []}}).status, 200)
+        agree(c.ip, 80, "allowed")
+        agree("10.9.0.1", None, "denied")
+        # A floating IP with a forwarding: the router answers pings, and nothing else.
+        self.assertEqual(self.admin.put(N + "routers/" + router["id"], {"router": {"external_gateway_info": {"network_id": out["id"]}}}).status, 200)
+        floating = self.post("floatingips", "floatingip", floating_network_id=out["id"])
+        place = "floatingips/%s/port_forwardings" % floating["id"]
+        forwarding = self.post(place, "port_forwarding", protocol="tcp", external_port=2222, internal_port=80, internal_port_id=c.port["id"],
+                               internal_ip_address=c.ip)
+        for number, verdict in ((2222, "allowed"), (80, "denied"), (None, "allowed")):
+            agree(floating["floating_ip_address"], number, verdict)
+        # Metadata, by the way that DHCP gives.
+        a.run("ip route add 169.254.169.254 via " + ports(n, "dhcp")["fixed_ips"][0]["ip_address"])
+        for number, verdict in ((80, "allowed"), (443, "denied"), (53, "allowed"), (None, "allowed")):
+            agree("169.254.169.254", number, verdict)
+        for what in ("%s/%s" % (place, forwarding["id"]), "floatingips/" + floating["id"]):
+            self.assertEqual(self.admin.delete(N + what).status, 204)
+        self.remove(router)
+
+    def opens(self, server, address, port):
+        return server.run(OPEN % (address, port), check=False).returncode == 0
 
     def says_what_is_missing(self, a, way):
         """What somebody takes away on a host is named.  The agent puts it back at once, so it is taken away again and again."""
