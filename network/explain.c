@@ -235,13 +235,10 @@ static void check_service(Way *w)
 static void check_router(Way *w)
 {
     const json_t *router = json_object_get(w->to, "router");
-    const char *id = json_get_str(router, "id"), *host = json_get_str(router, "host");
-    if (!host || !*host)
-        explain_hop(w, "listener", id, "drop", NULL, "Look why the router has no host: nuvolet ctl doctor.",
-                    "the router is on no host: nobody answers");
-    else if (!explain_flag(router, "up"))
-        explain_hop(w, "listener", id, "drop", NULL, "Set admin_state_up of the router to true.", "the router is administratively down");
-    else if (!explain_flag(explain_port_of(w->to), "up"))
+    const char *id = json_get_str(router, "id");
+    if (!explain_router_is_there(w, "listener", router))
+        return;
+    if (!explain_flag(explain_port_of(w->to), "up"))
         explain_hop(w, "listener", id, "drop", NULL, "Set admin_state_up of the router's port to true.",
                     "the router's port is administratively down");
     else if (explain_is_ping(w))
@@ -282,43 +279,59 @@ static bool check_arrival(Way *w)
     return false;
 }
 
+/* What comes back to the sender, from the address that he sent to. */
+static void check_reply(Way *w, int port)
+{
+    if (!is_stateful(w->from) && !asks_dhcp(w))
+        check_rule(w, "reply's ingress rule", w->from, "ingress", w->asked, w->asked_text, port);
+}
+
+static void check_server(Way *w, int reply)
+{
+    check_rule(w, "ingress rule", w->to, "ingress", w->source, w->source_text, w->port);
+    check_listener(w);
+    if (!is_stateful(w->to))
+        check_rule(w, "reply's egress rule", w->to, "egress", w->source, w->source_text, reply);
+}
+
+/* It is for no port. */
+static void check_stranger(Way *w)
+{
+    const json_t *meant = json_object_get(w->scene, "elsewhere");
+    if (json_is_object(meant))
+        explain_hop(w, "destination", w->target_text, "unknown", NULL, "Join both networks by a router, or send to a floating IP of that port.",
+                    "it is the address of port %s on network %s, which no router joins to this one", json_get_str(meant, "id"),
+                    json_get_str(meant, "network_id"));
+    else
+        explain_hop(w, "destination", w->target_text, "unknown", NULL, NULL, "no port of this cloud that you may see has the address");
+}
+
 static void check_destination(Way *w)
 {
     const json_t *floating = json_object_get(w->scene, "floating");
-    if (json_is_object(floating) && !json_get_str(floating, "fixed"))
+    int reply = w->protocol == PROTO_ICMP ? 0 : w->protocol == PROTO_ICMPV6 ? 129 : REPLY_PORT;
+    if (json_is_object(floating) && !json_get_str(floating, "fixed")) {
+        if (!w->denied)                  /* the router has answered */
+            check_reply(w, reply);
         return;
+    }
     if (!json_is_object(w->to)) {
-        const json_t *meant = json_object_get(w->scene, "elsewhere");
-        if (json_is_object(meant))
-            explain_hop(w, "destination", w->target_text, "unknown", NULL, "Join both networks by a router, or send to a floating IP of that port.",
-                        "it is the address of port %s on network %s, which no router joins to this one", json_get_str(meant, "id"),
-                        json_get_str(meant, "network_id"));
-        else
-            explain_hop(w, "destination", w->target_text, "unknown", NULL, NULL, "no port of this cloud that you may see has the address");
+        check_stranger(w);
         return;
     }
-    if (explain_has_role(w->to, "dhcp")) {
-        check_service(w);
-        return;
-    }
-    if (!explain_flag(w->to, "disclosed")) {
+    if (!explain_flag(w->to, "disclosed") && !explain_has_role(w->to, "dhcp")) {
         explain_hop(w, "ingress rule", NULL, "unknown", NULL, NULL, "the destination belongs to another project, which decides");
         return;
     }
     if (!check_arrival(w))
         return;
-    if (explain_has_role(w->to, "router")) {
+    if (explain_has_role(w->to, "dhcp"))
+        check_service(w);
+    else if (explain_has_role(w->to, "router"))
         check_router(w);
-        return;
-    }
-    check_rule(w, "ingress rule", w->to, "ingress", w->source, w->source_text, w->port);
-    check_listener(w);
-    bool icmp = w->protocol == PROTO_ICMP || w->protocol == PROTO_ICMPV6;
-    int reply = icmp ? (w->protocol == PROTO_ICMP ? 0 : 129) : REPLY_PORT;
-    if (!is_stateful(w->to))
-        check_rule(w, "reply's egress rule", w->to, "egress", w->source, w->source_text, reply);
-    if (!is_stateful(w->from))
-        check_rule(w, "reply's ingress rule", w->from, "ingress", w->target, w->target_text, reply);
+    else
+        check_server(w, reply);
+    check_reply(w, reply);
 }
 
 json_t *explain(const json_t *scene)
@@ -327,6 +340,8 @@ json_t *explain(const json_t *scene)
     w.protocol = (int) json_get_int(scene, "protocol", 6);
     w.port = (int) json_get_int(scene, "port", ANY_PORT);
     explain_set_ip(&w.target, w.target_text, json_get_str(scene, "address"));
+    w.asked = w.target;
+    g_strlcpy(w.asked_text, w.target_text, sizeof w.asked_text);
     const char *source = address_of(w.from, w.target.version, &w.target);
     if (source)
         explain_set_ip(&w.source, w.source_text, source);

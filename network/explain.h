@@ -5,9 +5,9 @@
 /* Pure.  scene:
  *   {"protocol": number, "port": int (-1: none),
  *    "from": END, "to": END or null (an address that is no port's), "address": where it is sent,
- *    "floating": null or {"fixed" (null: it leads nowhere), "port" (if that changes), "router_id", "forwards": it has port forwardings}: the address
- *        is a floating IP that leads to the port "to",
- *    "router": arguments of router.ensure of the router at the sender's gateway, or null,
+ *    "floating": null or {"fixed" (null: it leads nowhere), "port" (if that changes), "router_id", "router": its "up" and "host",
+ *        "forwards": it has port forwardings}: the address is a floating IP that leads to the port "to",
+ *    "router": arguments of router.ensure of the router at the sender's gateway, with its "host" ("": nowhere), or null,
  *    "foreign_router": there is one that the caller may not know of,
  *    "members": {security group's id: [addresses]}}
  *   END: {"port": arguments of port.ensure, "host": name or null where it is plugged, "groups": [arguments of group.ensure],

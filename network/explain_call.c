@@ -32,6 +32,11 @@ static json_t *subnets_of(Db *db, const char *network_id, GError **err)
     return list;
 }
 
+static json_t *place_of(const Router *r)
+{
+    return json_make("ssb", "id", r->id, "host", r->host, "up", (int) r->admin_state_up);
+}
+
 /* What answers for a port that no server has: {"role", "router"} in the end; false: the asker may not know of it. */
 static bool add_role(Db *db, const Ctx *ctx, const Port *p, json_t *end)
 {
@@ -42,7 +47,7 @@ static bool add_role(Db *db, const Ctx *ctx, const Port *p, json_t *end)
     if (!r)
         return false;
     json_object_set_new(end, "role", json_string("router"));
-    json_object_set_new(end, "router", json_make("ssb", "id", r->id, "host", r->host, "up", (int) r->admin_state_up));
+    json_object_set_new(end, "router", place_of(r));
     return seen != NULL;
 }
 
@@ -92,6 +97,8 @@ static bool add_router(Db *db, const Ctx *ctx, const char *port_id, int version,
     g_autoptr(Row) seen = id ? row_get_for(db, &router_resource, ctx, id, false, NULL) : NULL;
     json_object_set_new(scene, "foreign_router", json_boolean(id && !seen));
     json_t *router = seen ? desired_router_load(db, id, err) : json_null();
+    if (router && seen)
+        json_object_set_new(router, "host", json_string(AS(const Router, seen)->host));
     return router && json_object_set_new(scene, "router", router) == 0;
 }
 
@@ -114,6 +121,10 @@ static json_t *floating_way(Db *db, const json_t *floating, const json_t *scene,
         return NULL;
     json_t *way = json_make("ssb", "fixed", one ? json_get_str(one, "fixed") : fixed, "router_id", json_get_str(floating, "router_id"), "forwards",
                             forwardings > 0);
+    const char *router_id = json_get_str(floating, "router_id");
+    g_autoptr(Router) r = router_id ? router_find(db, NULL, router_id, NULL) : NULL;
+    if (r)
+        json_object_set_new(way, "router", place_of(r));
     if (one)
         json_object_set_new(way, "port", json_integer(json_get_int(one, "port", 0)));
     *ret_port_id = g_strdup(json_get_str(one ? one : floating, "port_id"));

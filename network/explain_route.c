@@ -204,16 +204,27 @@ static void sent_by(Way *w, const json_t *router, const Choice *c)
         translate_source(w, router);
 }
 
+bool explain_router_is_there(Way *w, const char *hop, const json_t *router)
+{
+    const char *id = json_get_str(router, "id"), *host = json_get_str(router, "host");
+    if (!explain_flag(router, "up"))
+        explain_hop(w, hop, id, "drop", NULL, "Set admin_state_up of the router to true.", "the router is administratively down");
+    else if (host && !*host)
+        explain_hop(w, hop, id, "drop", NULL, "Look why the router has no host: nuvolet ctl doctor.", "the router is on no host");
+    else
+        return true;
+    return false;
+}
+
 static void route_by_router(Way *w, const json_t *router)
 {
     const json_t *floating = json_object_get(w->scene, "floating");
     const char *id = json_get_str(router, "id");
     bool translates = json_is_object(floating) && g_strcmp0(json_get_str(floating, "router_id"), id) == 0;
     Choice c = choose(router, w->target);
-    if (!explain_flag(router, "up")) {
-        explain_hop(w, "route", id, "drop", NULL, "Set admin_state_up of the router to true.", "the router is administratively down");
+    bool meant = json_is_object(w->to) || json_is_object(json_object_get(w->scene, "elsewhere"));
+    if (!explain_router_is_there(w, "route", router))
         return;
-    }
     if (c.kind == OWN) {
         explain_hop(w, "route", id, "pass", NULL, NULL, "it is an address of the router itself");
         return;
@@ -222,7 +233,8 @@ static void route_by_router(Way *w, const json_t *router)
         explain_hop(w, "route", id, "drop", NULL, "Send to an address of a server.", "no router passes on what is for %s", w->target_text);
         return;
     }
-    if (c.kind == NO_WAY) {
+    /* Nobody outside leads to what a route was to lead to within the cloud. */
+    if (c.kind == NO_WAY || (c.kind == DEFAULT && c.lost && meant && !json_is_object(floating))) {
         no_way(w, router, &c);
         return;
     }
@@ -313,6 +325,9 @@ void explain_floating(Way *w)
     const json_t *floating = json_object_get(w->scene, "floating");
     const char *fixed = json_get_str(floating, "fixed"), *router_id = json_get_str(floating, "router_id");
     if (!json_is_object(floating))
+        return;
+    const json_t *router = json_object_get(floating, "router");
+    if (json_is_object(router) && !explain_router_is_there(w, "NAT", router))
         return;
     if (!fixed && explain_flag(floating, "forwards")) {
         not_forwarded(w, router_id);

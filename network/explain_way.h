@@ -9,6 +9,8 @@ typedef struct Way {
     int protocol, port;
     Ip source, target;                   /* as they are at this point of the way */
     char source_text[46], target_text[46];
+    Ip asked;                            /* what the sender sent to */
+    char asked_text[46];
     const char *network, *beyond;        /* where the packet is by now, if that is known; who carries it on, if that is none of us */
     json_t *hops;
     bool denied, unknown;
@@ -32,6 +34,8 @@ bool explain_has_role(const json_t *end, const char *role);
 /* --- explain_route.c --- */
 /* From the sender's network to the next one. */
 void explain_route(Way *w);
+/* False, with a hop that says so: the router ({"id", "up", "host"}) is down, or on no host. */
+bool explain_router_is_there(Way *w, const char *hop, const json_t *router);
 /* It goes to 169.254.169.254. */
 bool explain_is_metadata(const Way *w);
 /* Where the target is a floating IP: what it leads to. */

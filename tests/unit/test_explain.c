@@ -82,6 +82,7 @@ static void a_next_hop_has_to_be_connected(void **state)
     static const Case cases[] = {
         { NULL, VIA("10.7.0.0/16", "10.3.0.9"), "10.7.0.6", "n7", 6, 80, "denied", "route", "the next hop 10.3.0.9 of the router's route to 10.7.0.0/16 is on no network" },
         { NULL, VIA("10.7.0.0/16", "10.3.0.9") "," VIA("10.0.0.0/8", "10.1.0.9"), "10.7.0.6", NULL, 6, 80, "unknown", "route", "leads to 10.1.0.9" },
+        { OUT_4, VIA("10.7.0.0/16", "10.3.0.9"), "10.7.0.6", "n7", 6, 80, "denied", "route", "the next hop 10.3.0.9" },
         { OUT_4, VIA("10.7.0.0/16", "10.3.0.9"), "10.7.0.6", NULL, 6, 80, "unknown", "route", "the next hop 10.3.0.9" },
     };
     check_all(cases, G_N_ELEMENTS(cases));
@@ -154,12 +155,65 @@ static void dhcp_by_other_ways(void **state)
     }
 }
 
+/* Without memory of connections the sender's groups have to let in what comes back, from the address that it was sent to. */
+static void answers_need_rules_too(void **state)
+{
+    (void) state;
+    static const struct { const char *floating, *role, *cidr; int protocol, port; const char *verdict; } cases[] = {
+        { "{\"fixed\": \"10.1.0.6\", \"router_id\": \"r\", \"forwards\": false}", "none", "192.0.2.50/32", 6, 80, "allowed" },
+        { "{\"fixed\": \"10.1.0.6\", \"router_id\": \"r\", \"forwards\": false}", "none", "10.1.0.6/32", 6, 80, "denied" },
+        { "{\"fixed\": null, \"router_id\": \"r\", \"forwards\": true}", "none", "192.0.2.50/32", 1, 8, "allowed" },
+        { "{\"fixed\": null, \"router_id\": \"r\", \"forwards\": true}", "none", "10.1.0.6/32", 1, 8, "denied" },
+        { "null", "router", "10.1.0.6/32", 1, 8, "allowed" },
+        { "null", "router", "10.1.0.7/32", 1, 8, "denied" },
+        { "null", "dhcp", "10.1.0.6/32", 17, 53, "allowed" },
+        { "null", "dhcp", "10.1.0.7/32", 17, 53, "denied" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const Case c = { .gateway = OUT_4, .address = "10.1.0.6", .network = "n2", .protocol = cases[i].protocol, .port = cases[i].port };
+        g_autofree char *groups = g_strdup_printf("[{\"stateful\": false, \"rules\": [{\"id\": \"o\", \"direction\": \"egress\", \"ethertype\": 4}, "
+            "{\"id\": \"i\", \"direction\": \"ingress\", \"ethertype\": 4, \"cidr\": \"%s\"}]}]", cases[i].cidr);
+        g_autoptr(json_t) scene = scene_of(&c);
+        json_t *from = json_object_get(scene, "from"), *to = json_object_get(scene, "to");
+        json_object_set_new(from, "groups", json_parse_trusted(groups));
+        json_object_set_new(json_object_get(from, "port"), "port_security", json_true());
+        json_object_set_new(scene, "floating", json_loads(cases[i].floating, JSON_DECODE_ANY, NULL));
+        json_object_set_new(to, "role", json_string(cases[i].role));
+        json_object_set_new(to, "router", json_make("ssb", "id", "r", "host", "h", "up", 1));
+        if (*cases[i].floating == '{')
+            json_object_set_new(scene, "address", json_string("192.0.2.50"));
+        g_autoptr(json_t) answer = explain(scene);
+        if (strcmp(json_get_str(answer, "verdict"), cases[i].verdict) != 0)
+            fail_msg("case %zu: %s", i, json_text(answer));
+    }
+}
+
+/* A router has to be somewhere, and up: the sender's, and the one that has the floating IP. */
+static void routers_have_to_be_there(void **state)
+{
+    (void) state;
+    static const struct { const char *near, *far; bool up; const char *verdict; } cases[] = {
+        { "h", "h", true, "allowed" }, { "", "h", true, "denied" }, { "h", "", true, "denied" }, { "h", "h", false, "denied" },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const Case c = { .gateway = OUT_4, .address = "10.1.0.6", .network = "n2", .protocol = 6, .port = 80 };
+        g_autoptr(json_t) scene = scene_of(&c);
+        json_t *far = json_make("ssb", "id", "r2", "host", cases[i].far, "up", (int) cases[i].up);
+        json_object_set_new(json_object_get(scene, "router"), "host", json_string(cases[i].near));
+        json_object_set_new(scene, "floating", json_make("ssbo", "fixed", "10.1.0.6", "router_id", "r2", "forwards", 0, "router", far));
+        json_object_set_new(scene, "address", json_string("192.0.2.50"));
+        g_autoptr(json_t) answer = explain(scene);
+        if (strcmp(json_get_str(answer, "verdict"), cases[i].verdict) != 0)
+            fail_msg("case %zu: %s", i, json_text(answer));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_longest_prefix_is_taken), cmocka_unit_test(a_next_hop_has_to_be_connected), cmocka_unit_test(who_carries_it_on_decides),
         cmocka_unit_test(the_gateway_speaks_the_version), cmocka_unit_test(dhcp_is_not_routed),
-        cmocka_unit_test(dhcp_by_other_ways),
+        cmocka_unit_test(dhcp_by_other_ways), cmocka_unit_test(answers_need_rules_too), cmocka_unit_test(routers_have_to_be_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
