@@ -136,6 +136,23 @@ static void kind_parse(struct nlattr *attr, LinkInfo *info)
         info->local = link_ip_of(6, nla_data(data[IFLA_VXLAN_LOCAL6]));
 }
 
+static const struct { int attr; guint8 value; } bridge_options[] = {
+    { IFLA_BR_MCAST_SNOOPING, 0 }, { IFLA_BR_NF_CALL_IPTABLES, 1 }, { IFLA_BR_NF_CALL_IP6TABLES, 1 },
+};
+
+static void bridge_parse(struct nlattr *attr, LinkInfo *info)
+{
+    struct nlattr *tb[IFLA_INFO_MAX + 1] = { 0 }, *data[IFLA_BR_MAX + 1] = { 0 };
+    if (nla_parse_nested(tb, IFLA_INFO_MAX, attr, NULL) < 0 || !tb[IFLA_INFO_KIND] || !tb[IFLA_INFO_DATA] ||
+        strcmp(nla_get_string(tb[IFLA_INFO_KIND]), "bridge") != 0 || nla_parse_nested(data, IFLA_BR_MAX, tb[IFLA_INFO_DATA], NULL) < 0)
+        return;
+    for (gsize i = 0; i < G_N_ELEMENTS(bridge_options); i++) {
+        struct nlattr *one = data[bridge_options[i].attr];
+        info->altered |= one && nla_get_u8(one) != bridge_options[i].value;
+    }
+    info->altered |= data[IFLA_BR_STP_STATE] && nla_get_u32(data[IFLA_BR_STP_STATE]) != 0;
+}
+
 static void info_parse(struct nlmsghdr *nlh, LinkInfo *info)
 {
     const struct ifinfomsg *head = nlmsg_data(nlh);
@@ -156,6 +173,7 @@ static void info_parse(struct nlmsghdr *nlh, LinkInfo *info)
     if (!tb[IFLA_LINKINFO])
         return;
     kind_parse(tb[IFLA_LINKINFO], info);
+    bridge_parse(tb[IFLA_LINKINFO], info);
     treatment_parse(tb[IFLA_LINKINFO], info);
 }
 
@@ -256,17 +274,18 @@ static void put_mac(Msg *msg, int attr, const char *mac)
     nla_put(msg, attr, 6, raw);
 }
 
-/* The options of a bridge; sent again to one that exists, so that what was changed by hand is put right. */
-static void put_bridge_info(Msg *msg)
+/* The options of a bridge; sent again to one that exists, so that what was changed by hand is put right: but not its
+ * delay, as the kernel takes none of 0 while the spanning tree is on, and uses none when that is off. */
+static void put_bridge_info(Msg *msg, bool fresh)
 {
     struct nlattr *info = nla_nest_start(msg, IFLA_LINKINFO);
     nla_put_string(msg, IFLA_INFO_KIND, "bridge");
     struct nlattr *data = nla_nest_start(msg, IFLA_INFO_DATA);
-    nla_put_u32(msg, IFLA_BR_FORWARD_DELAY, 0);
+    if (fresh)
+        nla_put_u32(msg, IFLA_BR_FORWARD_DELAY, 0);
     nla_put_u32(msg, IFLA_BR_STP_STATE, 0);
-    nla_put_u8(msg, IFLA_BR_MCAST_SNOOPING, 0);
-    nla_put_u8(msg, IFLA_BR_NF_CALL_IPTABLES, 1);
-    nla_put_u8(msg, IFLA_BR_NF_CALL_IP6TABLES, 1);
+    for (gsize i = 0; i < G_N_ELEMENTS(bridge_options); i++)
+        nla_put_u8(msg, bridge_options[i].attr, bridge_options[i].value);
     nla_nest_end(msg, data);
     nla_nest_end(msg, info);
 }
@@ -281,7 +300,7 @@ bool link_bridge_ensure(const char *name, const char *mac, gint64 mtu, GError **
     if (!exists)
         nla_put_string(msg, IFLA_IFNAME, name);
     put_mac(msg, IFLA_ADDRESS, mac);
-    put_bridge_info(msg);
+    put_bridge_info(msg, !exists);
     return link_talk(msg, "bridge", name, NULL, err) && (info.mtu == mtu || link_mtu(name, mtu, err));
 }
 

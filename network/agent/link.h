@@ -24,6 +24,7 @@ typedef struct LinkInfo {
     Bucket bucket;
     bool diverts, limited;
     guint treated, told;             /* as a bridge's port: link_bridge_port_is */
+    bool altered;                    /* of a bridge: some option is not as link_bridge_ensure sets it */
     guint entries;                   /* static forwarding entries of a bridge's port, of which the last found is entry */
     guint8 entry[6];
 } LinkInfo;

@@ -107,6 +107,8 @@ bool ovs_segment_complete(const NetworkSpec *n, GHashTable *links)
     const Segment *s = &n->segment;
     const LinkInfo *bridge = g_hash_table_lookup(links, n->bridge.s), *link = g_hash_table_lookup(links, s->link.s);
     LinkInfo flat;
+    if (s->type != SEGMENT_NONE && !sysctl_silent(s->link.s))
+        return false;
     if (s->type == SEGMENT_FLAT)
         return link_get(s->link.s, &flat, NULL) && flat.up && is_joined(s->link.s, n->bridge.s);
     return s->type == SEGMENT_NONE || (link && bridge && link->up && link->master == bridge->index);

@@ -230,7 +230,8 @@ static bool is_complete(const Router *s, GHashTable *links)
     for (guint i = 0; i < s->spec->ports->len; i++) {
         const RouterPort *p = s->spec->ports->pdata[i];
         const LinkInfo *link = g_hash_table_lookup(links, p->link.s), *bridge = g_hash_table_lookup(links, p->bridge.s);
-        if (!link || !bridge || link->master != bridge->index || link->up != s->spec->up || !driver()->link_joined(link, p->mac))
+        if (!link || !bridge || link->master != bridge->index || link->up != s->spec->up || !driver()->link_joined(link, p->mac) ||
+            !sysctl_silent(p->link.s))
             return false;
     }
     return netns_run(s->spec->netns.s, look_inside, s->spec, NULL);

@@ -293,5 +293,7 @@ bool segment_complete(const NetworkSpec *n, GHashTable *links)
     LinkInfo flat;
     if (n->segment.type == SEGMENT_FLAT)
         link = link_get(n->segment.link.s, &flat, NULL) && link_guarded(flat.index) ? &flat : NULL;
+    if (link && (!sysctl_silent(link->name) || (n->segment.type != SEGMENT_VXLAN && !sysctl_are(link->name, past_no_rule))))
+        return false;
     return n->segment.type == SEGMENT_NONE || (link && bridge && link->up && link->master == bridge->index && link_bridge_port_is(link, &flags));
 }

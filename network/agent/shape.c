@@ -60,5 +60,5 @@ bool shape_complete(const PortSpec *p, GHashTable *links)
         return false;
     if (!out.rate)
         return !shaper;
-    return shaper && shaper->up && same(shaper, &out) && tap->diverts && link_diverted_to(tap->index) == shaper->index;
+    return shaper && shaper->up && sysctl_silent(name.s) && same(shaper, &out) && tap->diverts && link_diverted_to(tap->index) == shaper->index;
 }

@@ -30,6 +30,7 @@ static bool host_speaks_ipv6(const NetworkSpec *n)
 }
 
 typedef Sysctl BridgeSettings[9];
+static const Sysctl forwards[] = { { "ipv4", "forwarding", "1" }, { 0 } };
 
 /* The host answers for its address on this network only, and for none where it has none.
  * A bridge to other hosts has IPv6 without an address: else it could not answer for its neighbours. */
@@ -51,17 +52,32 @@ static bool bridge_ensure(const NetworkSpec *n, GError **err)
     char mac[18];
     bridge_mac(n->n.s, mac);
     const char *b = n->bridge.s;
+    bool gateway = n->host_addresses->len > 0;
     BridgeSettings settings;
     bridge_settings(n, settings);
     if (!driver()->bridge_ensure(b, mac, n->mtu, err))
         return false;
     sysctl_ensure(b, settings);
+    if (gateway)
+        sysctl_ensure("all", forwards);
+    if (gateway)
+        sysctl_ensure(b, forwards);
     return link_up(b, true, err) && link_addresses(b, n->host_addresses, err);
+}
+
+static bool bridge_complete(const NetworkSpec *n, const LinkInfo *bridge)
+{
+    BridgeSettings settings;
+    bridge_settings(n, settings);
+    if (!bridge || !bridge->up || bridge->altered || !sysctl_are(n->bridge.s, settings))
+        return false;
+    return !n->host_addresses->len ||
+           (sysctl_are("all", forwards) && sysctl_are(n->bridge.s, forwards) && link_addresses_are(n->bridge.s, n->host_addresses));
 }
 
 /* --- inside the namespace --- */
 
-static const Sysctl inner_settings[] = { { "ipv6", "accept_ra", "0" }, { 0 } };
+static const Sysctl inner_settings[] = { { "ipv6", "disable_ipv6", "0" }, { "ipv6", "accept_ra", "0" }, { 0 } };
 
 typedef struct Inside { const NetworkSpec *spec; bool found, whole; } Inside;
 
@@ -105,7 +121,7 @@ static bool look_inside(void *data, GError **err)
     guint8 mac[6];
     (void) err;
     in->found = link_get(DHCP_DEVICE, &info, NULL) && mac_parse(in->spec->dhcp_mac, mac) && memcmp(info.mac, mac, 6) == 0;
-    in->whole = in->found && info.up && link_addresses_are(DHCP_DEVICE, addresses) &&
+    in->whole = in->found && info.up && sysctl_are(DHCP_DEVICE, inner_settings) && link_addresses_are(DHCP_DEVICE, addresses) &&
                 (!neighbours->len || link_neighbours6_are(DHCP_DEVICE, neighbours));
     return true;
 }
@@ -202,13 +218,12 @@ bool wiring_network_complete(const NetworkSpec *n, GHashTable *links)
 {
     const LinkInfo *bridge = g_hash_table_lookup(links, n->bridge.s), *veth = g_hash_table_lookup(links, n->veth.s);
     Inside in = { .spec = n };
-    if (!bridge || !bridge->up || !driver()->segment_complete(n, links) ||
-        (n->host_addresses->len && !link_addresses_are(n->bridge.s, n->host_addresses)))
+    if (!bridge_complete(n, bridge) || !driver()->segment_complete(n, links))
         return false;
     if (!n->has_dhcp)
         return true;
-    return veth && veth->up && veth->master == bridge->index && driver()->link_joined(veth, n->dhcp_mac) && dhcp_running(n) &&
-           metadata_listening(n) && netns_exists(n->netns.s) && netns_run(n->netns.s, look_inside, &in, NULL) && in.whole;
+    return veth && veth->up && veth->master == bridge->index && sysctl_silent(n->veth.s) && driver()->link_joined(veth, n->dhcp_mac) &&
+           dhcp_running(n) && metadata_listening(n) && netns_exists(n->netns.s) && netns_run(n->netns.s, look_inside, &in, NULL) && in.whole;
 }
 
 /* --- ports --- */
@@ -248,13 +263,13 @@ static bool subport_complete(const PortSpec *p, GHashTable *links)
 {
     IfName name = id_trunk_end(p->id);
     const LinkInfo *parent = g_hash_table_lookup(links, p->parent.s), *inner = g_hash_table_lookup(links, name.s);
-    return !*p->parent.s || (parent && inner && inner->up && link_tagged(parent->index, inner->index, p->n.s, p->vlan));
+    return !*p->parent.s || (parent && inner && inner->up && sysctl_silent(name.s) && link_tagged(parent->index, inner->index, p->n.s, p->vlan));
 }
 
 bool wiring_port_complete(const PortSpec *p, GHashTable *links)
 {
     const LinkInfo *tap = g_hash_table_lookup(links, p->tap.s), *bridge = g_hash_table_lookup(links, p->bridge.s);
-    return tap && bridge && tap->master == bridge->index && driver()->port_joined(p, tap) && tap->up == p->up &&
+    return tap && bridge && tap->master == bridge->index && driver()->port_joined(p, tap) && tap->up == p->up && sysctl_silent(p->tap.s) &&
            (!tap->unowned || tap->carrier) && shape_complete(p, links) && promise_complete(p, links) && subport_complete(p, links);
 }
 

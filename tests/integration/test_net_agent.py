@@ -1618,6 +1618,26 @@ class Damage(Case):
             g.run("ip addr flush dev eth0; busybox udhcpc -i eth0 -n -q -t 9 -T 1 -s %s/tests/lib/udhcpc" % ROOT)
         self.assertIn("nuvolet-guard", sh("tc filter show dev %s egress" % p.tap).stdout)
 
+    def test_what_is_set_by_hand_goes_back(self):
+        net, p, g, q, h = self.ready()
+        out = self.network(3, gateway_is_host=True, prefix="172.24.4")
+        conf = lambda device, *names: ["/proc/sys/net/%s/conf/%s/%s" % (v, device, name) for v, name in map(str.split, names)]
+        options = ["/sys/class/net/%s/bridge/%s" % (net.bridge, x) for x in ("nf_call_iptables", "nf_call_ip6tables", "multicast_snooping", "stp_state")]
+        inside = "ip netns exec %s " % net.netns
+        bridge = conf(net.bridge, "ipv4 arp_ignore", "ipv4 rp_filter", "ipv4 accept_redirects", "ipv6 disable_ipv6", "ipv6 accept_ra")
+        silent = "ipv4 arp_ignore", "ipv6 disable_ipv6"
+        whole = lambda: {net.short, out.short} <= set(self.verb("net.list")["networks"]) and p.tap[3:] in self.verb("net.list")["ports"]
+        for where, files in (("", conf("all", "ipv4 forwarding")), ("", conf(out.bridge, "ipv4 forwarding")), ("", bridge), ("", conf(p.tap, *silent)),
+                             ("", conf("nvd" + net.short, *silent)), ("", options if os.path.exists(options[0]) else []),
+                             (inside, conf("dhcp0", "ipv6 disable_ipv6")), (inside, conf("dhcp0", "ipv6 accept_ra"))):
+            look = lambda: [sh("%scat %s" % (where, path)).stdout.strip() for path in files]
+            before = look()
+            damage = "; ".join("echo %s >%s" % ("1" if value == "0" else "0", path) for path, value in zip(files, before))
+            # The agent may be quicker than a look.
+            self.assertTrue(not files or any(sh("%ssh -c '%s'" % (where, damage)) and not whole() for _ in range(5)), damage)
+            until("repaired after " + damage, 10, lambda: look() == before and whole())
+        self.assertTrue(g.pings(q.ip))
+
     def test_a_repair_that_fails_is_repeated(self):
         """The new namespace, or device, is whole, and the old services run where nobody is."""
         net, p, g, q, h = self.ready()
