@@ -57,11 +57,16 @@ static const json_t *link_to(const json_t *router, Ip ip, int *ret_prefix, bool 
     return found;
 }
 
-/* Whom the gateway sends on to, or NULL. */
+/* Whom the gateway sends on to, or NULL; a default among the extra routes stands in for it, wherever that leads (adr/0005). */
 static const char *default_hop(const json_t *router, int version)
 {
     size_t i;
     json_t *one;
+    json_array_foreach(json_object_get(router, "routes"), i, one) {
+        Cidr to;
+        if (cidr_parse(json_get_str(one, "destination"), false, &to) && to.base.version == version && to.prefix == 0)
+            return NULL;
+    }
     json_array_foreach(json_object_get(json_object_get(router, "gateway"), "nexthops"), i, one) {
         Ip ip;
         if (ip_parse(json_string_value(one), &ip) && ip.version == version)
@@ -186,22 +191,40 @@ static void no_way(Way *w, const json_t *router, const Choice *c)
                     "the router has no way to %s", w->target_text);
 }
 
-/* Where the packet is now: on the network of the link, or with somebody else. */
-static void sent_by(Way *w, const json_t *router, const Choice *c)
+/* A subnet of the link's network holds the address. */
+static bool is_of(const json_t *link, Ip ip)
 {
     size_t i;
     json_t *one;
+    json_array_foreach(json_object_get(link, "subnets"), i, one) {
+        Cidr c;
+        if (cidr_parse(json_string_value(one), false, &c) && c.base.version == ip.version && cidr_contains(c, ip))
+            return true;
+    }
+    return false;
+}
+
+/* Nobody comes onto a network from elsewhere as one of its own. */
+static void drops_double(Way *w, const json_t *router, const json_t *link, Ip sent)
+{
+    const char *here = json_get_str(explain_port_of(w->from), "network_id");
+    if (ip_compare(sent, w->source) == 0 && g_strcmp0(here, json_get_str(link, "network_id")) != 0 && is_of(link, sent))
+        explain_hop(w, "route", json_get_str(router, "id"), "drop", NULL, "Use a subnet whose addresses that network has not.",
+                    "%s is an address of a subnet of the network that it would come to from elsewhere", w->source_text);
+}
+
+/* Where the packet is now: on the network of the link, or with somebody else. */
+static void sent_by(Way *w, const json_t *router, const Choice *c)
+{
+    Ip sent = w->source;
     w->network = json_get_str(c->link, "network_id");
     w->beyond = c->next;
     /* All subnets of a network are on one link, and its gateway sends back what is for another of them. */
-    json_array_foreach(json_object_get(c->link, "subnets"), i, one) {
-        Cidr subnet;
-        if (c->kind == DEFAULT && cidr_parse(json_string_value(one), false, &subnet) && subnet.base.version == w->target.version
-            && cidr_contains(subnet, w->target))
-            w->beyond = NULL;
-    }
+    if (c->kind == DEFAULT && is_of(c->link, w->target))
+        w->beyond = NULL;
     if (c->link == json_object_get(router, "gateway"))
         translate_source(w, router);
+    drops_double(w, router, c->link, sent);
 }
 
 bool explain_router_is_there(Way *w, const char *hop, const json_t *router)

@@ -42,8 +42,6 @@ bool router_inside_prepare(const RouterSpec *r, GError **err)
         sysctl_ensure(devices[i], settings);
     for (guint i = 0; i < r->ports->len; i++)
         sysctl_ensure(((const RouterPort *) r->ports->pdata[i])->inner.s, settings);
-    if (!router_inside_prepared(r))
-        return nv_fail(err, NV_ERR_HOST_FAULT, "router %s: the kernel does not take its settings under /proc/sys/net", r->id);
     return link_up("lo", true, err);
 }
 

@@ -58,13 +58,14 @@ static bool bridges_are_there(const RouterSpec *r, GError **err)
 }
 
 /* What is to be done inside; links gets the LinkInfo of those that are there. */
-typedef struct Inside { const char *n; guint64 inode; bool fresh, again, forget; const RouterSpec *spec; GArray *links; } Inside;
+typedef struct Inside { const char *n; guint64 inode; bool fresh, again, forget, prepared; const RouterSpec *spec; GArray *links; } Inside;
 
 static bool enter(void *data, GError **err)
 {
     Inside *in = data;
     if ((in->fresh && !router_watch_open(in->n, in->inode, err)) || !router_inside_prepare(in->spec, err))
         return false;
+    in->prepared = router_inside_prepared(in->spec);
     in->links = router_inside_links(err);
     return in->links != NULL;
 }
@@ -158,6 +159,7 @@ static bool settle(Router *s, const RouterSpec *r, GError **err)
     g_autoptr(GPtrArray) advertised = ra_ports(in.fresh ? NULL : r);
     ra_reduce(r->netns.s, advertised);
     bool ok = netns_run(r->netns.s, enter, &in, err) && rules_ensure(s, r, in.inode, err) &&
+              (in.prepared || nv_fail(err, NV_ERR_HOST_FAULT, "router %s: the kernel does not take its settings under /proc/sys/net", r->id)) &&
               strays_absent(s->spec, r, in.links, err);
     if (ok)
         s->inode = in.inode;

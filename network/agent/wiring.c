@@ -98,7 +98,8 @@ static bool serves_ipv6(const NetworkSpec *n)
 }
 
 /* dnsmasq stands still for half a second for each DHCPv6 message of a client whose MAC it cannot find out: one guest that does not answer when asked
- * for it would keep it from all others.  They ask from these addresses only (nft.c, forward). */
+ * for it would keep it from all others.  They ask from link-local addresses only (nft.c, forward); others than these has only
+ * who owns the network or was given its ports: by pairs, or without port security. */
 static GArray *inner_neighbours(const NetworkSpec *n)
 {
     static const Cidr local = { { 6, (unsigned __int128) 0xfe80 << 112 }, 64 };

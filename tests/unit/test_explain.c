@@ -32,7 +32,8 @@ static json_t *scene_of(const Case *c)
         "\"host_gateway\": false, \"disclosed\": true}, "
         "\"router\": {\"id\": \"r\", \"up\": true, \"floating\": [], \"forwardings\": [], \"gateway\": %s, \"routes\": [%s], \"interfaces\": ["
         "{\"port_id\": \"p1\", \"network_id\": \"n1\", \"addresses\": [\"10.0.0.1/24\", \"2001:db8:1::1/64\"]}, "
-        "{\"port_id\": \"p2\", \"network_id\": \"n2\", \"addresses\": [\"10.1.0.1/24\"]}]}}",
+        "{\"port_id\": \"p2\", \"network_id\": \"n2\", \"subnets\": [\"10.1.0.0/24\"], \"addresses\": [\"10.1.0.1/24\"]}, "
+        "{\"port_id\": \"p3\", \"network_id\": \"n3\", \"subnets\": [\"10.0.0.0/24\", \"10.4.0.0/24\"], \"addresses\": [\"10.4.0.1/24\"]}]}}",
         c->protocol, c->port, c->address, to, c->gateway ? c->gateway : "null", c->routes ? c->routes : "");
     return json_parse_trusted(text);
 }
@@ -68,10 +69,24 @@ static void the_longest_prefix_is_taken(void **state)
         { NULL, VIA("10.1.0.6/32", "10.0.0.9"), "10.1.0.6", "n2", 6, 80, "unknown", "route", "leads to 10.0.0.9" },
         { NULL, VIA("10.0.0.0/8", "10.0.0.8") "," VIA("10.7.0.0/16", "10.1.0.9"), "10.7.0.6", NULL, 6, 80, "unknown", "route", "leads to 10.1.0.9" },
         { NULL, VIA("10.7.0.0/16", "10.1.0.9") "," VIA("10.0.0.0/8", "10.0.0.8"), "10.7.0.6", NULL, 6, 80, "unknown", "route", "leads to 10.1.0.9" },
-        { OUT_4, VIA("0.0.0.0/0", "10.1.0.9"), "198.51.100.1", NULL, 6, 80, "unknown", "route", "by its gateway" },
+        { OUT_4, VIA("0.0.0.0/0", "10.1.0.9"), "198.51.100.1", NULL, 6, 80, "unknown", "route", "leads to 10.1.0.9" },
+        { OUT_4, VIA("::/0", "2001:db8:1::9"), "198.51.100.1", NULL, 6, 80, "unknown", "route", "by its gateway" },
         { OUT_4, VIA("198.0.0.0/8", "10.1.0.9"), "198.51.100.1", NULL, 6, 80, "unknown", "route", "leads to 10.1.0.9" },
         { OUT_4, VIA("198.0.0.0/8", "192.0.2.7"), "198.51.100.1", NULL, 6, 80, "unknown", "NAT", "the router's address 192.0.2.10" },
         { OUT_4, NULL, "10.1.0.1", NULL, 1, -1, "unknown", "route", "an address of the router itself" },
+    };
+    check_all(cases, G_N_ELEMENTS(cases));
+}
+
+/* Network n3 has the sender's addresses, too; the router's own are translated to. */
+static void nobody_comes_as_one_of_the_network(void **state)
+{
+    (void) state;
+    static const Case cases[] = {
+        { NULL, NULL, "10.4.0.6", "n3", 6, 80, "denied", "route", "10.0.0.5 is an address of a subnet of the network" },
+        { NULL, NULL, "10.1.0.6", "n2", 6, 80, "allowed", "route", "connected" },
+        { "{" LINK "\"subnets\": [\"10.0.0.0/8\"], \"addresses\": [\"10.9.0.10/24\"], \"nexthops\": [\"10.9.0.1\"]}", NULL, "10.9.0.7", "out", 6, 80,
+          "allowed", "NAT", "the router's address 10.9.0.10" },
     };
     check_all(cases, G_N_ELEMENTS(cases));
 }
@@ -84,6 +99,7 @@ static void a_next_hop_has_to_be_connected(void **state)
         { NULL, VIA("10.7.0.0/16", "10.3.0.9") "," VIA("10.0.0.0/8", "10.1.0.9"), "10.7.0.6", NULL, 6, 80, "unknown", "route", "leads to 10.1.0.9" },
         { OUT_4, VIA("10.7.0.0/16", "10.3.0.9"), "10.7.0.6", "n7", 6, 80, "denied", "route", "the next hop 10.3.0.9" },
         { OUT_4, VIA("10.7.0.0/16", "10.3.0.9"), "10.7.0.6", NULL, 6, 80, "unknown", "route", "the next hop 10.3.0.9" },
+        { OUT_4, VIA("0.0.0.0/0", "10.3.0.9"), "198.51.100.1", NULL, 6, 80, "denied", "route", "the next hop 10.3.0.9" },
     };
     check_all(cases, G_N_ELEMENTS(cases));
 }
@@ -211,7 +227,7 @@ static void routers_have_to_be_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_longest_prefix_is_taken), cmocka_unit_test(a_next_hop_has_to_be_connected), cmocka_unit_test(who_carries_it_on_decides),
+        cmocka_unit_test(the_longest_prefix_is_taken), cmocka_unit_test(nobody_comes_as_one_of_the_network), cmocka_unit_test(a_next_hop_has_to_be_connected), cmocka_unit_test(who_carries_it_on_decides),
         cmocka_unit_test(the_gateway_speaks_the_version), cmocka_unit_test(dhcp_is_not_routed),
         cmocka_unit_test(dhcp_by_other_ways), cmocka_unit_test(answers_need_rules_too), cmocka_unit_test(routers_have_to_be_there),
     };
