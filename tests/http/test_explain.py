@@ -91,7 +91,7 @@ class Explain(World, ComputeBase):
         r = self.ok(self.demo.post(N + "routers", {"router": {"name": "r"}}), 201)["router"]["id"]
         for port in (a, b):
             self.ok(self.demo.put(N + "routers/%s/add_router_interface" % r, {"subnet_id": port["fixed_ips"][0]["subnet_id"]}), 200)
-        self.assertEqual(self.way(a, b["id"])["verdict"], "allowed")
+        self.becomes(lambda: self.way(a, b["id"])["verdict"] == "allowed", "the router on a host")
         self.assertEqual(self.way(a, b["fixed_ips"][0]["ip_address"])["verdict"], "allowed")
         lost = self.way(a, "192.0.2.1")
         self.assertIn(("route", "drop"), self.hops(lost))
@@ -120,6 +120,7 @@ class Explain(World, ComputeBase):
         public = self.ok(self.demo.get(N + "networks?router:external=true"), 200)["networks"][0]["id"]
         if outside:
             self.ok(self.demo.put(N + "routers/" + r, {"router": {"external_gateway_info": {"network_id": public}}}), 200)
+        self.becomes(lambda: self.admin.get(N + "routers/%s/l3-agents" % r).json["agents"], "the router on a host")
         return r, public
 
     def dropped(self, way, hop, change):
