@@ -758,7 +758,7 @@ class Service(Case):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
         with client:
             self.assertEqual(client.stdout.read(), "hello")
-        self.assertLess(took, 0.15)
+        self.assertLess(took, 0.15 * PATIENCE)
 
     def test_metadata_flood_of_one_guest_is_cut(self):
         net = self.network(1)

@@ -224,6 +224,8 @@ class Routing(Case):
         self.ensure_network(b)
         _, g = self.guest(11, a, "10.0.0.11", ip6s=["2001:db8:a::11"])
         _, h = self.guest(12, b, "10.5.0.12", ip6s=["2001:db8:b::12"], security=False)
+        for x in (g, h):                             # addresses that it makes itself would not be the port's
+            x.run("echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_ra; ip -6 addr flush dev eth0 scope global")
         g.run("ip -6 addr add 2001:db8:a::11/64 dev eth0 nodad; ip -6 route add default via 2001:db8:a::1")
         h.run("ip -6 addr add 2001:db8:b::12/64 dev eth0 nodad; ip -6 route add default via 2001:db8:b::1; ip addr add 203.0.113.7/32 dev lo; "
               "ip -6 addr add 2001:db8:f::7/128 dev lo nodad")
@@ -243,7 +245,10 @@ class Routing(Case):
             n = len(h.seen)
             until("the way out", 5, lambda: g.pings("203.0.113.7"))
             self.assertEqual(any(ip_bytes("203.0.113.7") == f[30:34] for f in h.seen[n:]), 4 in versions)
-            self.assertEqual(g.pings("2001:db8:f::7"), 6 in versions)
+            if 6 in versions:
+                until("the way out by IPv6", 5, lambda: g.pings("2001:db8:f::7"))
+            else:
+                self.assertFalse(g.pings("2001:db8:f::7"))
 
     def test_ipv6(self):
         a, b = self.network(2), self.network(3, prefix="10.5.0")
