@@ -206,26 +206,6 @@ bool secgroup_rule_delete(Call *c, GError **err)
 }
 
 /* --- the groups of a server: its project's, whoever asks --- */
-bool server_groups_list(Call *c, GError **err)
-{
-    g_autoptr(Server) s = server_get_for(c->db, c->ctx, c->params[0], err);
-    const char *ids[] = { s ? s->id : NULL, NULL };
-    g_autoptr(json_t) nics = s ? network_nics(c->db, ids, err) : NULL, groups = nics ? all_groups(c, s->project_id, err) : NULL;
-    size_t i, k, m;
-    json_t *g, *nic, *held;
-    if (!groups)
-        return false;
-    json_t *list = json_array();
-    json_array_foreach(groups, i, g) {
-        bool has = false;
-        json_array_foreach(nics, k, nic)
-            json_array_foreach(json_object_get(nic, "groups"), m, held)
-                has = has || json_equal(json_object_get(held, "id"), json_object_get(g, "id"));
-        if (has)
-            json_array_append_new(list, nova_group(g, groups));
-    }
-    return call_reply(c, 200, json_make("o", "security_groups", list));
-}
 
 static bool has_group(const json_t *nic, const char *group)
 {
@@ -235,6 +215,32 @@ static bool has_group(const json_t *nic, const char *group)
         if (strcmp(json_get_str(held, "id"), group) == 0)
             return true;
     return false;
+}
+
+static bool any_has_group(const json_t *nics, const char *group)
+{
+    size_t i;
+    json_t *nic;
+    json_array_foreach((json_t *) nics, i, nic)
+        if (has_group(nic, group))
+            return true;
+    return false;
+}
+
+bool server_groups_list(Call *c, GError **err)
+{
+    g_autoptr(Server) s = server_get_for(c->db, c->ctx, c->params[0], err);
+    const char *ids[] = { s ? s->id : NULL, NULL };
+    g_autoptr(json_t) nics = s ? network_nics(c->db, ids, err) : NULL, groups = nics ? all_groups(c, s->project_id, err) : NULL;
+    size_t i;
+    json_t *g;
+    if (!groups)
+        return false;
+    json_t *list = json_array();
+    json_array_foreach(groups, i, g)
+        if (any_has_group(nics, json_get_str(g, "id")))
+            json_array_append_new(list, nova_group(g, groups));
+    return call_reply(c, 200, json_make("o", "security_groups", list));
 }
 
 /* Adds group to (or takes it from) a port of the server. */
@@ -254,7 +260,6 @@ static bool change_port(Call *c, const json_t *nic, const char *group, bool add,
 bool server_group_change(Call *c, Server *s, const json_t *body, bool add, GError **err)
 {
     const char *name = json_get_str(body, "name"), *ids[] = { s->id, NULL }, *group = NULL;
-    bool held = false;
     g_autoptr(json_t) groups = all_groups(c, s->project_id, err), nics = groups ? network_nics(c->db, ids, err) : NULL;
     size_t i;
     json_t *g, *nic;
@@ -265,9 +270,7 @@ bool server_group_change(Call *c, Server *s, const json_t *body, bool add, GErro
             group = json_get_str(g, "id");
     if (!group)
         return nv_fail(err, NV_ERR_NOT_FOUND, "Security group %.255s not found for project %s.", name, s->project_id);
-    json_array_foreach(nics, i, nic)
-        held = held || has_group(nic, group);
-    if (!add && !held)
+    if (!add && !any_has_group(nics, group))
         return nv_fail(err, NV_ERR_NOT_FOUND, "Security group %.255s not associated with the instance %s", name, s->id);
     json_array_foreach(nics, i, nic)
         if (has_group(nic, group) != add && !change_port(c, nic, group, add, err))
