@@ -31,7 +31,7 @@ bool explain_flag(const json_t *object, const char *name)
 char *explain_packet(const Way *w, int port)
 {
     static const struct { int number; const char *name; } names[] = {
-        { 6, "tcp" }, { 17, "udp" }, { PROTO_ICMP, "icmp" }, { PROTO_ICMPV6, "ipv6-icmp" },
+        { PROTO_TCP, "tcp" }, { PROTO_UDP, "udp" }, { PROTO_ICMP, "icmp" }, { PROTO_ICMPV6, "ipv6-icmp" },
     };
     g_autofree char *name = g_strdup_printf("protocol %d", w->protocol);
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)

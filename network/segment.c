@@ -124,7 +124,6 @@ gint64 segment_mtu(const Network *n)
     return is_type(n, "flat") || is_type(n, "vlan") ? conf_int("network.underlay_mtu") : conf_int("network.mtu");
 }
 
-/* Where frames leave the host, they must fit into what carries them. */
 bool segment_mtu_least(Db *db, const Network *n, GError **err)
 {
     gint64 subnets = 0;
@@ -134,6 +133,7 @@ bool segment_mtu_least(Db *db, const Network *n, GError **err)
            (!subnets || nv_fail(err, NV_ERR_CONFLICT, "MTU of %s is not valid, subnet requires a minimum of %d", n->id, IPV6_MTU));
 }
 
+/* Where frames leave the host, they must fit into what carries them. */
 bool segment_mtu_check(Db *db, const Network *n, GError **err)
 {
     gint64 most = conf_int("network.underlay_mtu"), tunnels = 0;
