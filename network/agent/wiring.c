@@ -58,10 +58,10 @@ static bool bridge_ensure(const NetworkSpec *n, GError **err)
     if (!driver()->bridge_ensure(b, mac, n->mtu, err))
         return false;
     sysctl_ensure(b, settings);
-    if (gateway)
+    if (gateway) {
         sysctl_ensure("all", forwards);
-    if (gateway)
         sysctl_ensure(b, forwards);
+    }
     return link_up(b, true, err) && link_addresses(b, n->host_addresses, err);
 }
 
