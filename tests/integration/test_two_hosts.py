@@ -658,13 +658,15 @@ class Order(TwoHosts):
     def test_the_other_host_knows_a_port_that_is_active(self):
         n, a, b = self.pair()
         port = self.post("ports", "port", network_id=n["id"], security_groups=[self.group])
+        looks = self.cloud.login("admin")                      # with a connection of its own, beside the server's
         with ThreadPoolExecutor(1) as pool:
             os.kill(self.h1.agent.pid, signal.SIGSTOP)
             try:
                 new = pool.submit(Server, self, self.h2, port)
                 time.sleep(3)
-                status = self.admin.get(N + "ports/" + port["id"]).json["port"]["status"]
+                status = looks.get(N + "ports/" + port["id"]).json["port"]["status"]
             finally:
+                looks.close()
                 os.kill(self.h1.agent.pid, signal.SIGCONT)
         c = new.result()
         self.assertEqual(status, "DOWN")
