@@ -118,7 +118,7 @@ class TwoHosts(unittest.TestCase):
         for h in (self.h1, self.h2):
             if h.agent.poll() is not None:             # a test that failed half-way
                 h.start_agent(*h.options)
-        self.servers, self.networks = [], []
+        self.servers, self.networks, self.routers = [], [], []
         self.group = self.post("security-groups", "security_group", name="g")["id"]
         self.rule(protocol="icmp")
         self.rule(protocol="icmp", ethertype="IPv6")
@@ -127,6 +127,11 @@ class TwoHosts(unittest.TestCase):
         """Nothing of a network is left on either host."""
         for s in list(self.servers):
             s.delete()
+        for r in list(self.routers):                   # of a test that failed half-way
+            for f in self.admin.get(N + "floatingips?router_id=" + r["id"]).json["floatingips"]:
+                self.admin.delete(N + "floatingips/" + f["id"])
+            self.admin.put(N + "routers/" + r["id"], {"router": {"routes": []}})
+            self.remove(r)
         for n in self.networks:
             for p in self.admin.get(N + "ports?network_id=" + n["id"]).json["ports"]:
                 self.admin.delete(N + "ports/" + p["id"])
@@ -165,9 +170,11 @@ class TwoHosts(unittest.TestCase):
         r = self.post("routers", "router", name="r", **more)
         for s in subnets:
             self.assertEqual(self.admin.put(N + "routers/%s/add_router_interface" % r["id"], {"subnet_id": s}).status, 200)
-        return dict(r, subnets=subnets)
+        self.routers.append(dict(r, subnets=subnets))
+        return self.routers[-1]
 
     def remove(self, router):
+        self.routers.remove(router)
         for s in router["subnets"]:
             self.assertEqual(self.admin.put(N + "routers/%s/remove_router_interface" % router["id"], {"subnet_id": s}).status, 200)
         self.assertEqual(self.admin.delete(N + "routers/" + router["id"]).status, 204)
@@ -384,6 +391,7 @@ class Overlay(TwoHosts):
         self.assertEqual(self.admin.put(N + "ports/" + far["id"], {"port": {"admin_state_up": True}}).status, 200)
         self.assertEqual(self.admin.put(N + "routers/" + router["id"], {"router": {"routes": []}}).status, 200)
         agree(c.ip, 80, "allowed")
+        self.cloud.wait(lambda: not a.pings("10.9.0.1"), 10, "the route's leaving")
         agree("10.9.0.1", None, "denied")
         # A floating IP with a forwarding: the router answers pings, and nothing else.
         self.assertEqual(self.admin.put(N + "routers/" + router["id"], {"router": {"external_gateway_info": {"network_id": out["id"]}}}).status, 200)
