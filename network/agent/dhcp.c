@@ -96,26 +96,6 @@ static bool has_read_conf(const Daemon *d)
     return stat(conf, &now) == 0 && stat(read, &then) == 0 && now.st_ino == then.st_ino;
 }
 
-static bool launch(Daemon *d, GError **err)
-{
-    g_autofree char *conf = g_strdup_printf("--conf-file=%s/conf", d->dir);
-    const char *argv[] = { "dnsmasq", "--keep-in-foreground", conf, NULL };
-    ProcOptions opt = { .netns = d->netns };
-    g_autofree char *errors = g_strdup_printf("%s/errors", d->dir), *pid_file = g_strdup_printf("%s/pid", d->dir);
-    unlink(pid_file);
-    file_close(d->pidfd);
-    d->pidfd = -1;
-    d->pid = note_conf(d, err) ? proc_spawn_daemon(argv, &opt, errors, err) : -1;
-    d->started = clock_mono_us();
-    if (d->pid < 0)
-        return false;
-    d->pidfd = pidfd_of(d->pid);
-    if (d->pidfd < 0)
-        return nv_fail_errno(err, NV_ERR_AGENT, "dnsmasq ended at once, see %s", errors);
-    wake_up(wake_fd);
-    return true;
-}
-
 /* The process of an earlier agent goes on. */
 static void adopt(Daemon *d)
 {
@@ -150,6 +130,30 @@ static void end_process(Daemon *d)
     }
     file_close(d->pidfd);
     d->pidfd = -1;
+    d->adopted = false;
+}
+
+/* One that an earlier agent left, and that had not written its pid when it was looked for, holds the addresses: it is ended. */
+static bool launch(Daemon *d, GError **err)
+{
+    g_autofree char *conf = g_strdup_printf("--conf-file=%s/conf", d->dir);
+    const char *argv[] = { "dnsmasq", "--keep-in-foreground", conf, NULL };
+    ProcOptions opt = { .netns = d->netns };
+    g_autofree char *errors = g_strdup_printf("%s/errors", d->dir), *pid_file = g_strdup_printf("%s/pid", d->dir);
+    file_close(d->pidfd);
+    d->pidfd = -1;
+    adopt(d);
+    end_process(d);
+    unlink(pid_file);
+    d->pid = note_conf(d, err) ? proc_spawn_daemon(argv, &opt, errors, err) : -1;
+    d->started = clock_mono_us();
+    if (d->pid < 0)
+        return false;
+    d->pidfd = pidfd_of(d->pid);
+    if (d->pidfd < 0)
+        return nv_fail_errno(err, NV_ERR_AGENT, "dnsmasq ended at once, see %s", errors);
+    wake_up(wake_fd);
+    return true;
 }
 
 /* --- supervision --- */

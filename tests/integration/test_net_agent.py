@@ -178,6 +178,13 @@ class Case(unittest.TestCase):
     def ensure_network(self, net):
         self.verb("network.ensure", **net.args())
 
+    def dnsmasq(self, net, seconds=5, but=None):
+        """The pid of the network's dnsmasq, another than that, once it is up."""
+        def pid():
+            now = int("0" + sh("cat %s/dhcp/%s/pid" % (RUN, net.short), check=False).stdout.strip())
+            return now if now != but else 0
+        return until("dnsmasq is up", seconds, pid)
+
     def group(self, n, rules, members=(), stateful=True):
         self.verb("group.ensure", id=uid(n), stateful=stateful, rules=list(rules), members4=[m for m in members if ":" not in m],
                   members6=[m for m in members if ":" in m])
@@ -291,13 +298,13 @@ class Service(Case):
         group = self.group(50, OUT)
         p, g = self.port(1, net, "10.0.0.11", [group])
         g.run("ip addr flush dev eth0; busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT)
-        pid = open("%s/dhcp/%s/pid" % (RUN, net.short)).read()
+        pid = self.dnsmasq(net)
         self.verb("port.absent", id=p.id)
         net.ports.remove(p)
         q, h = self.port(2, net, "10.0.0.11", [group])
         h.run("ip addr flush dev eth0")
         self.assertIn("ip=10.0.0.11", h.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
-        self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
+        self.assertEqual(pid, self.dnsmasq(net))
 
     def test_an_ipv6_address_moves_to_another_port(self):
         net = self.network(1)
@@ -480,7 +487,7 @@ class Service(Case):
         """It was killed before it could start dnsmasq there: the old one runs, where nobody is."""
         net = self.network(1)
         _, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
-        until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))
+        self.dnsmasq(net)
         veth = "nvd" + net.short
         self.agent.kill()
         self.agent.wait()
@@ -497,8 +504,7 @@ class Service(Case):
         q, h = self.port(2, net, "10.0.0.12", [group])
         p.options = ntp("10.0.0.7")
         self.ensure_network(net)
-        until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))
-        pid = open("%s/dhcp/%s/pid" % (RUN, net.short)).read()
+        pid = self.dnsmasq(net)
         told = lambda x: x.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -O ntpsrv -s %s/tests/lib/udhcpc" % ROOT).stdout
         self.assertRegex(told(g), "dns=10.0.0.2 .*ntp=10.0.0.7\n")
         self.assertRegex(told(h), "ntp=\n")                           # the option is that port's alone
@@ -507,11 +513,11 @@ class Service(Case):
         self.assertRegex(told(g), "dns=10.0.0.53 .*ntp=10.0.0.8\n")
         self.assertIn("10.0.0.11", h.run("busybox nslookup new.openstacklocal 10.0.0.2").stdout)
         self.assertNotEqual(h.run("busybox nslookup old.openstacklocal 10.0.0.2", check=False).returncode, 0)
-        self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
+        self.assertEqual(pid, self.dnsmasq(net))
 
     def test_quick_changes_do_not_hurt_dnsmasq(self):
         net = self.network(1)
-        until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))
+        self.dnsmasq(net)
         n = os.path.getsize(RUN + "/agent.log")
         other = self.network(2)
         for i in range(10):
@@ -524,33 +530,24 @@ class Service(Case):
 
     def test_dnsmasq_comes_back(self):
         net = self.network(1)
-        path = "%s/dhcp/%s/pid" % (RUN, net.short)
-
-        def pid_now():
-            try:
-                with open(path) as f:
-                    return int(f.read() or 0)
-            except FileNotFoundError:
-                return 0
-        until("the first start", 5, pid_now)
+        pid = self.dnsmasq(net)
         _, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
         lease = lambda: g.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout
         self.assertIn("ip=10.0.0.11", lease())
         leases = open("%s/dhcp/%s/leases" % (RUN, net.short)).read()
         for _ in range(2):
-            pid = pid_now()
             os.kill(pid, signal.SIGKILL)
-            until("dnsmasq is back", 2, lambda: pid_now() not in (0, pid))
+            pid = self.dnsmasq(net, seconds=2, but=pid)
         self.assertIn("10.0.0.11", leases)
         self.assertEqual(leases, open("%s/dhcp/%s/leases" % (RUN, net.short)).read())
         self.assertIn("ip=10.0.0.11", lease())
-        self.assertNotIn("Uid:\t0\t", open("/proc/%s/status" % open(path).read().strip()).read())
+        self.assertNotIn("Uid:\t0\t", open("/proc/%d/status" % pid).read())
 
     def test_what_an_earlier_agent_wrote_and_did_not_tell(self):
         """It was killed between the files and the signal, or the restart."""
         net = self.network(1)
         top, data = "%s/dhcp/%s/" % (RUN, net.short), ("hosts", "opts", "names")
-        until("dnsmasq is up", 5, lambda: os.path.exists(top + "pid"))
+        pid = self.dnsmasq(net)
 
         def put(texts):
             for name, text in texts.items():
@@ -564,23 +561,50 @@ class Service(Case):
         look = lambda: {f: open(top + f).read() for f in data}
         old = look()
         q, h = self.port(2, net, "10.0.0.12", [self.group(50, OUT)])
-        new, pid = look(), open(top + "pid").read()
+        new = look()
         self.agent.kill()
         self.agent.wait()
         put(old)
         before = read()
-        os.kill(int(pid), signal.SIGHUP)
+        os.kill(pid, signal.SIGHUP)
         until("dnsmasq knows only the old", 5, lambda: read() > before)
         put(new)
         start_agent()
         h.run("ip addr flush dev eth0")
         self.assertIn("ip=10.0.0.12", h.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
-        self.assertEqual(pid, open(top + "pid").read())
+        self.assertEqual(pid, self.dnsmasq(net))
         self.agent.kill()
         self.agent.wait()
         sh("cd %s; cp conf other; mv other conf" % top)
         start_agent()
-        until("another dnsmasq has read it", 5, lambda: sh("cat %spid" % top, check=False).stdout not in ("", pid))
+        self.dnsmasq(net, but=pid)                   # another one, that has read it
+
+    def test_a_dnsmasq_whose_pid_came_too_late_is_replaced(self):
+        """An earlier agent was killed as it started that one: the next does not know of it, and it holds the addresses."""
+        net = self.network(1)
+        p, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
+        pid, file = self.dnsmasq(net), "%s/dhcp/%s/pid" % (RUN, net.short)
+        self.agent.kill()
+        self.agent.wait()
+        os.rename(file, file + ".late")
+        n = os.path.getsize(RUN + "/agent.log")
+        type(self).start_agent()
+
+        def died():
+            with open(RUN + "/agent.log") as f:
+                f.seek(n)
+                return "dhcp.died" in f.read()
+        try:
+            self.ensure_network(net)
+            until("the addresses are taken", 10, died)
+        except WireError as e:                       # serve is told if it ends that soon
+            self.assertIn("dnsmasq ended at once", str(e))
+        os.rename(file + ".late", file)
+        self.ensure_network(net)
+        new = self.dnsmasq(net, but=pid)
+        self.assertEqual(sh("ip netns pids " + net.netns).stdout.split(), [str(new)])
+        g.run("ip addr flush dev eth0")
+        self.assertIn("ip=10.0.0.11", g.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
 
     def test_a_short_prefix_does_not_end_dhcp(self):
         net = self.network(1)
@@ -593,8 +617,7 @@ class Service(Case):
     def test_dnsmasq_that_cannot_start_is_tried_less_and_less(self):
         net = self.network(1)
         top = "%s/dhcp/%s/" % (RUN, net.short)
-        pid = lambda: int("0" + sh("cat %spid" % top, check=False).stdout.strip())
-        until("the first start", 5, pid)
+        self.dnsmasq(net)
         n = os.path.getsize(RUN + "/agent.log")
 
         def pauses():
@@ -611,7 +634,7 @@ class Service(Case):
             sh("rmdir %sleases" % top)
         net.ports.append(Port(1, net.id, "10.0.0.11"))
         self.ensure_network(net)
-        until("what is new is served at once", 2, pid)
+        self.dnsmasq(net, seconds=2)                 # what is new is served at once
 
     def test_metadata_connections_are_passed_with_the_right_names(self):
         net, other = self.network(1), self.network(2)
@@ -665,8 +688,7 @@ class Service(Case):
         group = self.group(50, OUT)
         p, g = self.port(1, net, "10.0.0.11", [group])
         q, h = self.port(2, net, "10.0.0.12", [group])
-        until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))
-        pid = open("%s/dhcp/%s/pid" % (RUN, net.short)).read()
+        pid = self.dnsmasq(net)
         stop = []
 
         def flood():
@@ -684,7 +706,7 @@ class Service(Case):
         self.assertIn("ip=10.0.0.12", h.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
         stop.append(1)
         t.join()
-        self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
+        self.assertEqual(pid, self.dnsmasq(net))
         leases = open("%s/dhcp/%s/leases" % (RUN, net.short)).read().split("\n")
         self.assertEqual({l.split()[1] for l in leases if l} - {p.mac, q.mac}, set())
 
@@ -789,7 +811,7 @@ class Service(Case):
         net = self.network(1)
         group = self.group(50, OUT, ["10.0.0.11"])
         p, _ = self.port(1, net, "10.0.0.11", [group], pairs=["10.0.0.50", "10.9.0.0/16"])
-        until("dnsmasq is up", 5, lambda: os.path.exists("%s/dhcp/%s/pid" % (RUN, net.short)))
+        self.dnsmasq(net)
         before = sh("nft -s list ruleset; ip -br link; cat %s/dhcp/*/pid" % RUN).stdout
         monitor = subprocess.Popen(["nft", "monitor"], stdout=subprocess.PIPE, text=True)
         time.sleep(0.3)
@@ -1709,13 +1731,13 @@ class Damage(Case):
         self.agent.kill()
         self.agent.wait()
         type(self).start_agent()
-        pid = open("%s/dhcp/%s/pid" % (RUN, net.short)).read()
+        pid = self.dnsmasq(net)
         self.ensure_network(net)
         self.group(50, OUT + [rule()])
         self.verb("port.ensure", **p.args())
         self.verb("port.ensure", **q.args())
         self.assertIn(" 0% packet loss", ping.communicate()[0])
-        self.assertEqual(pid, open("%s/dhcp/%s/pid" % (RUN, net.short)).read())
+        self.assertEqual(pid, self.dnsmasq(net))
 
 
 FLAT = {"type": "flat", "physical": "lab"}
