@@ -22,6 +22,7 @@ static bool rebuild(void)
     log_warn("net.rules_changed_by_others", "action", "rebuilding", NULL);
     verb_event("net.damaged", json_make("s", "what", "rules"));
     if (!driver()->rebuild(&err)) {
+        wiring_close();              /* what an operation raised between the first time and the driver's knowing of the damage */
         log_error("net.rebuild_failed", "error", err->message, NULL);
         return false;
     }

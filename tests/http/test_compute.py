@@ -814,7 +814,8 @@ class Trouble(Base):
     def test_delete_overtakes(self):
         self.fake("fake.fault", spec="agent.before=disk.ensure@1:pause")
         sid = self.create()
-        time.sleep(0.2)
+        steps = lambda: [o["step"] for o in wire.call(self.cloud.run + "/control.sock", "ops")["operations"] if o["resource_id"] == sid]
+        self.cloud.wait(lambda: steps() == ["disk"], what="the disk's turn")
         self.assertEqual(self.demo.delete(V + "/servers/" + sid).status, 204)
         self.assertEqual(self.demo.delete(V + "/servers/" + sid).status, 204)
         self.assertEqual(self.show(sid)["OS-EXT-STS:task_state"], "deleting")

@@ -108,6 +108,7 @@ class Tokens(unittest.TestCase):
             got.append(c.post(V3 + "/auth/tokens", wrong).status)
             c.close()
         threads = [threading.Thread(target=knock) for _ in range(60)]
+        first = time.monotonic()
         for t in threads:
             t.start()
         while any(t.is_alive() for t in threads):
@@ -115,7 +116,7 @@ class Tokens(unittest.TestCase):
             self.assertEqual(demo.get(V3 + "/auth/system").status, 200)
             slowest = max(slowest, time.monotonic() - begin)
         self.assertLessEqual(set(got), {401, 503})
-        self.assertLess(slowest, 0.5)                        # sixty hashes take longer than a second
+        self.assertLess(slowest, max(0.5, (time.monotonic() - first) / 3))     # who is held up waits for nearly all of the sixty
 
     def test_wrong_logins_cannot_be_told_apart(self):
         bodies = set()
@@ -725,10 +726,11 @@ class Factors(unittest.TestCase):
         self.assertEqual(auth(code(-3), headers=receipt).status, 401)
         self.assertEqual(auth(code(), headers={"Openstack-Auth-Receipt": "x" + receipt["Openstack-Auth-Receipt"]}).status, 401)
         self.assertEqual(auth(code()).status, 401)           # a code alone is no login
-        done = auth(code(), headers=receipt)
+        now = code()
+        done = auth(now, headers=receipt)
         self.assertEqual(done.status, 201, done)
         self.assertEqual(sorted(done.json["token"]["methods"]), ["password", "totp"])
-        self.assertEqual(auth(dict(pw, **code())).status, 401)                               # each code works once
+        self.assertEqual(auth(dict(pw, **now)).status, 401)                               # each code works once
         self.assertEqual(auth({"token": {"id": done.headers["x-subject-token"]}}).status, 201)
 
 

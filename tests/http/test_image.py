@@ -369,7 +369,7 @@ class TestData(ImageCase):
             s = socket.create_connection(("127.0.0.1", self.cloud.port))
             s.sendall(("PUT /image/v2/images/%s/file HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %s\r\nContent-Type: application/octet-stream\r\n"
                        "Content-Length: 1000000\r\n\r\n" % (image["id"], self.demo.token)).encode() + b"x" * 500000)
-            self.cloud.wait(lambda: self.show(image["id"])["status"] == "saving", what="saving")
+            self.cloud.wait(lambda: any(image["id"] in name for name in self.store()), what="its file")
             self.assertEqual(self.demo.delete("/image/v2/images/" + image["id"]).status, 204)
             self.assertEqual(self.store(), before)
             s.sendall(b"x" * 500000)

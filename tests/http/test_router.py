@@ -8,11 +8,12 @@ import uuid
 
 import test_network
 from cloud import FAKE_AGENT, Cloud
+from world import World
 
 N = test_network.N
 
 
-class Base(test_network.Base):
+class Base(World, test_network.Base):
     abroad = {"destination": "192.168.99.0/24", "nexthop": "172.24.0.77"}
     options = dict(test_network.Base.options, **{"hosts.sync_s": "1", "quota.routers": "-1", "quota.floatingips": "-1", "network.public_cidr": "172.24.0.0/16"})
 
@@ -50,23 +51,6 @@ class Base(test_network.Base):
 
     def floating(self, who=None, status=201, **attrs):
         return self.ok((who or self.demo).post(N + "floatingips", {"floatingip": {"floating_network_id": self.public, **attrs}}), status).get("floatingip")
-
-    def world(self, folder):
-        path = self.cloud.world + "/" + folder
-        found = {}
-        for name in os.listdir(path):
-            if "part" not in name:
-                with open(os.path.join(path, name)) as f:
-                    found[name] = json.load(f)
-        return found
-
-    def becomes(self, test, what):
-        def look():
-            try:
-                return test()
-            except (OSError, LookupError, ValueError, TypeError):
-                return None
-        return self.cloud.wait(look, what=what)
 
 
 class Routers(Base):

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """tests/integration/test_debian.py -- a Debian cloud image that a user uploads: cloud-init, key, user data, metadata and a grown disk, as on any cloud."""
 import os
+import subprocess
 import sys
 import time
 import unittest
@@ -57,7 +58,7 @@ class DebianImage(Lab):
     def ssh_works(self, address, key):
         try:
             return self.ssh(address, "true", key, "debian")
-        except AssertionError:
+        except (AssertionError, subprocess.TimeoutExpired):
             return None
 
 

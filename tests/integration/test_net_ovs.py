@@ -175,7 +175,7 @@ class Damage(Switched, linux.Damage):
                 subprocess.run(["ovs-ofctl", "--names", *damage], check=True, timeout=60)
                 until("the flows are back after %s" % damage[0], 10, lambda: ovs.flows(net.bridge) == before)
             with self.spoofing(p, g, q, h):
-                until("traffic is back", 3, lambda: g.pings(q.ip))
+                until("traffic is back", 10, lambda: g.pings(q.ip))
 
     def test_links_namespaces_and_bridges_come_back(self):
         net, p, g, q, h = self.ready()

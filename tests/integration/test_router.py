@@ -130,9 +130,9 @@ class Routers(Lab):
         # Addresses of both guests by the router's advertisements, and past their duplicate detection.
         self.until("the other network by IPv6", 30, lambda: self.on(a, "ping6 -c 1 -W 3 %s >/dev/null && echo six" % self.six(g1)), "six")
         # To the other network with its own address, by IPv4 and IPv6; out of the cloud; to the other tenant by floating address.
-        said = self.on(a, "ping -c 1 -W 3 %s >/dev/null && echo green; ping -c 1 -W 3 %s >/dev/null && echo outside; "
-                          "(sleep 1) | nc -w 3 %s 22 | head -c 3; echo; ping -c 1 -W 3 %s >/dev/null && echo self" % (inner, OUTSIDE, b, a))
-        self.assertEqual(said.split(), ["green", "outside", "SSH", "self"])
+        command = ("ping -c 1 -W 3 %s >/dev/null && echo green; ping -c 1 -W 3 %s >/dev/null && echo outside; "
+                   "(sleep 1) | nc -w 3 %s 22 | head -c 3; echo; ping -c 1 -W 3 %s >/dev/null && echo self" % (inner, OUTSIDE, b, a))
+        self.until("all that it may reach", 60, lambda: self.on(a, command).split(), ["green", "outside", "SSH", "self"])
         # It moves to the other guest.
         demo.net("PUT", "/floatingips/" + first["id"], floatingip={"port_id": g1["id"]})
         self.until("the floating address moves", 60, lambda: self.on(a, "hostname"), "g1")

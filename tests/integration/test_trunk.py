@@ -96,7 +96,7 @@ class Trunk(Case):
         self.assertTrue(self.reaches(tagged(200, self.datagram(q, b"second")), b"second"))
         self.assertTrue(self.reaches(tagged(100, self.datagram(p, b"first")), b"first"))
         self.verb("port.absent", id=p.id)
-        self.assertFalse(self.reaches(tagged(100, self.datagram(p, b"first")), b"first"))
+        self.assertFalse(self.reaches(tagged(100, self.datagram(p, b"third")), b"third"))
         self.assertTrue(self.reaches(tagged(200, self.datagram(q, b"second")), b"second"))
         self.verb("port.absent", id=q.id)
         self.assertEqual(sh("tc filter show dev %s ingress" % self.parent.tap).stdout, "")

@@ -211,7 +211,7 @@ class Overlay(TwoHosts):
         self.assertTrue(a.pings(b.six))
         self.assertTrue(b.pings(a.six))
         local = "fe80::" + b.six.split(":", 4)[4]
-        self.cloud.wait(lambda: a.pings(local + "%eth0"), 3, "link-local addresses")
+        self.cloud.wait(lambda: a.pings(local + "%eth0"), 10, "link-local addresses")
         b.listen(80)
         self.assertFalse(a.connects(b.ip, 80))
         self.rule(protocol="tcp", port_range_min=80, port_range_max=80)

@@ -9,6 +9,7 @@ import atexit
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -27,10 +28,15 @@ signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def free_port():
-    """A port that nobody listens on now; a restart of the service keeps it, and the catalog names it."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on now, of those that the kernel gives nobody by itself; a restart of the service keeps it, and the catalog names it."""
+    while True:
+        port = random.SystemRandom().randrange(10000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 class Reply:

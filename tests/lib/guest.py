@@ -55,8 +55,18 @@ class Guest:
             self.outer = hosts.inside(host.path, open_tap, tap)
         else:
             self.outer = open_tap(tap)
+        self._wait_for_carrier(host)
         self.thread = threading.Thread(target=self._pump, daemon=True)
         self.thread.start()
+
+    def _wait_for_carrier(self, host):
+        """The kernel passes frames a moment after the tap has its other end; at once if the tap is down on purpose."""
+        look, end = "ip -o link show dev " + self.tap, time.monotonic() + 5 * PATIENCE
+        while time.monotonic() < end:
+            text = host.sh(look) if host else sh(look).stdout
+            if ",UP" not in text or "state DOWN" not in text:
+                break
+            time.sleep(0.01)
 
     def _pump(self):
         poll = select.poll()

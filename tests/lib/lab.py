@@ -91,7 +91,7 @@ class Lab(unittest.TestCase):
 
     def ssh(self, address, command, key, user="root"):
         return sh("ssh", "-i", key, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR",
-                  "%s@%s" % (user, address), command, timeout=90).stdout
+                  "%s@%s" % (user, address), command, timeout=300).stdout
 
     def taps_removed(self, address):
         """The taps of all guests are removed by hand: the one with that address answers again, and each descriptor has the tap that it had."""

@@ -9,15 +9,22 @@ class World:
         return reply.json
 
     def world(self, folder):
-        path = self.cloud.world + "/" + folder
-        return {name: json.load(open(os.path.join(path, name))) for name in os.listdir(path) if "part" not in name}
+        path, found = self.cloud.world + "/" + folder, {}
+        for name in os.listdir(path):
+            if "part" not in name:
+                try:
+                    with open(os.path.join(path, name)) as f:
+                        found[name] = json.load(f)
+                except FileNotFoundError:            # it went after the list was made
+                    pass
+        return found
 
     def becomes(self, test, what):
         """Something of the world, once it is so; a file may be away for the moment of its replacement."""
         def look():
             try:
                 return test()
-            except (OSError, LookupError, ValueError):
+            except (OSError, LookupError, ValueError, TypeError):
                 return None
         return self.cloud.wait(look, what=what)
 
