@@ -199,6 +199,11 @@ class Case(unittest.TestCase):
             return now if now != but else 0
         return until("dnsmasq is up", seconds, pid)
 
+    def leases(self, net, word=""):
+        """Lines with that word of the file that dnsmasq empties and writes at each change: for DHCPv6 after it has answered."""
+        with open("%s/dhcp/%s/leases" % (RUN, net.short)) as f:
+            return [line for line in f if word in line]
+
     def group(self, n, rules, members=(), stateful=True):
         self.verb("group.ensure", id=uid(n), stateful=stateful, rules=list(rules), members4=[m for m in members if ":" not in m],
                   members6=[m for m in members if ":" in m])
@@ -339,8 +344,7 @@ class Service(Case):
         r, g = gets(13)
         # The same port with a new system: dnsmasq refuses, but not for long.
         self.assertEqual(self.asks6(g, 99), "no addresses available")
-        with open("%s/dhcp/%s/leases" % (RUN, net.short)) as f:
-            lease, = [line.split() for line in f if address in line]
+        lease, = [line.split() for line in self.leases(net, address)]
         self.assertLessEqual(int(lease[0]) - time.time(), 300)
 
     def test_an_ipv6_address_moves_though_the_first_attempt_fails(self):
@@ -378,12 +382,8 @@ class Service(Case):
             guest.run("ip addr del 2001:db8:5::%d/64 dev eth0" % n)
             until("the link-local address is usable", 5, lambda: port.local in guest.run("ip -6 addr show dev eth0 -tentative").stdout)
             self.assertEqual(self.asks6(guest, n), "2001:db8:5::%d" % n)
-
-        def leases():
-            with open("%s/dhcp/%s/leases" % (RUN, net.short)) as f:
-                return [line for line in f if "2001:db8:5::12 " in line]
+        leases = lambda: self.leases(net, "2001:db8:5::12 ")
         for kind in (8, 9, 3, 5):                    # release, decline, request, renew
-            # dnsmasq answers first, and then empties the file and writes it.
             until("the lease is written", 5, lambda: [" vm12 " in line for line in leases()] == [True])
             self.asks6(g, 12, kind, "2001:db8:5::12")
             until("they are understood", 5, lambda: len(leases()) == (kind in (3, 5)))
@@ -430,11 +430,7 @@ class Service(Case):
                     stop.append(1)
                     t.join()
                     stop.clear()
-
-        def leases():
-            with open("%s/dhcp/%s/leases" % (RUN, net.short)) as f:
-                return [line for line in f if "2001:db8:5::" in line]
-        until("one lease is written", 5, lambda: len(leases()) == 1)
+        until("one lease is written", 5, lambda: len(self.leases(net, "2001:db8:5::")) == 1)
 
     def test_dhcp_knows_the_macs_of_its_ports(self):
         net = self.network(1)
@@ -480,11 +476,7 @@ class Service(Case):
             until("the link-local address is usable", 5, lambda: port.local in guest.run("ip -6 addr show dev eth0 -tentative").stdout)
         self.assertEqual(self.asks6(g, 11), "2001:db8:5::11")
         option = lambda code, data: struct.pack(">HH", code, len(data)) + data
-
-        def duid():
-            with open("%s/dhcp/%s/leases" % (RUN, net.short)) as f:
-                return f.read().partition("duid ")[2].split()
-        server = bytes.fromhex(until("the leases are written", 5, duid)[0].replace(":", ""))
+        server = bytes.fromhex(until("the leases are written", 5, lambda: self.leases(net, "duid "))[0].split()[1].replace(":", ""))
         for kind, more in ((1, b""), (3, option(2, server))):        # solicit, request
             said = bytes([kind, 1, 2, 3]) + option(1, bytes.fromhex("000300010000000000ff")) + option(8, bytes(2)) + option(3, struct.pack(">III", 1, 0, 0)) + more
             relayed = bytes([12, 0]) + ip_bytes("2001:db8:5::") + ip_bytes(p.local) + option(79, b"\0\1" + mac_bytes(q.mac)) + option(9, said)
@@ -554,12 +546,12 @@ class Service(Case):
         _, g = self.port(1, net, "10.0.0.11", [self.group(50, OUT)])
         lease = lambda: g.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout
         self.assertIn("ip=10.0.0.11", lease())
-        leases = open("%s/dhcp/%s/leases" % (RUN, net.short)).read()
+        leases = self.leases(net)
         for _ in range(2):
             os.kill(pid, signal.SIGKILL)
             pid = self.dnsmasq(net, seconds=2, but=pid)
-        self.assertIn("10.0.0.11", leases)
-        self.assertEqual(leases, open("%s/dhcp/%s/leases" % (RUN, net.short)).read())
+        self.assertIn("10.0.0.11", "".join(leases))
+        self.assertEqual(leases, self.leases(net))
         self.assertIn("ip=10.0.0.11", lease())
         self.assertNotIn("Uid:\t0\t", open("/proc/%d/status" % pid).read())
 
@@ -727,8 +719,7 @@ class Service(Case):
         stop.append(1)
         t.join()
         self.assertEqual(pid, self.dnsmasq(net))
-        leases = open("%s/dhcp/%s/leases" % (RUN, net.short)).read().split("\n")
-        self.assertEqual({l.split()[1] for l in leases if l} - {p.mac, q.mac}, set())
+        self.assertEqual({line.split()[1] for line in self.leases(net)} - {p.mac, q.mac}, set())
 
     def test_nobody_gives_another_s_lease_away(self):
         net = self.network(1)
@@ -739,10 +730,7 @@ class Service(Case):
         def gets():
             h.run("ip addr flush dev eth0")
             self.assertIn("ip=10.0.0.12", h.run("busybox udhcpc -i eth0 -n -q -t 5 -T 1 -s %s/tests/lib/udhcpc" % ROOT).stdout)
-
-        def leases():
-            with open("%s/dhcp/%s/leases" % (RUN, net.short)) as f:
-                return [line for line in f if p.mac not in line]
+        leases = lambda: [line for line in self.leases(net) if p.mac not in line]
 
         def send(x, port, kind, chaddr, sport=68, size=2000):
             """In fragments of this size."""
@@ -1846,7 +1834,7 @@ class Segments(Case):
                         f = ether(source, to, 0x800, ip4("10.0.0.77", p.ip, 17, udp(67, port, b"wrapped" + mark)))
                         w.send(wrap(f[:12] + inner + f[14:]))
                 fence = ether(source, ports[1][0].mac, 0x800, ip4("10.0.0.77", ports[1][0].ip, 17, udp(67, 2000, last)))
-                until("what was sent after " + name, 5, lambda: w.send(wrap(fence)) and any(last in f for f in ports[1][1].seen))
+                until("what was sent after the one in " + name, 5, lambda: w.send(wrap(fence)) and any(last in f for f in ports[1][1].seen))
                 time.sleep(0.1)
                 for (_, g), n, names in zip(ports, before, got):
                     if any(b"wrapped" + mark in f for f in g.seen[n:]):
